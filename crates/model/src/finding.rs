@@ -1,0 +1,123 @@
+//! A finding: the only thing the static and the dynamic world share.
+
+use crate::{Kind, Rule, StackId};
+use serde::{Deserialize, Serialize};
+
+/// How bad. Ordered: `Error` is the greatest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Severity {
+    /// Worth knowing.
+    Note,
+    /// Very likely a bug, or costs much.
+    Warning,
+    /// A bug.
+    Error,
+}
+
+/// How sure. What was observed in a run is `Certain`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Confidence {
+    Likely,
+    /// Holds on every execution that reaches it.
+    Proven,
+    /// Observed in a run.
+    Certain,
+}
+
+/// Who found it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Engine {
+    Run,
+    Check,
+    Snapshot,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Language {
+    C,
+    #[serde(rename = "c++")]
+    Cpp,
+    Rust,
+    Python,
+    JavaScript,
+    TypeScript,
+    /// Any other compiled language.
+    Native,
+}
+
+/// A range in a source file. Lines and columns count from 1, columns in UTF-8 bytes.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Location {
+    pub path: String,
+    pub line: u32,
+    pub column: Option<u32>,
+    pub end_line: Option<u32>,
+    pub end_column: Option<u32>,
+    pub function: Option<String>,
+}
+
+/// Where a finding, or something that belongs to it, is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Place {
+    Source(Location),
+    /// A stack of the report's table; its first own frame with a line gives the location.
+    Stack(StackId),
+    /// Nowhere that is known.
+    Unknown,
+}
+
+/// Something that helps to understand a finding.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Related {
+    pub message: String,
+    pub place: Place,
+}
+
+/// Whether an edit keeps behavior but for the bug.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Safety {
+    /// Applied by `--fix`.
+    Safe,
+    /// Needs a look; applied by `--unsafe-fixes`.
+    Unsafe,
+}
+
+/// Replaces a range by `insert`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Edit {
+    pub location: Location,
+    pub insert: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fix {
+    pub message: String,
+    pub safety: Safety,
+    pub edits: Vec<Edit>,
+}
+
+/// One bug, with all that is known of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding {
+    pub rule: Rule,
+    pub kind: Option<Kind>,
+    pub severity: Severity,
+    pub confidence: Confidence,
+    pub engine: Engine,
+    /// `None`: derived from the place's first own frame when shown.
+    pub language: Option<Language>,
+    /// One sentence, plain text, numbers grouped by commas.
+    pub message: String,
+    pub place: Place,
+    pub related: Vec<Related>,
+    /// What to try, in words; shown after "help:".
+    pub help: Option<String>,
+    pub bytes: Option<u64>,
+    pub blocks: Option<u64>,
+    pub fix: Option<Fix>,
+}

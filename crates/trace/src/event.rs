@@ -1,0 +1,97 @@
+//! Everything a recording can tell.
+
+use crate::{Addr, FrameId, ModuleId, Nanos, StackId};
+
+/// Who hands a block out, and so who must take it back.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[repr(u8)]
+pub enum Family {
+    /// `malloc`, `calloc`, `realloc`, `aligned_alloc`, ...: taken back by `free`.
+    Malloc = 0,
+    /// `operator new`: taken back by `operator delete`.
+    New = 1,
+    /// `operator new[]`: taken back by `operator delete[]`.
+    NewArray = 2,
+    /// `mmap`: taken back by `munmap`; never a leak class of its own.
+    Map = 3,
+}
+
+impl Family {
+    /// From its two bits.
+    pub fn from_bits(bits: u8) -> Family {
+        match bits & 3 {
+            0 => Family::Malloc,
+            1 => Family::New,
+            2 => Family::NewArray,
+            _ => Family::Map,
+        }
+    }
+}
+
+/// Where a root of the heap graph was found.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[repr(u8)]
+pub enum RootKind {
+    /// A register of a thread.
+    Register = 0,
+    /// A thread's stack.
+    Stack = 1,
+    /// Writable data of a module (`.data`, `.bss`); `Event::Root::place` is an address in it.
+    Global = 2,
+    /// Thread-local storage.
+    ThreadLocal = 3,
+    /// A mapping the program made itself.
+    Mapping = 4,
+}
+
+impl RootKind {
+    /// From its number; unknown numbers are mappings.
+    pub fn from_bits(bits: u8) -> RootKind {
+        match bits {
+            0 => RootKind::Register,
+            1 => RootKind::Stack,
+            2 => RootKind::Global,
+            3 => RootKind::ThreadLocal,
+            _ => RootKind::Mapping,
+        }
+    }
+}
+
+/// One thing that happened, or was defined, in the order it happened.
+///
+/// Definitions (`Module`, `Frame`, `Stack`, `Thread`) come before their first use.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Event<'a> {
+    /// The process this recording is of. First event of every recording.
+    Process { pid: u32, parent: u32, command: &'a [u8], start_unix_ns: u64 },
+    /// A file mapped with code: `[base, end)`; `bias` turns addresses into the file's own (`addr - bias`).
+    Module { id: ModuleId, base: Addr, end: Addr, bias: u64, path: &'a [u8], build_id: &'a [u8] },
+    /// A native frame: address in the process, already moved inside the call instruction.
+    /// `offset` is the file's own address (`addr - bias`), or the plain address where `module` is 0.
+    Frame { id: FrameId, module: ModuleId, offset: u64 },
+    /// `parent` extended by `frame` (the inner one). `truncated`: frames beyond the outermost are missing.
+    Stack { id: StackId, parent: StackId, frame: FrameId },
+    /// A thread seen for the first time, or renamed.
+    Thread { id: u32, name: &'a [u8] },
+    /// A block was handed out.
+    Alloc { at: Nanos, thread: u32, addr: Addr, size: u64, family: Family, stack: StackId },
+    /// A block was taken back, as a block of `family`; `addr` need not be a live block.
+    Free { at: Nanos, thread: u32, addr: Addr, family: Family, stack: StackId },
+    /// `realloc` of a live block succeeded: `old` is gone, `new` holds `size` bytes. May be equal.
+    Resize { at: Nanos, thread: u32, old: Addr, new: Addr, size: u64, stack: StackId },
+    /// A live block that a forked child found in its memory at birth.
+    Inherited { addr: Addr, size: u64, family: Family, stack: StackId },
+    /// Resident bytes and faults of the process at that time (totals since its start).
+    Sample { at: Nanos, rss_bytes: u64, minor_faults: u64, major_faults: u64, swap_bytes: u64 },
+    /// Leak scan: a root points at or into a block. `target` is the pointer's value, `place` where it stood.
+    Root { kind: RootKind, place: Addr, target: Addr },
+    /// Leak scan: block `from` holds at `offset` a pointer to `target` (start or interior of a block).
+    Edge { from: Addr, offset: u64, target: Addr },
+    /// Leak scan: a complete graph ended; what the roots and edges before it describe is the heap at that time.
+    /// `certain` is false when the scan had to leave something out (said in a note).
+    GraphEnd { at: Nanos, certain: bool },
+    /// Something a reader of the report must know (events lost, scan not possible, ...).
+    Note { text: &'a [u8] },
+    /// The process ended: exit code, or the signal that killed it.
+    Exit { at: Nanos, code: Option<u8>, signal: Option<u8> },
+}

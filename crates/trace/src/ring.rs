@@ -1,0 +1,1 @@
+//! The memory that the recorder shares with `heapwise`.
