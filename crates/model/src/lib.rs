@@ -13,6 +13,6 @@ mod stack;
 pub use finding::{Confidence, Edit, Engine, Finding, Fix, Language, Location, Place, Related, Safety, Severity};
 pub use graph::{HeapGraph, NodeId, Root};
 pub use heapwise_trace::{Addr, Family, FrameId, ModuleId, Nanos, RootKind, StackId};
-pub use report::{LeakTotals, Leaks, Program, Report, StackCost, Termination, Tick, Timeline, Total};
+pub use report::{Child, Excerpt, LeakTotals, Leaks, Program, Report, StackCost, Termination, Tick, Timeline, Total};
 pub use rule::{Kind, Rule};
 pub use stack::{Frame, Module, ResolvedFrame, StackTable};
