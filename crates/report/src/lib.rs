@@ -1,4 +1,28 @@
 //! One file per output format. Sees a [`heapwise_model::Report`], never how it was made.
+//!
+//! ```text
+//! Report ─┬─ text, json, sarif, github, html      findings, for people, scripts, code scanning
+//!         └─ pprof, folded, speedscope, firefox,  costs and findings, for other tools
+//!            valgrind_xml
+//! ```
+//!
+//! Every format is a function `write(out, report, options)`. All of them agree on where a finding
+//! is ([`place`]), on its name across versions ([`fingerprint`]), and on what text of the observed
+//! program may look like ([`sanitize`]). [`catalog`] describes the rules.
+//!
+//! Nothing here opens a file, looks at a process, or changes a report. The formats are owned by this
+//! crate: they are written from its own shapes, so that `model` may change without breaking them.
 #![forbid(unsafe_code)]
 
+pub mod catalog;
+pub mod fingerprint;
 pub mod html;
+pub mod json;
+pub mod numbers;
+pub mod place;
+pub mod sanitize;
+pub mod sites;
+mod style;
+pub mod text;
+
+pub use sites::Metric;

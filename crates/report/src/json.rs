@@ -1,0 +1,479 @@
+//! The versioned JSON document.
+//!
+//! The shapes below are the format; no type of `model` is written as it is. What is not known is a
+//! missing key. Additions are free, anything else raises [`VERSION`]. Strings of the program are
+//! sanitized like everywhere else (a JSON decoder would give the escapes back to a terminal).
+
+use crate::fingerprint::fingerprints;
+use crate::place::{self, Located, MAX_FRAMES};
+use crate::sanitize::clean;
+use crate::{catalog, sanitize};
+use heapwise_model::{
+    Child, Confidence, Engine, Finding, Fix, Language, LeakTotals, Leaks, Location, Place, Program,
+    Related, Report, ResolvedFrame, Safety, Severity, StackId, Termination, Total,
+};
+use serde::Serialize;
+use serde::ser::{SerializeSeq, Serializer};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+/// Version of the document's shape.
+pub const VERSION: u32 = 1;
+
+/// Inserted text of a fix that is written; longer ones are cut to nothing a tool could apply.
+const MAX_INSERT_BYTES: usize = 1 << 20;
+
+/// How the document is written.
+#[derive(Clone, Debug, Default)]
+pub struct JsonOptions {
+    /// Paths under this folder are written relative to it.
+    pub base: Option<PathBuf>,
+    /// On one line.
+    pub compact: bool,
+    /// Source files looked at, for `check`.
+    pub files: Option<u64>,
+    /// Lines in them, for `check`.
+    pub lines: Option<u64>,
+}
+
+/// Writes the document and a final newline.
+pub fn write(out: &mut dyn Write, report: &Report, options: &JsonOptions) -> io::Result<()> {
+    let context = Context {
+        report,
+        base: options.base.as_deref(),
+    };
+    let document = Document {
+        version: VERSION,
+        tool: Tool {
+            name: "heapwise",
+            version: &report.version,
+        },
+        summary: context.summary(options),
+        notes: report
+            .notes
+            .iter()
+            .map(|note| clean(note).into_owned())
+            .collect(),
+        children: report.children.iter().map(child).collect(),
+        findings: Findings { context: &context },
+    };
+    if options.compact {
+        serde_json::to_writer(&mut *out, &document)?;
+    } else {
+        serde_json::to_writer_pretty(&mut *out, &document)?;
+    }
+    writeln!(out)
+}
+
+#[derive(Serialize)]
+struct Document<'a> {
+    version: u32,
+    tool: Tool<'a>,
+    summary: SummaryJson,
+    notes: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    children: Vec<ChildJson>,
+    findings: Findings<'a>,
+}
+
+#[derive(Serialize)]
+struct Tool<'a> {
+    name: &'a str,
+    version: &'a str,
+}
+
+#[derive(Serialize)]
+struct SummaryJson {
+    findings: CountsJson,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    program: Option<ProgramJson>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    recording: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    files: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    lines: Option<u64>,
+}
+
+#[derive(Serialize)]
+struct CountsJson {
+    error: u64,
+    warning: u64,
+    note: u64,
+}
+
+#[derive(Serialize)]
+struct ProgramJson {
+    command: Vec<String>,
+    pid: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    exit: Option<ExitJson>,
+    duration_ns: u64,
+    allocations: u64,
+    frees: u64,
+    allocated_bytes: u64,
+    peak_bytes: u64,
+    peak_at_ns: u64,
+    /// Missing where the process was never sampled.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    peak_rss_bytes: Option<u64>,
+    temporary: u64,
+    live: TotalJson,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    leaks: Option<LeaksJson>,
+}
+
+/// Both keys always: the contract shows `"signal": null`.
+#[derive(Serialize)]
+struct ExitJson {
+    code: Option<u8>,
+    signal: Option<u8>,
+}
+
+#[derive(Serialize)]
+struct LeaksJson {
+    definite: TotalJson,
+    indirect: TotalJson,
+    possible: TotalJson,
+    reachable: TotalJson,
+}
+
+#[derive(Serialize)]
+struct TotalJson {
+    bytes: u64,
+    blocks: u64,
+}
+
+#[derive(Serialize)]
+struct ChildJson {
+    command: String,
+    pid: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    recording: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    exit: Option<ExitJson>,
+    allocations: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    leaks: Option<LeaksJson>,
+    errors: u64,
+}
+
+#[derive(Serialize)]
+struct FindingJson<'a> {
+    rule: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    kind: Option<&'a str>,
+    severity: Severity,
+    confidence: Confidence,
+    engine: Engine,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    language: Option<Language>,
+    cwe: &'a [u16],
+    message: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    location: Option<LocationJson>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    stack: Vec<FrameJson>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    related: Vec<RelatedJson>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    bytes: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    blocks: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    help: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    fix: Option<FixJson>,
+    fingerprint: &'a str,
+}
+
+#[derive(Serialize)]
+struct LocationJson {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    path: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    line: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    column: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    end_line: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    end_column: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    function: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    module: Option<String>,
+}
+
+#[derive(Serialize)]
+struct FrameJson {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    function: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    path: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    line: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    column: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    module: Option<String>,
+    address: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    language: Option<Language>,
+    #[serde(skip_serializing_if = "is_false")]
+    inlined: bool,
+    #[serde(skip_serializing_if = "is_false")]
+    library: bool,
+}
+
+#[derive(Serialize)]
+struct RelatedJson {
+    message: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    location: Option<LocationJson>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    stack: Vec<FrameJson>,
+}
+
+#[derive(Serialize)]
+struct FixJson {
+    message: String,
+    safety: Safety,
+    edits: Vec<EditJson>,
+}
+
+#[derive(Serialize)]
+struct EditJson {
+    /// As it is: a tool opens it.
+    path: String,
+    line: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    column: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    end_line: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    end_column: Option<u32>,
+    /// As it is: a tool writes it.
+    insert: String,
+}
+
+fn is_false(value: &bool) -> bool {
+    !value
+}
+
+/// Written one finding at a time, so that memory does not follow their number.
+struct Findings<'a> {
+    context: &'a Context<'a>,
+}
+
+impl Serialize for Findings<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let report = self.context.report;
+        let names = fingerprints(report, self.context.base);
+        let mut list = serializer.serialize_seq(Some(report.findings.len()))?;
+        for (finding, fingerprint) in report.findings.iter().zip(&names) {
+            list.serialize_element(&self.context.finding(finding, fingerprint))?;
+        }
+        list.end()
+    }
+}
+
+struct Context<'a> {
+    report: &'a Report,
+    base: Option<&'a Path>,
+}
+
+impl<'a> Context<'a> {
+    fn summary(&self, options: &JsonOptions) -> SummaryJson {
+        let count = |severity| {
+            self.report
+                .findings
+                .iter()
+                .filter(|it| it.severity == severity)
+                .count() as u64
+        };
+        SummaryJson {
+            findings: CountsJson {
+                error: count(Severity::Error),
+                warning: count(Severity::Warning),
+                note: count(Severity::Note),
+            },
+            program: self.report.program.as_ref().map(program),
+            recording: self
+                .report
+                .recording
+                .as_deref()
+                .map(|path| clean(path).into_owned()),
+            files: options.files,
+            lines: options.lines,
+        }
+    }
+
+    fn finding(&self, finding: &'a Finding, fingerprint: &'a str) -> FindingJson<'a> {
+        FindingJson {
+            rule: finding.rule.name(),
+            kind: finding.kind.map(|kind| kind.name()),
+            severity: finding.severity,
+            confidence: finding.confidence,
+            engine: finding.engine,
+            language: place::language(self.report, finding),
+            cwe: catalog::cwe(finding.rule, finding.kind),
+            message: clean(&finding.message).into_owned(),
+            location: self.location(&finding.place),
+            stack: self.stack(&finding.place),
+            related: finding.related.iter().map(|it| self.related(it)).collect(),
+            bytes: finding.bytes,
+            blocks: finding.blocks,
+            help: finding.help.as_deref().map(|help| clean(help).into_owned()),
+            fix: finding.fix.as_ref().and_then(|fix| self.fix(fix)),
+            fingerprint,
+        }
+    }
+
+    fn path(&self, path: &str) -> String {
+        sanitize::clean_to(&place::relative(path, self.base), MAX_PATH_CHARS).into_owned()
+    }
+
+    fn location(&self, place: &Place) -> Option<LocationJson> {
+        let at: Located<'_> = place::locate_place(self.report, place)?;
+        Some(LocationJson {
+            path: at.path.map(|path| self.path(path)),
+            line: at.line,
+            column: at.column,
+            end_line: at.end_line,
+            end_column: at.end_column,
+            function: at.function.map(|it| clean(it).into_owned()),
+            module: at.module.map(|it| clean(it).into_owned()),
+        })
+    }
+
+    fn stack(&self, place: &Place) -> Vec<FrameJson> {
+        let stack = place::stack_of(place).unwrap_or(StackId::UNKNOWN);
+        self.report
+            .resolved(stack)
+            .take(MAX_FRAMES)
+            .map(|it| self.frame(it))
+            .collect()
+    }
+
+    fn frame(&self, frame: &ResolvedFrame) -> FrameJson {
+        let at = Located::from(frame);
+        FrameJson {
+            function: at.function.map(|it| clean(it).into_owned()),
+            path: at.path.map(|path| self.path(path)),
+            line: at.line,
+            column: at.column,
+            module: at.module.map(|it| clean(it).into_owned()),
+            address: format!("{:#x}", frame.offset),
+            language: frame.language,
+            inlined: frame.is_inlined,
+            library: frame.is_library,
+        }
+    }
+
+    fn related(&self, related: &Related) -> RelatedJson {
+        RelatedJson {
+            message: clean(&related.message).into_owned(),
+            location: self.location(&related.place),
+            stack: self.stack(&related.place),
+        }
+    }
+
+    /// `None` for a fix that is too long to be one: half an edit would be worse than none.
+    fn fix(&self, fix: &Fix) -> Option<FixJson> {
+        let length = fix
+            .edits
+            .iter()
+            .fold(0usize, |sum, edit| sum.saturating_add(edit.insert.len()));
+        (length <= MAX_INSERT_BYTES).then(|| FixJson {
+            message: clean(&fix.message).into_owned(),
+            safety: fix.safety,
+            edits: fix
+                .edits
+                .iter()
+                .map(|edit| self.edit(&edit.location, &edit.insert))
+                .collect(),
+        })
+    }
+
+    fn edit(&self, at: &Location, insert: &str) -> EditJson {
+        EditJson {
+            path: place::relative(&at.path, self.base).into_owned(),
+            line: at.line,
+            column: at.column,
+            end_line: at.end_line,
+            end_column: at.end_column,
+            insert: insert.to_owned(),
+        }
+    }
+}
+
+/// Linux takes paths of 4096 bytes.
+const MAX_PATH_CHARS: usize = 4096;
+
+fn program(program: &Program) -> ProgramJson {
+    ProgramJson {
+        command: program
+            .command
+            .iter()
+            .map(|word| clean(word).into_owned())
+            .collect(),
+        pid: program.pid,
+        exit: program.exit.map(exit),
+        duration_ns: program.duration_ns,
+        allocations: program.allocations,
+        frees: program.frees,
+        allocated_bytes: program.allocated_bytes,
+        peak_bytes: program.peak_bytes,
+        peak_at_ns: program.peak_at_ns,
+        peak_rss_bytes: Some(program.peak_rss_bytes).filter(|bytes| *bytes > 0),
+        temporary: program.temporary,
+        live: total(program.live),
+        leaks: leaks(program.leaks),
+    }
+}
+
+fn child(child: &Child) -> ChildJson {
+    ChildJson {
+        command: clean(&child.command).into_owned(),
+        pid: child.pid,
+        recording: child
+            .recording
+            .as_deref()
+            .map(|path| clean(path).into_owned()),
+        exit: child.exit.map(exit),
+        allocations: child.allocations,
+        leaks: leaks(child.leaks),
+        errors: child.errors,
+    }
+}
+
+fn exit(exit: Termination) -> ExitJson {
+    ExitJson {
+        code: exit.code,
+        signal: exit.signal,
+    }
+}
+
+fn leaks(leaks: LeakTotals) -> Option<LeaksJson> {
+    leaks.map(
+        |Leaks {
+             definite,
+             indirect,
+             possible,
+             reachable,
+         }| LeaksJson {
+            definite: total(definite),
+            indirect: total(indirect),
+            possible: total(possible),
+            reachable: total(reachable),
+        },
+    )
+}
+
+fn total(total: Total) -> TotalJson {
+    TotalJson {
+        bytes: total.bytes,
+        blocks: total.blocks,
+    }
+}
