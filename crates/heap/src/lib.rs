@@ -1,1 +1,24 @@
-//! x
+//! From events to verdicts: the ledger of live blocks, leak classes, dominators, growth, findings.
+//!
+//! ```text
+//!   events -> Ledger -> live blocks -> GraphBuilder -> HeapGraph -> classify -> Classes
+//!                |                                         |                      |
+//!                +-------------------------> findings <----+----------------------+
+//! ```
+//!
+//! Pure computation: nothing here opens a file, looks at a process or prints. Algorithms over a graph return
+//! columns indexed by `NodeId`. No input, however damaged, makes anything here panic or take memory beyond what
+//! live blocks, stacks and fixed caps account for.
+#![forbid(unsafe_code)]
+
+mod growth;
+mod ledger;
+mod mappings;
+mod memory_error;
+mod table;
+mod timeline;
+
+pub use growth::Growth;
+pub use ledger::{Block, Ledger, Totals};
+pub use mappings::Mapping;
+pub use memory_error::{BlockInfo, ERRORS_MAX, FreeErrorKind, MemoryError, WildPlace};

@@ -1,0 +1,218 @@
+//! Which sites keep growing: a few dozen samples of each site's live bytes, however long the program runs.
+//!
+//! Samples are taken at common times, at most [`SAMPLES_MAX`]; when they are full every second one is dropped and
+//! the interval doubles. A sample visits only the sites that changed since the one before, and a site that is
+//! small is not followed at all, so the cost is bounded by the events in between. A site's series holds the
+//! samples at which it had changed; in between it stood still.
+
+use heapwise_model::StackId;
+use rustc_hash::FxHashMap;
+
+const SAMPLES_MAX: usize = 64;
+/// First interval, nanoseconds: about a millisecond.
+const FIRST_INTERVAL: u64 = 1 << 20;
+/// A site is followed from the first sample on at which it holds as much.
+const FOLLOWED_BYTES: u64 = 1024;
+/// Sites followed at once.
+const FOLLOWED_SITES: usize = 1 << 16;
+/// Samples in the second half below which nothing is said.
+const TICKS_MIN: usize = 8;
+
+/// A site whose live bytes never shrank, and mostly grew, over the second half of the run.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Growth {
+    /// The allocation site.
+    pub stack: StackId,
+    /// Least-squares slope over the second half.
+    pub bytes_per_second: f64,
+    /// Live bytes at the end.
+    pub bytes: u64,
+    /// Live blocks at the end.
+    pub blocks: u64,
+    /// Live bytes gained over the second half.
+    pub grown_bytes: u64,
+    /// Share of the second half's ticks at which the site had grown, 0 to 1.
+    pub share_of_ticks_growing: f64,
+}
+
+/// Shared sample times and the followed sites' series.
+#[derive(Clone, Debug)]
+pub(crate) struct GrowthLog {
+    times: Vec<u64>,
+    interval: u64,
+    due: u64,
+    /// Per followed stack: (index into `times`, live bytes), ascending.
+    series: FxHashMap<u32, Vec<(u32, u64)>>,
+}
+
+impl GrowthLog {
+    pub fn new() -> GrowthLog {
+        GrowthLog {
+            times: Vec::new(),
+            interval: FIRST_INTERVAL,
+            due: FIRST_INTERVAL,
+            series: FxHashMap::default(),
+        }
+    }
+
+    /// Whether a sample is due at `now`.
+    pub fn is_due(&self, now: u64) -> bool {
+        now >= self.due
+    }
+
+    /// Takes a sample: `changed` are the stacks that changed since the last one, with their live bytes.
+    pub fn sample(&mut self, now: u64, changed: impl Iterator<Item = (u32, u64)>) {
+        if self.times.len() >= SAMPLES_MAX {
+            self.halve();
+        }
+        let tick = self.times.len() as u32;
+        self.times.push(now);
+        self.due = (now / self.interval)
+            .saturating_add(1)
+            .saturating_mul(self.interval);
+        for (stack, live) in changed {
+            if let Some(series) = self.series.get_mut(&stack) {
+                series.push((tick, live));
+            } else if live >= FOLLOWED_BYTES && self.series.len() < FOLLOWED_SITES {
+                self.series.insert(stack, vec![(tick, live)]);
+            }
+        }
+    }
+
+    /// The growing sites at `end`; `live` tells a stack's live bytes and blocks then. Ascending by stack.
+    pub fn growing(&self, end: u64, live: impl Fn(u32) -> (u64, u64)) -> Vec<Growth> {
+        let half = end / 2;
+        let first = self.times.partition_point(|&time| time < half);
+        let mut growing: Vec<Growth> = self
+            .series
+            .iter()
+            .filter_map(|(&stack, series)| self.growth(stack, series, first, end, live(stack)))
+            .collect();
+        growing.sort_unstable_by_key(|growth| growth.stack);
+        growing
+    }
+
+    fn growth(
+        &self,
+        stack: u32,
+        series: &[(u32, u64)],
+        first: usize,
+        end: u64,
+        (bytes, blocks): (u64, u64),
+    ) -> Option<Growth> {
+        let mut points = Vec::with_capacity(SAMPLES_MAX + 1);
+        let mut at = series.partition_point(|&(tick, _)| (tick as usize) < first);
+        let mut value = at.checked_sub(1).map_or(0, |before| series[before].1);
+        for (tick, &time) in self.times.iter().enumerate().skip(first) {
+            if let Some(&(changed, live)) = series.get(at)
+                && changed as usize == tick
+            {
+                value = live;
+                at += 1;
+            }
+            points.push((time, value));
+        }
+        if points.last().is_none_or(|&(time, _)| time < end) {
+            points.push((end, bytes));
+        }
+        let steps = points.len().saturating_sub(1);
+        if steps < TICKS_MIN || points.windows(2).any(|pair| pair[1].1 < pair[0].1) {
+            return None;
+        }
+        let growing = points
+            .windows(2)
+            .filter(|pair| pair[1].1 > pair[0].1)
+            .count();
+        let share = growing as f64 / steps as f64;
+        (growing * 2 > steps).then(|| Growth {
+            stack: StackId(stack),
+            bytes_per_second: slope(&points) * 1e9,
+            bytes,
+            blocks,
+            grown_bytes: bytes - points[0].1.min(bytes),
+            share_of_ticks_growing: share,
+        })
+    }
+
+    fn halve(&mut self) {
+        self.interval = self.interval.saturating_mul(2);
+        // Odd samples stay: the last one of each pair. A kept series value is the pair's last.
+        let mut index = 0;
+        self.times.retain(|_| {
+            index += 1;
+            index % 2 == 0
+        });
+        for series in self.series.values_mut() {
+            for point in series.iter_mut() {
+                point.0 /= 2;
+            }
+            let mut kept: Vec<(u32, u64)> = Vec::with_capacity(series.len());
+            for &point in series.iter() {
+                match kept.last_mut() {
+                    Some(last) if last.0 == point.0 => *last = point,
+                    _ => kept.push(point),
+                }
+            }
+            *series = kept;
+        }
+        // Sites that are empty at the last sample make room.
+        self.series
+            .retain(|_, series| series.last().is_some_and(|&(_, live)| live > 0));
+    }
+}
+
+/// Least-squares slope of value over time.
+fn slope(points: &[(u64, u64)]) -> f64 {
+    let count = points.len() as f64;
+    let mean_x = points.iter().map(|&(x, _)| x as f64).sum::<f64>() / count;
+    let mean_y = points.iter().map(|&(_, y)| y as f64).sum::<f64>() / count;
+    let (mut over, mut under) = (0.0, 0.0);
+    for &(x, y) in points {
+        over += (x as f64 - mean_x) * (y as f64 - mean_y);
+        under += (x as f64 - mean_x) * (x as f64 - mean_x);
+    }
+    if under > 0.0 { over / under } else { 0.0 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn run(seconds: u64, live: impl Fn(u64) -> u64) -> Vec<Growth> {
+        let mut log = GrowthLog::new();
+        let end = seconds * 1_000_000_000;
+        let mut now = 0;
+        while now < end {
+            if log.is_due(now) {
+                log.sample(now, [(7, live(now))].into_iter());
+            }
+            now += 500_000;
+        }
+        assert!(log.times.len() <= SAMPLES_MAX);
+        log.growing(end, |_| (live(end), 1))
+    }
+
+    #[test]
+    fn a_line_grows() {
+        let found = run(10, |now| 5000 + now / 1_000_000);
+        assert_eq!(found.len(), 1);
+        assert!(
+            (found[0].bytes_per_second - 1000.0).abs() < 1.0,
+            "{found:?}"
+        );
+        assert!(found[0].share_of_ticks_growing > 0.99);
+    }
+
+    #[test]
+    fn plateaus_and_waves_do_not() {
+        assert!(
+            run(10, |now| (now / 1000).min(3_000_000)).is_empty(),
+            "full before the second half"
+        );
+        assert!(run(10, |now| 5000 + now % 700_000_000).is_empty(), "a wave");
+        assert!(
+            run(10, |now| if now == 10_000_000_000 { 0 } else { now }).is_empty(),
+            "freed at the end"
+        );
+    }
+}

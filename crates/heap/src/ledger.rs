@@ -1,0 +1,684 @@
+//! The online account of live blocks, fed event by event while the program runs.
+//!
+//! ```text
+//!   events -> Ledger -+-> table      address -> live block             (`table.rs`)
+//!                     +-> columns    stack   -> what it cost, 64 bytes (one cache line)
+//!                     +-> mappings, errors, timeline, growth
+//! ```
+//!
+//! Invariants:
+//! - `live.bytes` is the sum of the live blocks' sizes, and of all columns' `live_bytes` (until a sum saturates).
+//! - `peak_epoch` advances whenever `live.bytes` exceeds every earlier value. A column's `peak_*` are its live
+//!   figures at epoch `saved_epoch`; a column not touched since then still has them as its live figures. So the
+//!   state at the peak costs one comparison per event, and no copy of all columns.
+//! - Mappings (`Family::Map`) count nowhere but in [`Ledger::mappings`].
+//!
+//! Cost: constant per event, around 10 ns where the columns and the table's touched lines stay in the cache.
+//! Memory: bounded by live blocks, stacks and fixed caps; never by the number of events.
+
+use crate::growth::{Growth, GrowthLog};
+use crate::mappings::{Mapping, Mappings};
+use crate::memory_error::{BlockInfo, FreeErrorKind, MemoryError, MemoryErrors};
+use crate::table::{BlockTable, Held};
+use crate::timeline::Ticks;
+use heapwise_model::{Addr, Family, Nanos, StackCost, StackId, Tick, Timeline, Total};
+use heapwise_trace::Event;
+
+/// Threads told apart; a thread shares its slot with those that many numbers away.
+const THREADS: usize = 1 << 16;
+
+/// A live block.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Block {
+    /// Start.
+    pub addr: Addr,
+    /// Requested bytes.
+    pub size: u64,
+    /// Who handed it out.
+    pub family: Family,
+    /// Where it was allocated.
+    pub stack: StackId,
+}
+
+/// The account's sums.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct Totals {
+    /// Blocks handed out; a `realloc` is one allocation and one free.
+    pub allocations: u64,
+    /// Live blocks taken back.
+    pub frees: u64,
+    /// Sum of requested bytes.
+    pub allocated_bytes: u64,
+    /// Allocations freed before the same thread allocated again.
+    pub temporary: u64,
+    /// Live now.
+    pub live: Total,
+    /// Live when the live bytes were greatest (the first such time).
+    pub peak: Total,
+    /// When that was.
+    pub peak_at: Nanos,
+    /// Greatest sampled resident size.
+    pub peak_rss_bytes: u64,
+    /// Time of the latest event.
+    pub now: Nanos,
+    /// Live blocks whose address was handed out again: their free was not seen.
+    pub missed_frees: u64,
+    /// Errors beyond the stored distinct ones.
+    pub dropped_errors: u64,
+}
+
+/// What one stack cost: a cache line.
+#[derive(Clone, Copy, Default)]
+#[repr(align(64))]
+struct Column {
+    allocations: u64,
+    allocated_bytes: u64,
+    temporary: u64,
+    live_bytes: u64,
+    peak_bytes: u64,
+    saved_epoch: u64,
+    live_blocks: u32,
+    peak_blocks: u32,
+    /// The growth sample at which the column last entered the list of changed ones.
+    touched: u32,
+}
+
+#[derive(Clone, Copy, Default)]
+struct Sampled {
+    rss_bytes: u64,
+    minor_faults: u64,
+    major_faults: u64,
+    swap_bytes: u64,
+}
+
+/// See the module's page.
+#[derive(Clone)]
+pub struct Ledger {
+    table: BlockTable,
+    /// Indexed by stack; entry 0 is the unknown stack and stands in for ids that are not defined.
+    columns: Vec<Column>,
+    /// Per thread slot: the address it allocated last, 0 when that was freed.
+    last: Vec<u64>,
+    totals: Totals,
+    peak_epoch: u64,
+    next_tick: u64,
+    /// Number of the current growth sample, from 1.
+    sample: u32,
+    changed: Vec<u32>,
+    mappings: Mappings,
+    errors: MemoryErrors,
+    is_tolerant: bool,
+    sampled: Sampled,
+    ticks: Ticks,
+    growth: GrowthLog,
+    /// See [`Ledger::warm`]; means nothing.
+    warmth: u64,
+}
+
+impl Default for Ledger {
+    fn default() -> Self {
+        Ledger::new()
+    }
+}
+
+impl Ledger {
+    /// An account of a process that has allocated nothing yet.
+    pub fn new() -> Ledger {
+        let ticks = Ticks::new();
+        Ledger {
+            table: BlockTable::new(),
+            columns: vec![Column::default()],
+            last: vec![0; THREADS],
+            totals: Totals::default(),
+            peak_epoch: 1,
+            next_tick: ticks.due(),
+            sample: 1,
+            changed: Vec::new(),
+            mappings: Mappings::default(),
+            errors: MemoryErrors::default(),
+            is_tolerant: false,
+            sampled: Sampled::default(),
+            ticks,
+            growth: GrowthLog::new(),
+            warmth: 0,
+        }
+    }
+
+    /// States that stacks `0..count` are defined; events with greater ids count for the unknown stack.
+    /// A limit never shrinks.
+    pub fn set_stack_limit(&mut self, count: usize) {
+        if count > self.columns.len() {
+            self.columns.resize(count, Column::default());
+        }
+    }
+
+    /// Whether frees of unknown addresses are silent: for a process whose beginning was not seen.
+    pub fn set_tolerant(&mut self, is_tolerant: bool) {
+        self.is_tolerant = is_tolerant;
+    }
+
+    /// Reads what the events on `addrs` are about to touch, so that their cache misses overlap instead of
+    /// following each other. Changes nothing. Worth it before each batch of some 32 events.
+    #[inline]
+    pub fn warm(&mut self, addrs: &[Addr]) {
+        let mut sum = 0u64;
+        for addr in addrs {
+            let (entry, stack) = self.table.peek(addr.0);
+            let column = self
+                .columns
+                .get(stack as usize)
+                .map_or(0, |column| column.saved_epoch);
+            sum ^= entry ^ column;
+        }
+        // Kept so that the loads are not optimized away.
+        self.warmth = sum;
+    }
+
+    /// A block was handed out. The null address is ignored.
+    #[inline]
+    pub fn alloc(
+        &mut self,
+        at: Nanos,
+        thread: u32,
+        addr: Addr,
+        size: u64,
+        family: Family,
+        stack: StackId,
+    ) {
+        self.clock(at);
+        let stack = self.known(stack);
+        if family == Family::Map {
+            return self.mappings.map(addr.0, size, StackId(stack));
+        }
+        if addr.0 == 0 {
+            return;
+        }
+        self.last[thread as usize % THREADS] = addr.0;
+        self.totals.allocations += 1;
+        self.totals.allocated_bytes = self.totals.allocated_bytes.saturating_add(size);
+        self.enter(
+            addr.0,
+            Held {
+                size,
+                family,
+                stack,
+            },
+            1,
+        );
+    }
+
+    /// A block was taken back. Freeing null does nothing.
+    #[inline]
+    pub fn free(&mut self, at: Nanos, thread: u32, addr: Addr, family: Family, stack: StackId) {
+        self.clock(at);
+        let stack = self.known(stack);
+        if family == Family::Map {
+            return self.mappings.unmap_at(addr.0);
+        }
+        match self.table.remove(addr.0, stack) {
+            Some(held) => {
+                if held.family != family {
+                    self.report_mismatch(thread, addr, family, stack, held);
+                }
+                self.leave(thread, addr.0, &held);
+            }
+            None => self.report_free(thread, addr, family, stack),
+        }
+    }
+
+    /// `[addr, addr + size)` was unmapped, whatever was mapped there.
+    pub fn unmap(&mut self, at: Nanos, addr: Addr, size: u64) {
+        self.clock(at);
+        self.mappings.unmap(addr.0, size);
+    }
+
+    /// `realloc` of `old` gave `new`: one free and one allocation, even in place. `mremap` comes here too.
+    pub fn resize(
+        &mut self,
+        at: Nanos,
+        thread: u32,
+        old: Addr,
+        new: Addr,
+        size: u64,
+        stack: StackId,
+    ) {
+        if self.table.get(old.0).is_none()
+            && let Some(mapping) = self.mappings.take(old.0)
+        {
+            self.clock(at);
+            return self.mappings.map(new.0, size, mapping.stack);
+        }
+        self.free(at, thread, old, Family::Malloc, stack);
+        self.alloc(at, thread, new, size, Family::Malloc, stack);
+    }
+
+    /// A block that was live when the account began: live, but not allocated by this process.
+    pub fn inherit(&mut self, addr: Addr, size: u64, family: Family, stack: StackId) {
+        let stack = self.known(stack);
+        if family == Family::Map {
+            return self.mappings.map(addr.0, size, StackId(stack));
+        }
+        if addr.0 != 0 {
+            self.touch(stack);
+            self.enter(
+                addr.0,
+                Held {
+                    size,
+                    family,
+                    stack,
+                },
+            );
+        }
+    }
+
+    /// The kernel's figures at that time.
+    pub fn sample(
+        &mut self,
+        at: Nanos,
+        rss_bytes: u64,
+        minor_faults: u64,
+        major_faults: u64,
+        swap_bytes: u64,
+    ) {
+        self.clock(at);
+        self.sampled = Sampled {
+            rss_bytes,
+            minor_faults,
+            major_faults,
+            swap_bytes,
+        };
+        self.totals.peak_rss_bytes = self.totals.peak_rss_bytes.max(rss_bytes);
+    }
+
+    /// Takes an event of a recording; those that say nothing of the ledger's matters are passed over.
+    /// A stack counts as defined when it is the next one in order, so ids cannot be made up.
+    pub fn apply(&mut self, event: &Event) {
+        match *event {
+            Event::Alloc {
+                at,
+                thread,
+                addr,
+                size,
+                family,
+                stack,
+            } => self.alloc(at, thread, addr, size, family, stack),
+            Event::Free {
+                at,
+                thread,
+                addr,
+                family,
+                stack,
+            } => self.free(at, thread, addr, family, stack),
+            Event::Resize {
+                at,
+                thread,
+                old,
+                new,
+                size,
+                stack,
+            } => self.resize(at, thread, old, new, size, stack),
+            Event::Inherited {
+                addr,
+                size,
+                family,
+                stack,
+            } => self.inherit(addr, size, family, stack),
+            Event::Sample {
+                at,
+                rss_bytes,
+                minor_faults,
+                major_faults,
+                swap_bytes,
+            } => self.sample(at, rss_bytes, minor_faults, major_faults, swap_bytes),
+            Event::Stack { id, .. } if id.index() == self.columns.len() => {
+                self.set_stack_limit(id.index() + 1)
+            }
+            Event::GraphEnd { at, .. } | Event::Exit { at, .. } => self.clock(at),
+            _ => {}
+        }
+    }
+
+    /// The account of a forked child: the same live blocks and mappings, no history.
+    pub fn fork(&self) -> Ledger {
+        let mut child = Ledger {
+            table: self.table.clone(),
+            mappings: self.mappings.clone(),
+            is_tolerant: self.is_tolerant,
+            ..Ledger::new()
+        };
+        child.columns = self
+            .columns
+            .iter()
+            .map(|column| Column {
+                live_bytes: column.live_bytes,
+                live_blocks: column.live_blocks,
+                ..Column::default()
+            })
+            .collect();
+        child.totals.live = self.totals.live;
+        child.totals.peak = self.totals.live;
+        child
+    }
+
+    /// The sums.
+    pub fn totals(&self) -> Totals {
+        Totals {
+            dropped_errors: self.errors.dropped,
+            ..self.totals
+        }
+    }
+
+    /// Live blocks by ascending address, without mappings. Blocks of a damaged recording may overlap.
+    pub fn live_blocks(&self) -> Vec<Block> {
+        self.table.blocks()
+    }
+
+    /// The live block that starts at `addr`.
+    pub fn block_at(&self, addr: Addr) -> Option<Block> {
+        let held = self.table.get(addr.0)?;
+        Some(Block {
+            addr,
+            size: held.size,
+            family: held.family,
+            stack: StackId(held.stack),
+        })
+    }
+
+    /// The live block that holds `addr`: at its start or inside.
+    pub fn block_around(&self, addr: Addr) -> Option<Block> {
+        self.block_at(addr).or_else(|| {
+            let (start, held) = self.table.enclosing(addr.0)?;
+            Some(Block {
+                addr: Addr(start),
+                size: held.size,
+                family: held.family,
+                stack: StackId(held.stack),
+            })
+        })
+    }
+
+    /// Live mappings by ascending address.
+    pub fn mappings(&self) -> Vec<Mapping> {
+        self.mappings.all()
+    }
+
+    /// Wrong frees in the order of their first time.
+    pub fn errors(&self) -> &[MemoryError] {
+        &self.errors.list
+    }
+
+    /// The same, to say where unknown addresses lie.
+    pub fn errors_mut(&mut self) -> &mut [MemoryError] {
+        &mut self.errors.list
+    }
+
+    /// What each stack cost, ascending; only stacks that allocated or inherited. `lost_*` are 0.
+    pub fn costs(&self) -> Vec<StackCost> {
+        let used = |column: &Column| {
+            column.allocations > 0 || column.live_blocks > 0 || column.peak_blocks > 0
+        };
+        let indexed = self
+            .columns
+            .iter()
+            .enumerate()
+            .filter(|(_, column)| used(column));
+        indexed
+            .map(|(stack, column)| self.cost(stack as u32, column))
+            .collect()
+    }
+
+    /// What one stack cost; zeros for a stack that is not defined.
+    pub fn cost_of(&self, stack: StackId) -> StackCost {
+        match self.columns.get(stack.index()) {
+            Some(column) => self.cost(stack.0, column),
+            None => StackCost {
+                stack,
+                ..StackCost::default()
+            },
+        }
+    }
+
+    /// Live bytes over time; the last tick is now.
+    pub fn timeline(&self) -> Timeline {
+        Timeline {
+            ticks: self.ticks.finished(self.tick_now()),
+        }
+    }
+
+    /// Sites whose live bytes never shrank and mostly grew over the second half of the time so far.
+    pub fn growth(&self) -> Vec<Growth> {
+        self.growth.growing(self.totals.now.0, |stack| {
+            let column = &self.columns[stack as usize];
+            (column.live_bytes, u64::from(column.live_blocks))
+        })
+    }
+
+    fn cost(&self, stack: u32, column: &Column) -> StackCost {
+        let is_saved = column.saved_epoch == self.peak_epoch;
+        StackCost {
+            stack: StackId(stack),
+            allocations: column.allocations,
+            allocated_bytes: column.allocated_bytes,
+            temporary: column.temporary,
+            peak_bytes: if is_saved {
+                column.peak_bytes
+            } else {
+                column.live_bytes
+            },
+            peak_blocks: u64::from(if is_saved {
+                column.peak_blocks
+            } else {
+                column.live_blocks
+            }),
+            live_bytes: column.live_bytes,
+            live_blocks: u64::from(column.live_blocks),
+            lost_bytes: 0,
+            lost_blocks: 0,
+        }
+    }
+
+    #[inline]
+    fn known(&self, stack: StackId) -> u32 {
+        if stack.index() < self.columns.len() {
+            stack.0
+        } else {
+            0
+        }
+    }
+
+    /// Time goes forward only: an earlier `at` counts as the latest one seen.
+    #[inline]
+    fn clock(&mut self, at: Nanos) {
+        if at.0 >= self.next_tick {
+            self.tick(at.0);
+        }
+        self.totals.now = self.totals.now.max(at);
+    }
+
+    /// The column of a stack that is about to change: saves its figures at the peak, and notes the change.
+    #[inline]
+    fn touch(&mut self, stack: u32) -> &mut Column {
+        let column = &mut self.columns[stack as usize];
+        if column.saved_epoch != self.peak_epoch {
+            column.saved_epoch = self.peak_epoch;
+            column.peak_bytes = column.live_bytes;
+            column.peak_blocks = column.live_blocks;
+        }
+        if column.touched != self.sample {
+            column.touched = self.sample;
+            self.changed.push(stack);
+        }
+        column
+    }
+
+    /// A block becomes live, by `allocations` (1, or 0 when inherited).
+    #[inline]
+    fn enter(&mut self, addr: u64, block: Held, allocations: u64) {
+        if let Some(missed) = self.table.insert(addr, block, self.totals.live.blocks) {
+            self.miss(&missed);
+        }
+        let column = self.touch(block.stack);
+        column.allocations += allocations;
+        column.allocated_bytes = column
+            .allocated_bytes
+            .saturating_add(block.size * allocations);
+        column.live_bytes = column.live_bytes.saturating_add(block.size);
+        column.live_blocks = column.live_blocks.saturating_add(1);
+        let totals = &mut self.totals;
+        totals.live.bytes = totals.live.bytes.saturating_add(block.size);
+        totals.live.blocks += 1;
+        if totals.live.bytes > totals.peak.bytes {
+            totals.peak = totals.live;
+            totals.peak_at = totals.now;
+            self.peak_epoch += 1;
+        }
+    }
+
+    /// A block is no longer live because it was freed.
+    #[inline]
+    fn leave(&mut self, thread: u32, addr: u64, block: &Held) {
+        let last = &mut self.last[thread as usize % THREADS];
+        let is_temporary = *last == addr;
+        *last = if is_temporary { 0 } else { *last };
+        self.totals.frees += 1;
+        self.totals.temporary += u64::from(is_temporary);
+        self.subtract(block, u64::from(is_temporary));
+    }
+
+    #[inline]
+    fn subtract(&mut self, block: &Held, temporary: u64) {
+        let column = self.touch(block.stack);
+        column.temporary += temporary;
+        column.live_bytes = column.live_bytes.saturating_sub(block.size);
+        column.live_blocks = column.live_blocks.saturating_sub(1);
+        self.totals.live.bytes = self.totals.live.bytes.saturating_sub(block.size);
+        self.totals.live.blocks = self.totals.live.blocks.saturating_sub(1);
+    }
+
+    #[cold]
+    fn miss(&mut self, block: &Held) {
+        self.totals.missed_frees = self.totals.missed_frees.saturating_add(1);
+        self.subtract(block, 0);
+    }
+
+    #[cold]
+    fn tick(&mut self, now: u64) {
+        self.ticks.push(self.tick_now(), now);
+        self.next_tick = self.ticks.due();
+        if self.growth.is_due(now) {
+            let columns = &self.columns;
+            let changed = self
+                .changed
+                .drain(..)
+                .map(|stack| (stack, columns[stack as usize].live_bytes));
+            self.growth.sample(now, changed);
+            self.sample = self.sample.wrapping_add(1);
+        }
+    }
+
+    fn tick_now(&self) -> Tick {
+        Tick {
+            at_ns: self.totals.now.0,
+            live_bytes: self.totals.live.bytes,
+            live_blocks: self.totals.live.blocks,
+            rss_bytes: self.sampled.rss_bytes,
+            allocations: self.totals.allocations,
+            minor_faults: self.sampled.minor_faults,
+            major_faults: self.sampled.major_faults,
+            swap_bytes: self.sampled.swap_bytes,
+        }
+    }
+
+    #[cold]
+    fn report_mismatch(&mut self, thread: u32, addr: Addr, family: Family, stack: u32, held: Held) {
+        let block = BlockInfo {
+            addr,
+            size: Some(held.size),
+            family: held.family,
+            stack: StackId(held.stack),
+        };
+        let kind = FreeErrorKind::Mismatched {
+            allocated: held.family,
+            freed: family,
+        };
+        self.report(thread, kind, addr, family, stack, Some(block), None);
+    }
+
+    /// `addr` is not the start of a live block: finds out what it is.
+    #[cold]
+    fn report_free(&mut self, thread: u32, addr: Addr, family: Family, stack: u32) {
+        if addr.0 == 0 {
+            return;
+        }
+        if let Some((start, held)) = self.table.enclosing(addr.0) {
+            let block = BlockInfo {
+                addr: Addr(start),
+                size: Some(held.size),
+                family: held.family,
+                stack: StackId(held.stack),
+            };
+            return self.report(
+                thread,
+                FreeErrorKind::Interior,
+                addr,
+                family,
+                stack,
+                Some(block),
+                None,
+            );
+        }
+        if let Some(freed) = self.table.freed(addr.0) {
+            let block = BlockInfo {
+                addr,
+                size: None,
+                family: freed.family,
+                stack: StackId(freed.stack),
+            };
+            return self.report(
+                thread,
+                FreeErrorKind::Double,
+                addr,
+                family,
+                stack,
+                Some(block),
+                Some(StackId(freed.by)),
+            );
+        }
+        if !self.is_tolerant {
+            self.report(
+                thread,
+                FreeErrorKind::Unknown,
+                addr,
+                family,
+                stack,
+                None,
+                None,
+            );
+        }
+    }
+
+    #[allow(clippy::too_many_arguments)]
+    fn report(
+        &mut self,
+        thread: u32,
+        kind: FreeErrorKind,
+        addr: Addr,
+        family: Family,
+        stack: u32,
+        block: Option<BlockInfo>,
+        first_free: Option<StackId>,
+    ) {
+        let at = self.totals.now;
+        self.errors.add(MemoryError {
+            at,
+            thread,
+            kind,
+            addr,
+            family,
+            stack: StackId(stack),
+            block,
+            first_free,
+            count: 1,
+        });
+    }
+}
