@@ -259,7 +259,6 @@ impl Ledger {
             return self.mappings.map(addr.0, size, StackId(stack));
         }
         if addr.0 != 0 {
-            self.touch(stack);
             self.enter(
                 addr.0,
                 Held {
@@ -267,6 +266,7 @@ impl Ledger {
                     family,
                     stack,
                 },
+                0,
             );
         }
     }
