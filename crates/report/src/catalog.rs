@@ -126,6 +126,18 @@ pub fn entry(rule: Rule) -> &'static CatalogEntry {
         .expect("a test walks all rules")
 }
 
+/// The page of a rule, as Markdown.
+pub fn page(rule: Rule) -> &'static str {
+    match rule {
+        Rule::MemoryLeak => include_str!("pages/memory-leak.md"),
+        Rule::UnboundedGrowth => include_str!("pages/unbounded-growth.md"),
+        Rule::DoubleFree => include_str!("pages/double-free.md"),
+        Rule::InvalidFree => include_str!("pages/invalid-free.md"),
+        Rule::MismatchedFree => include_str!("pages/mismatched-free.md"),
+        Rule::TemporaryAllocations => include_str!("pages/temporary-allocations.md"),
+    }
+}
+
 /// CWE numbers of one finding: narrower than the rule's where the kind decides.
 pub fn cwe(rule: Rule, kind: Option<Kind>) -> &'static [u16] {
     match (rule, kind) {

@@ -16,11 +16,13 @@
 
 pub mod catalog;
 pub mod fingerprint;
+pub mod github;
 pub mod html;
 pub mod json;
 pub mod numbers;
 pub mod place;
 pub mod sanitize;
+pub mod sarif;
 pub mod sites;
 mod style;
 pub mod text;

@@ -253,7 +253,7 @@ impl<'a> Page<'a> {
         let place =
             place::locate(self.report, finding).map(|at| self.path_first(&at, self.width / 2));
         let place = place.map_or(String::new(), |place| format!("  {place}"));
-        let label = severity_name(finding.severity).len() + finding.rule.name().len() + 4;
+        let label = severity_name(finding.severity).len() + finding.rule.name().len() + 5;
         let room = self
             .width
             .saturating_sub(label + place.chars().count())
@@ -392,6 +392,7 @@ impl<'a> Page<'a> {
         if self.options.verbose {
             return frames.into_iter().map(|frame| self.frame(frame)).collect();
         }
+        let frames = inside_main(&frames);
         let mut lines = Vec::new();
         let mut shown = 0;
         let mut runs = frames
@@ -592,6 +593,16 @@ impl<'a> Page<'a> {
         };
         format!("{} {step}", self.paint.bold("next:"))
     }
+}
+
+/// Without what the C library runs before the program: nobody can do anything about it.
+fn inside_main<'f, 'a>(frames: &'f [&'a ResolvedFrame]) -> &'f [&'a ResolvedFrame] {
+    let is_main =
+        |frame: &&ResolvedFrame| !frame.is_library && frame.function.as_deref() == Some("main");
+    frames
+        .iter()
+        .rposition(is_main)
+        .map_or(frames, |main| &frames[..=main])
 }
 
 /// How far `^` reaches: to the end of the range if it ends on this line.

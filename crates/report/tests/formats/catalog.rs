@@ -1,0 +1,94 @@
+use heapwise_model::Rule;
+use heapwise_report::catalog::{self, cwe, entry, page};
+use std::process::Command;
+
+const HEADINGS: [&str; 6] = ["What it does", "Why", "Bad", "Good", "Fix", "Known misses"];
+
+#[test]
+fn every_rule_has_a_row_and_a_page() {
+    assert_eq!(
+        catalog::catalog()
+            .iter()
+            .map(|it| it.rule)
+            .collect::<Vec<_>>(),
+        Rule::ALL
+    );
+    for rule in Rule::ALL {
+        let row = entry(*rule);
+        assert!(
+            !row.title.is_empty() && row.title.len() < 100 && !row.summary.is_empty(),
+            "{rule}"
+        );
+        for kind in row.kinds {
+            assert!(
+                cwe(*rule, Some(*kind))
+                    .iter()
+                    .all(|number| row.cwe.contains(number)),
+                "{rule}"
+            );
+        }
+        let page = page(*rule);
+        assert!(page.starts_with(&format!("# {rule}\n")), "{rule}");
+        let headings: Vec<&str> = page
+            .lines()
+            .filter_map(|line| line.strip_prefix("## "))
+            .collect();
+        assert_eq!(headings, HEADINGS, "{rule}");
+        assert!(
+            section(page, "Bad").contains(&format!("expect: {rule}")),
+            "{rule}"
+        );
+        assert!(!section(page, "Good").contains("expect:"), "{rule}");
+    }
+}
+
+fn section<'a>(page: &'a str, heading: &str) -> &'a str {
+    let (_, rest) = page
+        .split_once(&format!("## {heading}\n"))
+        .expect("asserted above");
+    rest.split("\n## ").next().expect("split gives one part")
+}
+
+/// Fenced programs of a section with the compiler for each.
+fn programs(section: &str) -> Vec<(&'static str, &str)> {
+    let fences = section.split("```").skip(1).step_by(2);
+    let program = |fence| match str::split_once(fence, '\n').expect("a fence has lines") {
+        ("c", code) => ("c", code),
+        ("cpp", code) => ("c++", code),
+        (other, _) => panic!("unknown language {other}"),
+    };
+    fences.map(program).collect()
+}
+
+/// Needs `cc` and `c++`; without them there is nothing to compile with, and the test says so.
+#[test]
+fn examples_compile() {
+    let folder = tempfile::tempdir().unwrap();
+    for rule in Rule::ALL {
+        for heading in ["Bad", "Good"] {
+            let programs = programs(section(page(*rule), heading));
+            assert!(!programs.is_empty(), "{rule}: {heading}");
+            for (language, code) in programs {
+                let file = folder.path().join("example.c");
+                std::fs::write(&file, code).unwrap();
+                let (compiler, quiet) = match language {
+                    "c" => ("cc", "-Wno-free-nonheap-object"),
+                    _ => ("c++", "-Wno-mismatched-new-delete"),
+                };
+                let run = Command::new(compiler)
+                    .args(["-x", language, "-fsyntax-only", "-Wall", "-Wextra", quiet])
+                    .arg(&file)
+                    .output();
+                let Ok(run) = run else {
+                    eprintln!("skipped: no compiler `{compiler}` here");
+                    return;
+                };
+                let errors = String::from_utf8_lossy(&run.stderr);
+                assert!(
+                    run.status.success() && errors.is_empty(),
+                    "{rule}: {heading}: {errors}"
+                );
+            }
+        }
+    }
+}

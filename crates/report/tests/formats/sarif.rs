@@ -1,0 +1,117 @@
+use crate::{assert_harmless, base, golden, reports, written};
+use heapwise_model::Report;
+use heapwise_report::sarif::{self, SarifOptions};
+use serde_json::Value;
+use std::io::Write as _;
+use std::process::{Command, Stdio};
+
+fn sarif(report: &Report) -> String {
+    written(|out| sarif::write(out, report, &SarifOptions { base: base() }))
+}
+
+fn without_pages(text: &str) -> String {
+    let mut log: Value = serde_json::from_str(text).unwrap();
+    for rule in log["runs"][0]["tool"]["driver"]["rules"]
+        .as_array_mut()
+        .unwrap()
+    {
+        rule["help"] = "(the page)".into();
+    }
+    serde_json::to_string_pretty(&log).unwrap() + "\n"
+}
+
+#[test]
+fn leaking_program() {
+    golden("leaking.sarif", &without_pages(&sarif(&reports::leaking())));
+}
+
+#[test]
+fn source_findings() {
+    let text = sarif(&reports::checked());
+    golden("checked.sarif", &without_pages(&text));
+    let log: Value = serde_json::from_str(&text).unwrap();
+    let location = &log["runs"][0]["results"][0]["locations"][0]["physicalLocation"];
+    assert_eq!(
+        location["artifactLocation"]["uri"],
+        "src/na%C3%AFve%20file.c"
+    );
+    // Byte columns 15 to 25 behind a letter of two bytes.
+    assert_eq!(
+        (
+            &location["region"]["startColumn"],
+            &location["region"]["endColumn"]
+        ),
+        (&14.into(), &24.into())
+    );
+}
+
+#[test]
+fn what_github_requires_is_there() {
+    for report in [reports::leaking(), reports::checked(), reports::hostile()] {
+        let text = sarif(&report);
+        assert_harmless(&text);
+        let log: Value = serde_json::from_str(&text).unwrap();
+        let run = &log["runs"][0];
+        for rule in run["tool"]["driver"]["rules"].as_array().unwrap() {
+            assert!(rule["shortDescription"]["text"].as_str().unwrap().len() <= 1024);
+            assert!(rule["fullDescription"]["text"].as_str().unwrap().len() <= 1024);
+            assert!(
+                rule["help"]["text"].is_string()
+                    && rule["properties"]["tags"].as_array().unwrap().len() <= 10
+            );
+        }
+        for result in run["results"].as_array().unwrap() {
+            assert_eq!(result["locations"].as_array().unwrap().len(), 1);
+            let region = &result["locations"][0]["physicalLocation"]["region"];
+            for number in ["startLine", "startColumn", "endLine", "endColumn"] {
+                assert!(region[number].as_u64().unwrap() >= 1);
+            }
+            assert!(result["partialFingerprints"]["primaryLocationLineHash"].is_string());
+        }
+    }
+}
+
+#[test]
+fn no_more_results_than_are_taken() {
+    let mut report = reports::checked();
+    report.findings = vec![report.findings[0].clone(); 25_001];
+    let log: Value = serde_json::from_str(&sarif(&report)).unwrap();
+    assert_eq!(log["runs"][0]["results"].as_array().unwrap().len(), 25_000);
+}
+
+/// Set `HEAPWISE_SARIF_SCHEMA` to the published schema file to run this; it also needs Python's
+/// jsonschema. Neither is kept here: the schema is large and not ours.
+#[test]
+fn the_published_schema_accepts_it() {
+    let Some(schema) = std::env::var_os("HEAPWISE_SARIF_SCHEMA") else {
+        eprintln!("skipped: HEAPWISE_SARIF_SCHEMA does not name the schema");
+        return;
+    };
+    for report in [
+        reports::leaking(),
+        reports::checked(),
+        reports::hostile(),
+        Report::default(),
+    ] {
+        validate(schema.as_ref(), &sarif(&report));
+    }
+}
+
+/// Checks a JSON document against a JSON schema by Python's jsonschema.
+pub fn validate(schema: &std::path::Path, document: &str) {
+    let script = "import json,sys,jsonschema\n\
+                  jsonschema.validate(json.load(sys.stdin), json.load(open(sys.argv[1])))";
+    let mut python = Command::new("python3")
+        .args(["-W", "ignore", "-c", script])
+        .arg(schema)
+        .stdin(Stdio::piped())
+        .spawn()
+        .expect("python3 is needed for this test");
+    python
+        .stdin
+        .take()
+        .unwrap()
+        .write_all(document.as_bytes())
+        .unwrap();
+    assert!(python.wait().unwrap().success());
+}
