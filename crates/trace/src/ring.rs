@@ -1,1 +1,217 @@
 //! The memory that the recorder shares with `heapwise`.
+//!
+//! ```text
+//!   SESSION/control            one page: who listens, doorbell
+//!   SESSION/ring-PID-N.0       segment 0 of one process image: header chunk, then data chunks
+//!   SESSION/ring-PID-N.1 ...   further segments, added when chunks run out
+//!
+//!   segment   = CHUNKS_PER_SEGMENT chunks of CHUNK_BYTES
+//!   chunk     = ChunkHeader (64 bytes) then RECORDS_PER_CHUNK records of 16 bytes
+//!   stream    = the chunks with one stream number, by `sequence`: the events of one thread
+//!               (or of signal handlers that interrupted the recorder in that thread)
+//! ```
+//!
+//! A chunk goes `FREE -> ACTIVE` (recorder, compare and swap), `ACTIVE -> FULL` (recorder),
+//! `FULL -> FREE` (`heapwise`, after copying). Only the owner writes records; `committed` counts the
+//! records that are complete, so a process killed anywhere leaves a readable prefix.
+//!
+//! **Order between streams.** While a process has had one stream only, records carry no time but an
+//! occasional `TIME`. From the second stream on every record is stamped with the processor's time
+//! stamp counter: before a block is given back, after a block was handed out. So for any address the
+//! stamps of all streams tell the true order. `begun` is non-zero while a record is being made and
+//! then no greater than that record's stamp: nothing older than the smallest `begun` is missing.
+
+use core::sync::atomic::{AtomicU32, AtomicU64};
+
+/// First bytes of a control file and of a ring.
+pub const MAGIC: u64 = u64::from_le_bytes(*b"HWRING\x01\0");
+/// Both sides are of one build; a difference is refused.
+pub const VERSION: u32 = 1;
+
+pub const CHUNK_BYTES: usize = 32 * 1024;
+pub const CHUNKS_PER_SEGMENT: usize = 16;
+pub const SEGMENT_BYTES: usize = CHUNK_BYTES * CHUNKS_PER_SEGMENT;
+pub const MAX_SEGMENTS: usize = 1024;
+pub const CHUNK_HEADER_BYTES: usize = 64;
+pub const RECORDS_PER_CHUNK: usize = (CHUNK_BYTES - CHUNK_HEADER_BYTES) / 16;
+
+/// Names of the environment variables and files both sides use.
+pub const SESSION_ENV: &[u8] = b"HEAPWISE_SESSION";
+pub const CONTROL_FILE: &[u8] = b"control";
+
+/// `SESSION/control`.
+#[repr(C)]
+pub struct Control {
+    pub magic: AtomicU64,
+    pub version: AtomicU32,
+    /// Process id of `heapwise`.
+    pub listener: AtomicU32,
+    /// Futex: changes whenever there is something to look at.
+    pub doorbell: AtomicU32,
+    /// Non-zero while `heapwise` sleeps on the doorbell.
+    pub sleeping: AtomicU32,
+    /// Rings ever made in this session.
+    pub rings: AtomicU32,
+    /// Non-zero: `heapwise` is gone or no longer interested; recorders stop.
+    pub closed: AtomicU32,
+    /// Increases while `heapwise` is working.
+    pub heartbeat: AtomicU64,
+    /// Processes whose ring could not be made.
+    pub failed: AtomicU32,
+    /// Bit 0: no call stacks for frees.
+    pub options: AtomicU32,
+}
+
+/// `Control::options`: frees are recorded without their call stack.
+pub const OPTION_NO_FREE_STACKS: u32 = 1;
+
+pub const CHUNK_FREE: u32 = 0;
+pub const CHUNK_ACTIVE: u32 = 1;
+pub const CHUNK_FULL: u32 = 2;
+
+/// First 64 bytes of every data chunk.
+#[repr(C)]
+pub struct ChunkHeader {
+    pub state: AtomicU32,
+    /// Complete records.
+    pub committed: AtomicU32,
+    pub stream: AtomicU32,
+    pub sequence: AtomicU32,
+    pub thread: AtomicU32,
+    pub reserved: AtomicU32,
+    /// See the module's page; 0 when no record is being made.
+    pub begun: AtomicU64,
+}
+
+pub const EXIT_NONE: u32 = 0;
+/// The process waits for the leak scan.
+pub const EXIT_WAITING: u32 = 1;
+/// `heapwise` has looked; the process may go on.
+pub const EXIT_DONE: u32 = 2;
+
+/// Chunk 0 of segment 0.
+#[repr(C)]
+pub struct RingHeader {
+    pub magic: AtomicU64,
+    pub version: AtomicU32,
+    pub pid: AtomicU32,
+    pub parent_pid: AtomicU32,
+    pub segments: AtomicU32,
+    /// Non-zero for a forked child: the number in the parent's `FORK` record.
+    pub fork: AtomicU64,
+    /// Time stamp counter when the ring was made.
+    pub start_stamp: AtomicU64,
+    /// Streams ever opened.
+    pub streams: AtomicU32,
+    /// Futex: one of `EXIT_*`.
+    pub exit: AtomicU32,
+    /// 0 for `exit`, else the fatal signal.
+    pub exit_signal: AtomicU32,
+    pub exit_thread: AtomicU32,
+    /// Address in the process of the waiting thread's saved registers (`EXIT_REGISTERS` words).
+    pub exit_registers: AtomicU64,
+    /// Its stack pointer: what is live starts here.
+    pub exit_stack: AtomicU64,
+    /// Events that could not be recorded.
+    pub lost: AtomicU64,
+    /// The recorder waits for a free chunk (futex).
+    pub starved: AtomicU32,
+    /// Bumped when modules were unloaded.
+    pub unloads: AtomicU32,
+}
+
+/// Words saved at `RingHeader::exit_registers`.
+pub const EXIT_REGISTERS: usize = 16;
+
+/// What a record is: the low four bits of its first word.
+pub mod tag {
+    pub const ALLOC: u64 = 1; // + family (malloc, new, new[], map)
+    pub const FREE: u64 = 5; // + family
+    pub const RESIZE_BEGIN: u64 = 9;
+    pub const RESIZE_END: u64 = 10;
+    pub const TIME: u64 = 11;
+    pub const FRAME: u64 = 12;
+    pub const STACK: u64 = 13;
+    pub const WIDE: u64 = 14;
+    pub const BLOB: u64 = 15;
+}
+
+/// Second-level kinds of `tag::WIDE`, in the record's 16 time bits.
+pub mod wide {
+    /// The next record's size, all 64 bits.
+    pub const SIZE: u64 = 1;
+    /// The next record's address, all 64 bits.
+    pub const ADDR: u64 = 2;
+    /// The process forks; word 1 is the fork's number.
+    pub const FORK: u64 = 3;
+}
+
+/// Second-level kinds of `tag::BLOB`: `address` field = bytes that follow in whole records.
+pub mod blob {
+    /// base, end, bias (8 bytes each), build id length (1 byte), build id, path.
+    pub const MODULE: u64 = 1;
+    /// base, end (8 bytes each): a module is gone.
+    pub const UNLOAD: u64 = 2;
+}
+
+/// Greatest stack number of a record (28 bits).
+pub const MAX_STACK: u32 = (1 << 28) - 1;
+/// Frame number of the marker "the stack is cut short here".
+pub const FRAME_CUT: u32 = u32::MAX;
+/// Sizes at or above this need `wide::SIZE`.
+pub const SIZE_LIMIT: u64 = 1 << 36;
+/// Addresses at or above this, or not divisible by 8, need `wide::ADDR`.
+pub const ADDR_LIMIT: u64 = 1 << 47;
+/// Time differences at or above this need a `TIME` record first.
+pub const TIME_LIMIT: u64 = 1 << 16;
+
+/// One 16-byte record.
+///
+/// ```text
+///   word 0: address / 8 (44 bits) | time since the stream's last stamp (16) | tag (4)
+///   word 1: size (36)             | stack (28)
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[repr(C)]
+pub struct Record(pub u64, pub u64);
+
+impl Record {
+    #[inline(always)]
+    pub fn new(tag: u64, time: u64, addr_field: u64, word1: u64) -> Record {
+        Record(addr_field << 20 | time << 4 | tag, word1)
+    }
+    /// `size < SIZE_LIMIT`, `stack <= MAX_STACK`.
+    #[inline(always)]
+    pub fn sized(size: u64, stack: u32) -> u64 {
+        size << 28 | stack as u64
+    }
+    #[inline(always)]
+    pub fn tag(self) -> u64 {
+        self.0 & 15
+    }
+    #[inline(always)]
+    pub fn time(self) -> u64 {
+        self.0 >> 4 & 0xffff
+    }
+    /// The address field as it is (a number for definitions).
+    #[inline(always)]
+    pub fn field(self) -> u64 {
+        self.0 >> 20
+    }
+    #[inline(always)]
+    pub fn addr(self) -> u64 {
+        self.0 >> 20 << 3
+    }
+    #[inline(always)]
+    pub fn size(self) -> u64 {
+        self.1 >> 28
+    }
+    #[inline(always)]
+    pub fn stack(self) -> u32 {
+        (self.1 & MAX_STACK as u64) as u32
+    }
+}
+
+const _: () = assert!(size_of::<ChunkHeader>() <= CHUNK_HEADER_BYTES);
+const _: () = assert!(size_of::<RingHeader>() <= CHUNK_BYTES);
+const _: () = assert!(size_of::<Record>() == 16);

@@ -1,0 +1,75 @@
+//! The functions behind the interposed ones, found once by `dlsym(RTLD_NEXT)`.
+
+use core::ffi::{c_char, c_void};
+use core::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+
+#[link(name = "c")]
+unsafe extern "C" {
+    pub fn dlsym(handle: *mut c_void, name: *const c_char) -> *mut c_void;
+    pub static environ: *const *const c_char;
+    pub static __libc_stack_end: *const u8;
+    pub fn __cxa_atexit(f: extern "C" fn(*mut c_void), arg: *mut c_void, dso: *mut c_void) -> i32;
+    pub fn pthread_key_create(key: *mut u32, destructor: Option<extern "C" fn(*mut c_void)>) -> i32;
+    pub fn pthread_setspecific(key: u32, value: *const c_void) -> i32;
+}
+
+pub const RTLD_NEXT: *mut c_void = -1isize as *mut c_void;
+
+/// A function pointer that is found at the first use.
+pub struct Real {
+    name: &'static core::ffi::CStr,
+    at: AtomicUsize,
+}
+
+impl Real {
+    pub const fn new(name: &'static core::ffi::CStr) -> Real {
+        Real { name, at: AtomicUsize::new(0) }
+    }
+
+    /// Address, 0 when no other object defines it.
+    #[inline(always)]
+    pub fn get(&self) -> usize {
+        match self.at.load(Relaxed) {
+            0 => self.find(),
+            at => at,
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn find(&self) -> usize {
+        // SAFETY: the name is a terminated string. glibc's dlsym does not allocate when it succeeds.
+        let at = unsafe { dlsym(RTLD_NEXT, self.name.as_ptr()) } as usize;
+        self.at.store(at, Relaxed);
+        at
+    }
+
+    /// Where the address is kept, for assembly.
+    pub const fn slot(&self) -> &AtomicUsize {
+        &self.at
+    }
+}
+
+macro_rules! real {
+    ($($id:ident = $name:literal),* $(,)?) => { $(pub static $id: Real = Real::new($name);)* };
+}
+
+real! {
+    MALLOC = c"malloc", CALLOC = c"calloc", REALLOC = c"realloc", FREE = c"free",
+    MEMALIGN = c"memalign", ALIGNED_ALLOC = c"aligned_alloc", POSIX_MEMALIGN = c"posix_memalign",
+    VALLOC = c"valloc", PVALLOC = c"pvalloc",
+    MMAP = c"mmap", MMAP64 = c"mmap64", MUNMAP = c"munmap", MREMAP = c"mremap",
+    DLCLOSE = c"dlclose", PTHREAD_CREATE = c"pthread_create",
+    FORK = c"fork", EXIT_NOW = c"_exit", QUICK_EXIT = c"quick_exit",
+    SIGACTION = c"sigaction", SIGNAL = c"signal",
+    EXECVE = c"execve", EXECVPE = c"execvpe", POSIX_SPAWN = c"posix_spawn", POSIX_SPAWNP = c"posix_spawnp",
+    FIND_OBJECT = c"_dl_find_object",
+}
+
+/// Casts a found address to a function.
+macro_rules! call {
+    ($real:expr, fn($($t:ty),*) $(-> $r:ty)?) => {
+        core::mem::transmute::<usize, unsafe extern "C" fn($($t),*) $(-> $r)?>($real)
+    };
+}
+pub(crate) use call;

@@ -1,0 +1,267 @@
+//! `malloc` and its family.
+//!
+//! A block is recorded after it was handed out and before it is given back, so that for any address the
+//! records of all threads alternate.
+
+use crate::real::{self, call};
+use crate::stream::{self, Thread};
+use crate::{session, stack, tls};
+use core::arch::naked_asm;
+use core::ffi::c_void;
+use core::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use heapwise_trace::Family;
+use heapwise_trace::ring::{OPTION_NO_FREE_STACKS, tag};
+
+type Pointer = *mut c_void;
+
+/// The function number `n` of arguments decides in which registers the stack pointer and `rbp` follow.
+macro_rules! entry {
+    ($(#[$doc:meta])* $name:ident, 1, $to:ident) => { entry!(@ $(#[$doc])* $name, "mov rsi, rsp", "mov rdx, rbp", $to); };
+    ($(#[$doc:meta])* $name:ident, 2, $to:ident) => { entry!(@ $(#[$doc])* $name, "mov rdx, rsp", "mov rcx, rbp", $to); };
+    ($(#[$doc:meta])* $name:ident, 3, $to:ident) => { entry!(@ $(#[$doc])* $name, "mov rcx, rsp", "mov r8, rbp", $to); };
+    (@ $(#[$doc:meta])* $name:ident, $sp:literal, $bp:literal, $to:ident) => {
+        $(#[$doc])*
+        #[cfg_attr(feature = "cdylib", unsafe(no_mangle))]
+        #[unsafe(naked)]
+        unsafe extern "C" fn $name() {
+            naked_asm!($sp, $bp, "jmp {}", sym $to)
+        }
+    };
+}
+
+entry!(malloc, 1, on_malloc);
+entry!(calloc, 2, on_calloc);
+entry!(realloc, 2, on_realloc);
+entry!(reallocarray, 3, on_reallocarray);
+entry!(free, 1, on_free);
+entry!(cfree, 1, on_free);
+entry!(memalign, 2, on_memalign);
+entry!(aligned_alloc, 2, on_aligned_alloc);
+entry!(posix_memalign, 3, on_posix_memalign);
+entry!(valloc, 1, on_valloc);
+entry!(pvalloc, 1, on_pvalloc);
+
+/// The family that `operator new` or `delete` promised for this call, else `malloc`'s.
+#[inline(always)]
+fn pending_family() -> Family {
+    let tls = tls::get();
+    // SAFETY: this thread's words.
+    unsafe {
+        match core::mem::replace(&mut (*tls).pending, 0) {
+            0 => Family::Malloc,
+            bits => Family::from_bits(bits),
+        }
+    }
+}
+
+#[inline(always)]
+fn record_alloc(block: Pointer, size: usize, family: Family, sp: *const u64, bp: u64) {
+    stream::with(|thread| {
+        thread.begin();
+        let chain = &raw mut thread.allocs;
+        // SAFETY: `sp` and `bp` are those of the interposed function's entry.
+        let stack = unsafe { stack::capture(thread, chain, sp, bp) };
+        thread.event(tag::ALLOC + family as u64, block as u64, size as u64, stack, true);
+    });
+}
+
+/// Stack of a free, unless the user does without.
+#[inline(always)]
+fn free_stack(thread: &mut Thread, sp: *const u64, bp: u64) -> u32 {
+    if session::options() & OPTION_NO_FREE_STACKS != 0 {
+        return 0;
+    }
+    let chain = &raw mut thread.frees;
+    // SAFETY: `sp` and `bp` are those of the interposed function's entry.
+    unsafe { stack::capture(thread, chain, sp, bp) }
+}
+
+unsafe extern "C" fn on_malloc(size: usize, sp: *const u64, bp: u64) -> Pointer {
+    let real = real::MALLOC.get();
+    // SAFETY: libc's function with libc's arguments.
+    let block = unsafe { call!(real, fn(usize) -> Pointer)(size) };
+    let family = pending_family();
+    if !block.is_null() {
+        record_alloc(block, size, family, sp, bp);
+    }
+    block
+}
+
+unsafe extern "C" fn on_calloc(count: usize, size: usize, sp: *const u64, bp: u64) -> Pointer {
+    let real = match real::CALLOC.slot().load(Relaxed) {
+        0 => match find_calloc() {
+            0 => return from_reserve(count.saturating_mul(size)),
+            it => it,
+        },
+        it => it,
+    };
+    // SAFETY: as above.
+    let block = unsafe { call!(real, fn(usize, usize) -> Pointer)(count, size) };
+    let family = pending_family();
+    if !block.is_null() {
+        record_alloc(block, count.wrapping_mul(size), family, sp, bp);
+    }
+    block
+}
+
+unsafe extern "C" fn on_realloc(old: Pointer, size: usize, sp: *const u64, bp: u64) -> Pointer {
+    let real = real::REALLOC.get();
+    let family = pending_family();
+    if old.is_null() {
+        // SAFETY: as above.
+        let block = unsafe { call!(real, fn(Pointer, usize) -> Pointer)(old, size) };
+        if !block.is_null() {
+            record_alloc(block, size, family, sp, bp);
+        }
+        return block;
+    }
+    if is_from_reserve(old) {
+        // SAFETY: the reserve's blocks are at least as long as what is copied: both end in the reserve.
+        return unsafe { move_out_of_reserve(old, size) };
+    }
+    stream::with(|thread| {
+        thread.begin();
+        let stack = free_stack(thread, sp, bp);
+        thread.event(tag::RESIZE_BEGIN, old as u64, 0, stack, false);
+    });
+    // SAFETY: as above.
+    let block = unsafe { call!(real, fn(Pointer, usize) -> Pointer)(old, size) };
+    stream::with(|thread| {
+        thread.begin();
+        let chain = &raw mut thread.allocs;
+        // SAFETY: as in `record_alloc`.
+        let stack = unsafe { stack::capture(thread, chain, sp, bp) };
+        thread.event(tag::RESIZE_END, block as u64, size as u64, stack, true);
+    });
+    block
+}
+
+unsafe extern "C" fn on_reallocarray(old: Pointer, count: usize, size: usize, sp: *const u64, bp: u64) -> Pointer {
+    match count.checked_mul(size) {
+        // SAFETY: forwarded.
+        Some(bytes) => unsafe { on_realloc(old, bytes, sp, bp) },
+        None => {
+            // libc's own way to say so: ENOMEM and null.
+            // SAFETY: fails without touching `old`.
+            unsafe { call!(real::REALLOC.get(), fn(Pointer, usize) -> Pointer)(old, usize::MAX) }
+        }
+    }
+}
+
+unsafe extern "C" fn on_free(block: Pointer, sp: *const u64, bp: u64) {
+    let family = pending_family();
+    if block.is_null() {
+        return;
+    }
+    if is_from_reserve(block) {
+        return;
+    }
+    stream::with(|thread| {
+        thread.begin();
+        let stack = free_stack(thread, sp, bp);
+        thread.event(tag::FREE + family as u64, block as u64, 0, stack, false);
+    });
+    // SAFETY: libc's function with the program's argument.
+    unsafe { call!(real::FREE.get(), fn(Pointer))(block) }
+}
+
+unsafe extern "C" fn on_memalign(align: usize, size: usize, sp: *const u64, bp: u64) -> Pointer {
+    // SAFETY: libc's function with libc's arguments.
+    let block = unsafe { call!(real::MEMALIGN.get(), fn(usize, usize) -> Pointer)(align, size) };
+    let family = pending_family();
+    if !block.is_null() {
+        record_alloc(block, size, family, sp, bp);
+    }
+    block
+}
+
+unsafe extern "C" fn on_aligned_alloc(align: usize, size: usize, sp: *const u64, bp: u64) -> Pointer {
+    // SAFETY: libc's function with libc's arguments.
+    let block = unsafe { call!(real::ALIGNED_ALLOC.get(), fn(usize, usize) -> Pointer)(align, size) };
+    let family = pending_family();
+    if !block.is_null() {
+        record_alloc(block, size, family, sp, bp);
+    }
+    block
+}
+
+unsafe extern "C" fn on_posix_memalign(out: *mut Pointer, align: usize, size: usize, sp: *const u64, bp: u64) -> i32 {
+    // SAFETY: libc's function with libc's arguments.
+    let error = unsafe { call!(real::POSIX_MEMALIGN.get(), fn(*mut Pointer, usize, usize) -> i32)(out, align, size) };
+    let family = pending_family();
+    if error == 0 {
+        // SAFETY: set on success.
+        let block = unsafe { *out };
+        if !block.is_null() {
+            record_alloc(block, size, family, sp, bp);
+        }
+    }
+    error
+}
+
+unsafe extern "C" fn on_valloc(size: usize, sp: *const u64, bp: u64) -> Pointer {
+    // SAFETY: libc's function with libc's arguments.
+    let block = unsafe { call!(real::VALLOC.get(), fn(usize) -> Pointer)(size) };
+    if !block.is_null() {
+        record_alloc(block, size, Family::Malloc, sp, bp);
+    }
+    block
+}
+
+unsafe extern "C" fn on_pvalloc(size: usize, sp: *const u64, bp: u64) -> Pointer {
+    // SAFETY: libc's function with libc's arguments.
+    let block = unsafe { call!(real::PVALLOC.get(), fn(usize) -> Pointer)(size) };
+    if !block.is_null() {
+        record_alloc(block, size, Family::Malloc, sp, bp);
+    }
+    block
+}
+
+/// `dlsym` of an old glibc may call `calloc` itself: while it looks for `calloc`, blocks come from here.
+const RESERVE_BYTES: usize = 16 * 1024;
+#[repr(C, align(16))]
+struct Reserve(core::cell::UnsafeCell<[u8; RESERVE_BYTES]>);
+// SAFETY: handed out by an atomic bump, each byte to one caller.
+unsafe impl Sync for Reserve {}
+static RESERVE: Reserve = Reserve(core::cell::UnsafeCell::new([0; RESERVE_BYTES]));
+static RESERVED: AtomicUsize = AtomicUsize::new(0);
+static IS_FINDING: AtomicUsize = AtomicUsize::new(0);
+
+#[cold]
+fn find_calloc() -> usize {
+    if IS_FINDING.swap(1, Relaxed) != 0 {
+        return 0;
+    }
+    let found = real::CALLOC.get();
+    IS_FINDING.store(0, Relaxed);
+    found
+}
+
+#[cold]
+fn from_reserve(size: usize) -> Pointer {
+    let size = size.max(1).next_multiple_of(16);
+    let at = RESERVED.fetch_add(size, Relaxed);
+    if size > RESERVE_BYTES || at > RESERVE_BYTES - size {
+        return core::ptr::null_mut();
+    }
+    // SAFETY: in bounds by the check.
+    unsafe { RESERVE.0.get().cast::<u8>().add(at).cast() }
+}
+
+#[inline(always)]
+fn is_from_reserve(block: Pointer) -> bool {
+    (block as usize).wrapping_sub(RESERVE.0.get() as usize) < RESERVE_BYTES
+}
+
+#[cold]
+unsafe fn move_out_of_reserve(old: Pointer, size: usize) -> Pointer {
+    // SAFETY: libc's function; the copy stays within the reserve and the new block.
+    unsafe {
+        let block = call!(real::MALLOC.get(), fn(usize) -> Pointer)(size);
+        if !block.is_null() {
+            let rest = RESERVE.0.get() as usize + RESERVE_BYTES - old as usize;
+            core::ptr::copy_nonoverlapping(old.cast::<u8>(), block.cast::<u8>(), size.min(rest));
+        }
+        block
+    }
+}
