@@ -1,0 +1,215 @@
+// Live bytes, resident memory and page faults over time, as SVG.
+
+const SERIES = [
+  { id: "live", label: "live bytes", format: bytes },
+  { id: "rss", label: "RSS", format: bytes },
+  { id: "swap", label: "swap", format: bytes },
+];
+
+function svg(tag, attributes, text) {
+  const element = document.createElementNS("http://www.w3.org/2000/svg", tag);
+  for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
+  if (text !== undefined) element.textContent = text;
+  return element;
+}
+
+class TimelineChart {
+  constructor(ticks, program) {
+    this.ticks = ticks;
+    this.program = program;
+    this.box = byId("timeline-chart");
+    this.shown = SERIES.filter(({ id }) => ticks[id].some((value) => value > 0));
+    this.hasFaults = ticks.minor.some((value) => value > 0) || ticks.major.some((value) => value > 0);
+    this.at = ticks.at.length - 1;
+    byId("timeline-legend").replaceChildren(
+      ...this.shown.map(({ id, label }) => legendItem(id, label)),
+      ...(this.hasFaults ? [legendItem("faults", "page faults")] : []),
+    );
+    this.cursor = make("div", {
+      class: "cursor",
+      role: "slider",
+      tabindex: "0",
+      "aria-label": "Moment on the timeline",
+      "aria-valuemin": 0,
+      "aria-valuemax": ticks.at.length - 1,
+      onkeydown: (event) => this.key(event),
+    });
+    this.box.addEventListener("pointermove", (event) => this.point(event));
+    this.box.addEventListener("pointerleave", hideTip);
+    new ResizeObserver(() => this.draw()).observe(this.box);
+    this.draw();
+    this.move(this.peakIndex(), false);
+  }
+
+  peakIndex() {
+    let peak = 0;
+    this.ticks.live.forEach((value, at) => {
+      if (value > this.ticks.live[peak]) peak = at;
+    });
+    return peak;
+  }
+
+  draw() {
+    const { ticks } = this;
+    const width = Math.max(240, this.box.clientWidth);
+    const area = { left: 64, right: width - 12, top: 14, bottom: this.hasFaults ? 136 : 164 };
+    const last = ticks.at[ticks.at.length - 1];
+    const first = ticks.at[0];
+    const most = Math.max(1, ...this.shown.map(({ id }) => ticks[id].reduce((a, b) => Math.max(a, b), 0)));
+    const step = niceStep(most / 3);
+    const top = Math.ceil(most / step) * step;
+    this.x = (ns) => area.left + ((ns - first) / (last - first || 1)) * (area.right - area.left);
+    this.y = (value) => area.bottom - (value / top) * (area.bottom - area.top);
+    this.area = area;
+
+    const root = svg("svg", { width, height: 190, viewBox: `0 0 ${width} 190`, role: "img", "aria-label": this.summary() });
+    for (let value = 0; value <= top; value += step) {
+      root.append(
+        svg("line", { class: "grid", x1: area.left, x2: area.right, y1: this.y(value), y2: this.y(value) }),
+        svg("text", { class: "tick", x: area.left - 8, y: this.y(value) + 4, "text-anchor": "end" }, bytes(value)),
+      );
+    }
+    const labels = Math.max(2, Math.min(7, Math.floor(width / 150)));
+    for (let at = 0; at < labels; at++) {
+      const ns = first + ((last - first) * at) / (labels - 1);
+      const anchor = at === 0 ? "start" : at === labels - 1 ? "end" : "middle";
+      root.append(svg("text", { class: "tick", x: this.x(ns), y: 186, "text-anchor": anchor }, duration(ns)));
+    }
+    if (this.hasFaults) this.drawFaults(root, area);
+    for (const { id } of [...this.shown].reverse()) {
+      const line = this.path(ticks[id]);
+      if (id === "live") {
+        root.append(svg("path", { class: "fill live", d: `${line}L${area.right},${area.bottom}L${area.left},${area.bottom}Z` }));
+      }
+      root.append(svg("path", { class: `line ${id}`, d: line }));
+    }
+    this.drawPeak(root, area);
+    this.marker = svg("line", { class: "moment", y1: area.top, y2: 168 });
+    root.append(this.marker);
+    const focused = document.activeElement === this.cursor;
+    this.box.replaceChildren(root, this.cursor);
+    if (focused) this.cursor.focus();
+    this.place();
+  }
+
+  /** One point per pixel column at most: least and greatest, so that no spike is lost. */
+  path(values) {
+    const { at } = this.ticks;
+    const columns = this.area.right - this.area.left;
+    const stride = Math.max(1, Math.floor(at.length / (columns * 2)));
+    let d = "";
+    for (let from = 0; from < at.length; from += stride) {
+      let low = from;
+      let high = from;
+      for (let index = from; index < Math.min(at.length, from + stride); index++) {
+        if (values[index] < values[low]) low = index;
+        if (values[index] > values[high]) high = index;
+      }
+      for (const index of low === high ? [low] : [Math.min(low, high), Math.max(low, high)]) {
+        d += `${d ? "L" : "M"}${this.x(at[index]).toFixed(1)},${this.y(values[index]).toFixed(1)}`;
+      }
+    }
+    return d;
+  }
+
+  /** Faults per pixel column, in a strip below the chart. */
+  drawFaults(root, area) {
+    const { at, minor, major } = this.ticks;
+    const width = 3;
+    const bars = new Float64Array(Math.ceil((area.right - area.left) / width) + 1);
+    for (let index = 1; index < at.length; index++) {
+      const faults = Math.max(0, minor[index] - minor[index - 1]) + Math.max(0, major[index] - major[index - 1]);
+      bars[Math.floor((this.x(at[index]) - area.left) / width)] += faults;
+    }
+    const most = bars.reduce((a, b) => Math.max(a, b), 1);
+    let d = "";
+    bars.forEach((value, column) => {
+      if (value > 0) d += `M${area.left + column * width},168v${-Math.max(1, (value / most) * 22).toFixed(1)}h2V168Z`;
+    });
+    root.append(
+      svg("path", { class: "faults", d }),
+      svg("text", { class: "tick", x: area.left - 8, y: 166, "text-anchor": "end" }, "faults"),
+    );
+  }
+
+  drawPeak(root, area) {
+    const peak = this.program?.peak_bytes || this.ticks.live[this.peakIndex()];
+    const at = this.program?.peak_bytes ? this.program.peak_at_ns : this.ticks.at[this.peakIndex()];
+    const x = Math.max(area.left, Math.min(area.right, this.x(at)));
+    const onRight = x > (area.left + area.right) / 2;
+    const y = Math.max(area.top, this.y(peak));
+    root.append(
+      svg("line", { class: "peak", x1: x, x2: x, y1: y, y2: area.bottom }),
+      svg("circle", { class: "peak", cx: x, cy: y, r: 3.5 }),
+      svg("text", { class: "peak", x: x + (onRight ? -8 : 8), y: Math.max(12, y - 6), "text-anchor": onRight ? "end" : "start" },
+        `peak ${bytes(peak)}`),
+    );
+  }
+
+  point(event) {
+    const x = event.clientX - this.box.getBoundingClientRect().left;
+    let low = 0;
+    let high = this.ticks.at.length - 1;
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      if (this.x(this.ticks.at[middle]) < x) low = middle + 1;
+      else high = middle;
+    }
+    if (low > 0 && x - this.x(this.ticks.at[low - 1]) < this.x(this.ticks.at[low]) - x) low--;
+    this.move(low, false);
+    showTip(this.values(), event.clientX, event.clientY);
+  }
+
+  key(event) {
+    const last = this.ticks.at.length - 1;
+    const page = Math.max(1, Math.round(last / 20));
+    const by = { ArrowRight: 1, ArrowUp: 1, ArrowLeft: -1, ArrowDown: -1, PageUp: page, PageDown: -page, Home: -last, End: last };
+    if (!(event.key in by)) return;
+    event.preventDefault();
+    this.move(Math.max(0, Math.min(last, this.at + by[event.key])), true);
+  }
+
+  move(index) {
+    this.at = index;
+    this.place();
+  }
+
+  place() {
+    const x = this.x(this.ticks.at[this.at]);
+    this.marker.setAttribute("x1", x);
+    this.marker.setAttribute("x2", x);
+    this.cursor.style.left = `${x - 8}px`;
+    const text = this.values().join(", ");
+    this.cursor.setAttribute("aria-valuenow", this.at);
+    this.cursor.setAttribute("aria-valuetext", text);
+    byId("timeline-values").textContent = text;
+  }
+
+  values() {
+    const { ticks, at } = this;
+    const values = [`at ${duration(ticks.at[at])}`];
+    values.push(`live ${bytes(ticks.live[at])} in ${counted(ticks.blocks[at], "block")}`);
+    if (ticks.rss[at]) values.push(`RSS ${bytes(ticks.rss[at])}`);
+    if (ticks.swap[at]) values.push(`swap ${bytes(ticks.swap[at])}`);
+    if (this.hasFaults) values.push(`${count(ticks.minor[at])} minor and ${counted(ticks.major[at], "major fault")}`);
+    return values;
+  }
+
+  summary() {
+    const { ticks } = this;
+    const last = ticks.at.length - 1;
+    const peak = this.program?.peak_bytes || ticks.live[this.peakIndex()];
+    return `Live bytes over ${duration(ticks.at[last])}: peak ${bytes(peak)}, at the end ${bytes(ticks.live[last])}`;
+  }
+}
+
+function legendItem(id, label) {
+  return make("li", {}, make("span", { class: `swatch ${id}` }), label);
+}
+
+/** The power of two, or half as much again, that is not below `value`. */
+function niceStep(value) {
+  let step = 1;
+  while (step < value) step *= 2;
+  return step * 0.75 >= value && step >= 4 ? step * 0.75 : step;
+}
