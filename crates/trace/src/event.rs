@@ -76,7 +76,8 @@ pub enum Event<'a> {
     /// A block was handed out.
     Alloc { at: Nanos, thread: u32, addr: Addr, size: u64, family: Family, stack: StackId },
     /// A block was taken back, as a block of `family`; `addr` need not be a live block.
-    Free { at: Nanos, thread: u32, addr: Addr, family: Family, stack: StackId },
+    /// `size` is meant for mappings only (`munmap` can give back a part); 0 for others.
+    Free { at: Nanos, thread: u32, addr: Addr, size: u64, family: Family, stack: StackId },
     /// `realloc` of a live block succeeded: `old` is gone, `new` holds `size` bytes. May be equal.
     Resize { at: Nanos, thread: u32, old: Addr, new: Addr, size: u64, stack: StackId },
     /// A live block that a forked child found in its memory at birth.

@@ -11,6 +11,8 @@
 
 mod event;
 mod ids;
+#[cfg(feature = "std")]
+pub mod recording;
 pub mod ring;
 
 pub use event::{Event, Family, RootKind};

@@ -1,0 +1,112 @@
+//! The file: a header, then checksummed blocks, append-only.
+//!
+//! ```text
+//!   header   "HEAPWISE" version:u16 order:u16=0x1234 header_bytes:u32 reserved:u64       (24 bytes)
+//!   block    "HWBK" kind:u8 packing:u8 0:u16 stored:u32 raw:u32 crc32:u32 number:u32     (24 bytes)
+//!            then `stored` bytes, zstd of `raw` bytes or plain
+//!   kind 1   records: tag:u8 length:varint body      (definitions, samples, graph, notes)
+//!   kind 2   events in columns: see `columns`
+//! ```
+//!
+//! Little-endian. Unknown block kinds and record tags are skipped, fields are only appended to records.
+//! Definitions stand in a block before the events that use them; ids are implicit and dense, in order of
+//! definition. A file cut anywhere is readable up to its last whole block. Readers never hold more than
+//! one block of at most [`RAW_MAX`] bytes.
+
+mod columns;
+mod reader;
+mod record;
+mod writer;
+
+pub use reader::{End, Error, read, read_slice};
+pub use writer::Writer;
+
+/// Written by this version; every older one is read.
+pub const VERSION: u16 = 1;
+/// No block is larger when unpacked.
+pub const RAW_MAX: usize = 8 << 20;
+
+const MAGIC: &[u8; 8] = b"HEAPWISE";
+const ORDER: u16 = 0x1234;
+const HEADER_BYTES: usize = 24;
+const BLOCK_MAGIC: &[u8; 4] = b"HWBK";
+const BLOCK_HEADER_BYTES: usize = 24;
+const KIND_RECORDS: u8 = 1;
+const KIND_EVENTS: u8 = 2;
+const PACKING_PLAIN: u8 = 0;
+const PACKING_ZSTD: u8 = 1;
+
+/// LEB128.
+#[inline(always)]
+fn push_varint(out: &mut Vec<u8>, mut value: u64) {
+    while value >= 0x80 {
+        out.push(value as u8 | 0x80);
+        value >>= 7;
+    }
+    out.push(value as u8);
+}
+
+#[inline(always)]
+fn zigzag(value: i64) -> u64 {
+    (value << 1 ^ value >> 63) as u64
+}
+
+#[inline(always)]
+fn unzigzag(value: u64) -> i64 {
+    (value >> 1) as i64 ^ -((value & 1) as i64)
+}
+
+/// Reads forward through bytes that may be anything.
+#[derive(Clone, Copy)]
+struct Cursor<'a> {
+    rest: &'a [u8],
+}
+
+impl<'a> Cursor<'a> {
+    fn new(rest: &'a [u8]) -> Cursor<'a> {
+        Cursor { rest }
+    }
+    #[inline(always)]
+    fn u8(&mut self) -> Option<u8> {
+        let (&first, rest) = self.rest.split_first()?;
+        self.rest = rest;
+        Some(first)
+    }
+    #[inline(always)]
+    fn varint(&mut self) -> Option<u64> {
+        let first = self.u8()?;
+        if first < 0x80 {
+            return Some(u64::from(first));
+        }
+        let mut value = u64::from(first & 0x7f);
+        let mut shift = 7;
+        loop {
+            let byte = self.u8()?;
+            if shift < 64 {
+                value |= u64::from(byte & 0x7f) << shift;
+            }
+            if byte < 0x80 {
+                return Some(value);
+            }
+            shift += 7;
+            if shift > 63 {
+                return None;
+            }
+        }
+    }
+    fn bytes(&mut self, length: u64) -> Option<&'a [u8]> {
+        let length = usize::try_from(length).ok()?;
+        if length > self.rest.len() {
+            return None;
+        }
+        let (taken, rest) = self.rest.split_at(length);
+        self.rest = rest;
+        Some(taken)
+    }
+    fn is_empty(&self) -> bool {
+        self.rest.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,184 @@
+//! Reads a recording that may be cut, damaged or hostile.
+
+use super::*;
+use crate::Event;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+/// Why nothing could be read.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("cannot read {path}: {source}", path = path.display())]
+    Io { path: PathBuf, source: io::Error },
+    #[error("{path} is empty", path = path.display())]
+    Empty { path: PathBuf },
+    #[error("{path} is not a Heapwise recording: expected it to begin with \"HEAPWISE\", found {found:?}", path = path.display())]
+    NotARecording { path: PathBuf, found: String },
+    #[error("{path} was recorded by a newer Heapwise: format {found}, this one reads up to {VERSION}", path = path.display())]
+    Newer { path: PathBuf, found: u16 },
+    #[error("{path} holds nothing that can be used: {reason}", path = path.display())]
+    Unusable { path: PathBuf, reason: String },
+}
+
+/// How far a recording could be read.
+#[derive(Debug, PartialEq, Eq)]
+pub enum End {
+    /// To its end.
+    Complete,
+    /// Up to `offset`; what is there is not a whole, undamaged block. `lost` bytes follow.
+    Damaged { offset: u64, lost: u64, reason: &'static str },
+}
+
+/// Gives every event to `sink`, in order; `progress` hears the bytes read and in all.
+pub fn read(path: &Path, sink: &mut impl FnMut(Event<'_>), progress: &mut dyn FnMut(u64, u64)) -> Result<End, Error> {
+    let at = |source| Error::Io { path: path.to_owned(), source };
+    let file = std::fs::File::open(path).map_err(at)?;
+    let metadata = file.metadata().map_err(at)?;
+    if metadata.is_dir() {
+        return Err(at(io::ErrorKind::IsADirectory.into()));
+    }
+    if !metadata.is_file() {
+        // A FIFO or device could block for ever.
+        return Err(at(io::Error::other("not a regular file")));
+    }
+    read_from(file, metadata.len(), path, sink, progress)
+}
+
+/// As [`read`], from memory.
+pub fn read_slice(bytes: &[u8], sink: &mut impl FnMut(Event<'_>)) -> Result<End, Error> {
+    read_from(bytes, bytes.len() as u64, Path::new("recording"), sink, &mut |_, _| {})
+}
+
+/// Fills as much of `buffer` as there is.
+fn fill(input: &mut impl Read, buffer: &mut [u8]) -> io::Result<usize> {
+    let mut filled = 0;
+    while filled < buffer.len() {
+        match input.read(&mut buffer[filled..]) {
+            Ok(0) => break,
+            Ok(n) => filled += n,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(filled)
+}
+
+fn u32_at(bytes: &[u8], at: usize) -> u32 {
+    bytes.get(at..at + 4).map_or(0, |it| u32::from_le_bytes(it.try_into().expect("four bytes")))
+}
+
+fn read_from(
+    mut input: impl Read,
+    total: u64,
+    path: &Path,
+    sink: &mut impl FnMut(Event<'_>),
+    progress: &mut dyn FnMut(u64, u64),
+) -> Result<End, Error> {
+    let at = |source| Error::Io { path: path.to_owned(), source };
+    let unusable = |reason: &str| Error::Unusable { path: path.to_owned(), reason: reason.to_owned() };
+    let mut header = [0u8; HEADER_BYTES];
+    let filled = fill(&mut input, &mut header).map_err(at)?;
+    if filled == 0 {
+        return Err(Error::Empty { path: path.to_owned() });
+    }
+    let start = &header[..filled.min(MAGIC.len())];
+    if start != MAGIC {
+        if MAGIC.starts_with(start) {
+            return Err(unusable("it ends within its header"));
+        }
+        return Err(Error::NotARecording { path: path.to_owned(), found: String::from_utf8_lossy(start).into_owned() });
+    }
+    if filled < HEADER_BYTES {
+        return Err(unusable("it ends within its header"));
+    }
+    let version = u16::from_le_bytes([header[8], header[9]]);
+    if version > VERSION {
+        return Err(Error::Newer { path: path.to_owned(), found: version });
+    }
+    if version == 0 || u16::from_le_bytes([header[10], header[11]]) != ORDER {
+        return Err(unusable("its header is damaged"));
+    }
+    let extra = u64::from(u32_at(&header, 12)).wrapping_sub(HEADER_BYTES as u64);
+    if extra > 4096 || io::copy(&mut (&mut input).take(extra), &mut io::sink()).map_err(at)? != extra {
+        return Err(unusable("its header is damaged"));
+    }
+    let mut reader = BlockReader { input, offset: HEADER_BYTES as u64 + extra, stored: Vec::new(), raw: Vec::new() };
+    let mut ids = record::Ids::default();
+    loop {
+        progress(reader.offset, total);
+        let offset = reader.offset;
+        let damaged = |reason| End::Damaged { offset, lost: total.saturating_sub(offset), reason };
+        match reader.next().map_err(at)? {
+            Next::End => return Ok(End::Complete),
+            Next::Bad(reason) => return Ok(damaged(reason)),
+            Next::Block(kind) => {
+                let decoded = match kind {
+                    KIND_RECORDS => record::decode(&reader.raw, &mut ids, sink),
+                    KIND_EVENTS => columns::decode(&reader.raw, sink),
+                    _ => Some(()),
+                };
+                if decoded.is_none() {
+                    return Ok(damaged("a block contradicts itself"));
+                }
+            }
+        }
+    }
+}
+
+struct BlockReader<R> {
+    input: R,
+    offset: u64,
+    stored: Vec<u8>,
+    raw: Vec<u8>,
+}
+
+enum Next {
+    Block(u8),
+    End,
+    Bad(&'static str),
+}
+
+impl<R: Read> BlockReader<R> {
+    /// Reads the next block into `raw`.
+    fn next(&mut self) -> io::Result<Next> {
+        let mut header = [0u8; BLOCK_HEADER_BYTES];
+        let filled = fill(&mut self.input, &mut header)?;
+        if filled == 0 {
+            return Ok(Next::End);
+        }
+        if filled < BLOCK_HEADER_BYTES {
+            return Ok(Next::Bad("the file ends within a block"));
+        }
+        let (stored, raw) = (u32_at(&header, 8) as usize, u32_at(&header, 12) as usize);
+        if &header[..4] != BLOCK_MAGIC || stored > RAW_MAX || raw > RAW_MAX {
+            return Ok(Next::Bad("no block begins here"));
+        }
+        self.stored.resize(stored, 0);
+        if fill(&mut self.input, &mut self.stored)? < stored {
+            return Ok(Next::Bad("the file ends within a block"));
+        }
+        let crc = u32_at(&header, 16);
+        let mut plain = header;
+        plain[16..20].fill(0);
+        let mut hasher = crc32fast::Hasher::new();
+        hasher.update(&plain);
+        hasher.update(&self.stored);
+        if hasher.finalize() != crc {
+            return Ok(Next::Bad("a block's checksum is wrong"));
+        }
+        match header[5] {
+            PACKING_PLAIN => std::mem::swap(&mut self.raw, &mut self.stored),
+            PACKING_ZSTD => {
+                // The size is bounded above, so a bomb gets no more than that.
+                self.raw.resize(raw, 0);
+                match zstd::bulk::decompress_to_buffer(&self.stored, &mut self.raw) {
+                    Ok(n) if n == raw => {}
+                    _ => return Ok(Next::Bad("a block cannot be unpacked")),
+                }
+            }
+            _ => return Ok(Next::Bad("a block is packed in an unknown way")),
+        }
+        self.offset += (BLOCK_HEADER_BYTES + stored) as u64;
+        Ok(Next::Block(header[4]))
+    }
+}

@@ -1,0 +1,234 @@
+//! Records of everything that is not an allocation or a free: tag, length, body.
+
+use super::{Cursor, push_varint, unzigzag, zigzag};
+use crate::{Addr, Event, Family, FrameId, ModuleId, Nanos, RootKind, StackId};
+
+const PROCESS: u8 = 1;
+const MODULE: u8 = 2;
+const FRAME: u8 = 3;
+const STACK: u8 = 4;
+const THREAD: u8 = 5;
+const INHERITED: u8 = 6;
+const SAMPLE: u8 = 7;
+const ROOT: u8 = 8;
+const EDGE: u8 = 9;
+const GRAPH_END: u8 = 10;
+const NOTE: u8 = 11;
+const EXIT: u8 = 12;
+
+/// Last values, against which the next are written; starts afresh in every block.
+#[derive(Clone, Copy, Default)]
+pub struct State {
+    addr: u64,
+    place: u64,
+}
+
+/// Ids given by position.
+#[derive(Clone, Copy)]
+pub struct Ids {
+    pub module: u32,
+    pub frame: u32,
+    pub stack: u32,
+}
+
+impl Default for Ids {
+    fn default() -> Self {
+        Ids { module: 1, frame: 1, stack: 1 }
+    }
+}
+
+fn step(last: &mut u64, now: u64) -> u64 {
+    let step = now.wrapping_sub(*last) as i64;
+    *last = now;
+    zigzag(step)
+}
+
+fn unstep(last: &mut u64, step: u64) -> u64 {
+    *last = last.wrapping_add_signed(unzigzag(step));
+    *last
+}
+
+fn push_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
+    push_varint(out, bytes.len() as u64);
+    out.extend_from_slice(bytes);
+}
+
+/// Appends a record; `body` is scratch space. Events of `columns` have no record.
+pub fn push(out: &mut Vec<u8>, body: &mut Vec<u8>, state: &mut State, event: &Event<'_>) {
+    body.clear();
+    let mut put = |value: u64| push_varint(body, value);
+    let tag = match *event {
+        Event::Process { pid, parent, command, start_unix_ns } => {
+            put(u64::from(pid));
+            put(u64::from(parent));
+            put(start_unix_ns);
+            push_bytes(body, command);
+            PROCESS
+        }
+        Event::Module { id: _, base, end, bias, path, build_id } => {
+            put(base.0);
+            put(end.0);
+            put(bias);
+            push_bytes(body, build_id);
+            push_bytes(body, path);
+            MODULE
+        }
+        Event::Frame { id: _, module, offset } => {
+            put(u64::from(module.0));
+            put(offset);
+            FRAME
+        }
+        Event::Stack { id: _, parent, frame } => {
+            put(u64::from(parent.0));
+            put(u64::from(frame.0));
+            STACK
+        }
+        Event::Thread { id, name } => {
+            put(u64::from(id));
+            push_bytes(body, name);
+            THREAD
+        }
+        Event::Inherited { addr, size, family, stack } => {
+            put(step(&mut state.addr, addr.0));
+            put(size);
+            put(family as u64);
+            put(u64::from(stack.0));
+            INHERITED
+        }
+        Event::Sample { at, rss_bytes, minor_faults, major_faults, swap_bytes } => {
+            [at.0, rss_bytes, minor_faults, major_faults, swap_bytes].into_iter().for_each(put);
+            SAMPLE
+        }
+        Event::Root { kind, place, target } => {
+            put(kind as u64);
+            put(step(&mut state.place, place.0));
+            put(step(&mut state.addr, target.0));
+            ROOT
+        }
+        Event::Edge { from, offset, target } => {
+            put(step(&mut state.place, from.0));
+            put(offset);
+            put(step(&mut state.addr, target.0));
+            EDGE
+        }
+        Event::GraphEnd { at, certain } => {
+            put(at.0);
+            put(u64::from(certain));
+            GRAPH_END
+        }
+        Event::Note { text } => {
+            push_bytes(body, text);
+            NOTE
+        }
+        Event::Exit { at, code, signal } => {
+            put(at.0);
+            put(code.map_or(0, |it| 1 + u64::from(it)));
+            put(signal.map_or(0, |it| 1 + u64::from(it)));
+            EXIT
+        }
+        Event::Alloc { .. } | Event::Free { .. } | Event::Resize { .. } => return,
+    };
+    out.push(tag);
+    push_varint(out, body.len() as u64);
+    out.extend_from_slice(body);
+}
+
+/// Gives the events of a block to `sink`; `None` where it says something impossible.
+pub fn decode(block: &[u8], ids: &mut Ids, sink: &mut impl FnMut(Event<'_>)) -> Option<()> {
+    let mut state = State::default();
+    let mut cursor = Cursor::new(block);
+    while !cursor.is_empty() {
+        let tag = cursor.u8()?;
+        let length = cursor.varint()?;
+        let mut body = Cursor::new(cursor.bytes(length)?);
+        decode_one(tag, &mut body, &mut state, ids, sink)?;
+    }
+    Some(())
+}
+
+fn next_id(id: &mut u32) -> Option<u32> {
+    let this = *id;
+    *id = id.checked_add(1)?;
+    Some(this)
+}
+
+fn decode_one(
+    tag: u8,
+    body: &mut Cursor<'_>,
+    state: &mut State,
+    ids: &mut Ids,
+    sink: &mut impl FnMut(Event<'_>),
+) -> Option<()> {
+    let number = |body: &mut Cursor<'_>| body.varint();
+    let id = |body: &mut Cursor<'_>| u32::try_from(body.varint()?).ok();
+    match tag {
+        PROCESS => {
+            let (pid, parent, start_unix_ns) = (id(body)?, id(body)?, number(body)?);
+            let length = number(body)?;
+            sink(Event::Process { pid, parent, command: body.bytes(length)?, start_unix_ns });
+        }
+        MODULE => {
+            let (base, end, bias) = (Addr(number(body)?), Addr(number(body)?), number(body)?);
+            let length = number(body)?;
+            let build_id = body.bytes(length)?;
+            let length = number(body)?;
+            let path = body.bytes(length)?;
+            sink(Event::Module { id: ModuleId(next_id(&mut ids.module)?), base, end, bias, path, build_id });
+        }
+        FRAME => {
+            let (module, offset) = (ModuleId(id(body)?), number(body)?);
+            if module.0 >= ids.module {
+                return None;
+            }
+            sink(Event::Frame { id: FrameId(next_id(&mut ids.frame)?), module, offset });
+        }
+        STACK => {
+            let (parent, frame) = (StackId(id(body)?), FrameId(id(body)?));
+            // A parent is smaller than its children: chains end.
+            if parent.0 >= ids.stack || frame.0 >= ids.frame {
+                return None;
+            }
+            sink(Event::Stack { id: StackId(next_id(&mut ids.stack)?), parent, frame });
+        }
+        THREAD => {
+            let thread = id(body)?;
+            let length = number(body)?;
+            sink(Event::Thread { id: thread, name: body.bytes(length)? });
+        }
+        INHERITED => {
+            let addr = Addr(unstep(&mut state.addr, number(body)?));
+            let (size, family) = (number(body)?, Family::from_bits(number(body)? as u8));
+            sink(Event::Inherited { addr, size, family, stack: StackId(id(body)?) });
+        }
+        SAMPLE => sink(Event::Sample {
+            at: Nanos(number(body)?),
+            rss_bytes: number(body)?,
+            minor_faults: number(body)?,
+            major_faults: number(body)?,
+            swap_bytes: number(body)?,
+        }),
+        ROOT => {
+            let kind = RootKind::from_bits(number(body)? as u8);
+            let place = Addr(unstep(&mut state.place, number(body)?));
+            sink(Event::Root { kind, place, target: Addr(unstep(&mut state.addr, number(body)?)) });
+        }
+        EDGE => {
+            let from = Addr(unstep(&mut state.place, number(body)?));
+            let offset = number(body)?;
+            sink(Event::Edge { from, offset, target: Addr(unstep(&mut state.addr, number(body)?)) });
+        }
+        GRAPH_END => sink(Event::GraphEnd { at: Nanos(number(body)?), certain: number(body)? != 0 }),
+        NOTE => {
+            let length = number(body)?;
+            sink(Event::Note { text: body.bytes(length)? });
+        }
+        EXIT => {
+            let status = |value: u64| value.checked_sub(1).map(|it| it as u8);
+            let at = Nanos(number(body)?);
+            sink(Event::Exit { at, code: status(number(body)?), signal: status(number(body)?) });
+        }
+        // From a newer version: skipped.
+        _ => {}
+    }
+    Some(())
+}

@@ -1,0 +1,160 @@
+use super::*;
+use crate::{Addr, Event, Family, FrameId, ModuleId, Nanos, RootKind, StackId};
+
+/// A small generator: enough to mix kinds, sizes and addresses.
+struct Random(u64);
+impl Random {
+    fn next(&mut self) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0
+    }
+    fn below(&mut self, n: u64) -> u64 {
+        self.next() % n
+    }
+}
+
+fn definitions() -> Vec<Event<'static>> {
+    vec![
+        Event::Process { pid: 7, parent: 1, command: b"app\0arg", start_unix_ns: 5 },
+        Event::Module { id: ModuleId(1), base: Addr(4096), end: Addr(8192), bias: 4096, path: b"/bin/app", build_id: b"\x01\x02" },
+        Event::Frame { id: FrameId(1), module: ModuleId(1), offset: 77 },
+        Event::Frame { id: FrameId(2), module: ModuleId(0), offset: u64::MAX },
+        Event::Stack { id: StackId(1), parent: StackId(0), frame: FrameId(1) },
+        Event::Stack { id: StackId(2), parent: StackId(1), frame: FrameId(2) },
+        Event::Thread { id: 3, name: b"worker" },
+        Event::Inherited { addr: Addr(64), size: 9, family: Family::New, stack: StackId(2) },
+    ]
+}
+
+fn endings() -> Vec<Event<'static>> {
+    vec![
+        Event::Sample { at: Nanos(9), rss_bytes: 1 << 40, minor_faults: 3, major_faults: 0, swap_bytes: 1 },
+        Event::Root { kind: RootKind::Global, place: Addr(1 << 46), target: Addr(64) },
+        Event::Edge { from: Addr(64), offset: 8, target: Addr(1 << 40) },
+        Event::GraphEnd { at: Nanos(10), certain: true },
+        Event::Note { text: b"note" },
+        Event::Exit { at: Nanos(11), code: Some(0), signal: None },
+        Event::Exit { at: Nanos(11), code: None, signal: Some(11) },
+    ]
+}
+
+fn generated(count: usize) -> Vec<Event<'static>> {
+    let mut random = Random(42);
+    let mut at = 0;
+    (0..count)
+        .map(|_| {
+            at += random.below(300_000);
+            let at = Nanos(at / 1024 * 1024);
+            let thread = if random.below(50) == 0 { random.below(4) as u32 } else { 1 };
+            let addr = Addr(0x5555_0000_0000 + random.below(1 << 30) * if random.below(100) == 0 { 1 } else { 16 });
+            let family = Family::from_bits(random.below(4) as u8);
+            let stack = StackId(random.below(3) as u32);
+            let size = if random.below(100) == 0 { random.next() } else { random.below(5000) };
+            match random.below(5) {
+                0 | 1 => Event::Alloc { at, thread, addr, size, family, stack },
+                2 | 3 => Event::Free { at, thread, addr, size: if family == Family::Map { size } else { 0 }, family, stack },
+                _ => Event::Resize { at, thread, old: addr, new: Addr(addr.0 ^ 0x7ff0), size, stack },
+            }
+        })
+        .collect()
+}
+
+fn write(events: &[Event<'_>]) -> Vec<u8> {
+    let mut writer = Writer::new(Vec::new()).expect("a vector takes anything");
+    events.iter().for_each(|event| writer.event(event));
+    writer.finish().0
+}
+
+/// Times come back rounded to the last written step.
+fn without_time(event: &Event<'_>) -> String {
+    let text = format!("{event:?}");
+    match (text.find("at: Nanos("), event) {
+        (Some(at), Event::Alloc { .. } | Event::Free { .. } | Event::Resize { .. }) => {
+            let rest = text[at..].find(')').expect("closed");
+            format!("{}{}", &text[..at], &text[at + rest..])
+        }
+        _ => text,
+    }
+}
+
+#[test]
+fn what_is_written_is_read() {
+    let events: Vec<_> = definitions().into_iter().chain(generated(200_000)).chain(endings()).collect();
+    let bytes = write(&events);
+    let mut read = Vec::new();
+    let mut last = 0;
+    let end = read_slice(&bytes, &mut |event| {
+        if let Event::Alloc { at, .. } | Event::Free { at, .. } | Event::Resize { at, .. } = event {
+            assert!(at.0 >= last);
+            last = at.0;
+        }
+        read.push(without_time(&event));
+    });
+    assert_eq!(end.expect("readable"), End::Complete);
+    let written: Vec<_> = events.iter().map(without_time).collect();
+    assert_eq!(read.len(), written.len());
+    assert_eq!(read, written);
+}
+
+#[test]
+fn every_cut_gives_a_prefix() {
+    let bytes = write(&definitions().into_iter().chain(generated(300)).chain(endings()).collect::<Vec<_>>());
+    let mut most = 0;
+    for length in 0..bytes.len() {
+        let mut count = 0;
+        match read_slice(&bytes[..length], &mut |_| count += 1) {
+            Ok(End::Complete) => {}
+            Ok(End::Damaged { offset, lost, .. }) => assert_eq!(offset + lost, length as u64),
+            Err(_) => assert!(length < HEADER_BYTES),
+        }
+        assert!(count >= most, "a longer file tells no less");
+        most = count;
+    }
+}
+
+#[test]
+fn every_flipped_bit_is_noticed() {
+    let events: Vec<_> = definitions().into_iter().chain(generated(200)).collect();
+    let bytes = write(&events);
+    for at in 0..bytes.len() {
+        for bit in 0..8 {
+            let mut copy = bytes.clone();
+            copy[at] ^= 1 << bit;
+            let end = read_slice(&copy, &mut |_| {});
+            // The header's reserved bytes mean nothing.
+            assert!(!matches!(end, Ok(End::Complete)) || (16..24).contains(&at), "byte {at} bit {bit}");
+        }
+    }
+}
+
+#[test]
+fn newer_versions_and_other_files_are_told_apart() {
+    let mut bytes = write(&definitions());
+    bytes[8] = 99;
+    assert!(matches!(read_slice(&bytes, &mut |_| {}), Err(Error::Newer { found: 99, .. })));
+    assert!(matches!(read_slice(b"", &mut |_| {}), Err(Error::Empty { .. })));
+    assert!(matches!(read_slice(b"\x7fELF....", &mut |_| {}), Err(Error::NotARecording { .. })));
+    assert!(matches!(read_slice(b"HEAP", &mut |_| {}), Err(Error::Unusable { .. })));
+}
+
+#[test]
+fn unknown_blocks_and_records_are_skipped() {
+    let mut bytes = write(&definitions());
+    let stored = b"from the future";
+    bytes.extend_from_slice(&writer::block_header(200, PACKING_PLAIN, stored, stored.len(), 1));
+    bytes.extend_from_slice(stored);
+    let record = [250u8, 2, 1, 1];
+    bytes.extend_from_slice(&writer::block_header(KIND_RECORDS, PACKING_PLAIN, &record, record.len(), 2));
+    bytes.extend_from_slice(&record);
+    let mut count = 0;
+    assert_eq!(read_slice(&bytes, &mut |_| count += 1).expect("readable"), End::Complete);
+    assert_eq!(count, definitions().len());
+}
+
+#[test]
+fn stacks_cannot_be_their_own_parents() {
+    let bytes = write(&[Event::Stack { id: StackId(1), parent: StackId(1), frame: FrameId(0) }]);
+    assert!(matches!(read_slice(&bytes, &mut |_| {}), Ok(End::Damaged { .. })));
+}
