@@ -16,15 +16,20 @@
 
 pub mod catalog;
 pub mod fingerprint;
+pub mod firefox;
+pub mod folded;
 pub mod github;
 pub mod html;
 pub mod json;
 pub mod numbers;
 pub mod place;
+pub mod pprof;
 pub mod sanitize;
 pub mod sarif;
 pub mod sites;
+pub mod speedscope;
 mod style;
 pub mod text;
+pub mod valgrind_xml;
 
 pub use sites::Metric;

@@ -3,6 +3,7 @@
 //! `HEAPWISE_BLESS=1 cargo test -p heapwise-report` writes the golden files anew.
 
 mod catalog;
+mod exports;
 mod github;
 mod json;
 mod reports;
