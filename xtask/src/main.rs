@@ -6,6 +6,7 @@
 
 mod args;
 mod bench;
+mod differential;
 mod inputs;
 mod measure;
 mod paths;
@@ -26,6 +27,7 @@ fn main() -> ExitCode {
     let rest: Vec<String> = args.collect();
     let done = match verb.as_str() {
         "bench" => bench::main(&rest),
+        "differential" => differential::main(&rest),
         "measure" => measure::main(&rest),
         _ => {
             eprint!("{USAGE}");
