@@ -36,11 +36,7 @@ fn random_stream(blocks: usize, stacks: u64, events: usize, align: u64) -> Vec<O
     let mut ops: Vec<Op> = Vec::with_capacity(blocks + events);
     for place in &mut places {
         place.2 = true;
-        ops.push(Op {
-            addr: place.0,
-            size: place.1,
-            stack: 1 + (random(&mut state) % stacks) as u32,
-        });
+        ops.push(Op { addr: place.0, size: place.1, stack: 1 + (random(&mut state) % stacks) as u32 });
     }
     for _ in 0..events {
         let place = &mut places[(random(&mut state) % blocks as u64) as usize];
@@ -58,18 +54,10 @@ fn stack_like(events: usize) -> Vec<Op> {
     let mut ops = Vec::with_capacity(events);
     while ops.len() < events {
         for i in 0..64u64 {
-            ops.push(Op {
-                addr: 0x5555_0000_0000 + i * 64,
-                size: 48,
-                stack: 1 + i as u32 % 7,
-            });
+            ops.push(Op { addr: 0x5555_0000_0000 + i * 64, size: 48, stack: 1 + i as u32 % 7 });
         }
         for i in (0..64u64).rev() {
-            ops.push(Op {
-                addr: 0x5555_0000_0000 + i * 64,
-                size: 0,
-                stack: 1 + i as u32 % 7,
-            });
+            ops.push(Op { addr: 0x5555_0000_0000 + i * 64, size: 0, stack: 1 + i as u32 % 7 });
         }
     }
     ops
@@ -77,11 +65,7 @@ fn stack_like(events: usize) -> Vec<Op> {
 
 fn growing(events: usize) -> Vec<Op> {
     (0..events as u64)
-        .map(|i| Op {
-            addr: 0x5555_0000_0000 + i * 64,
-            size: 48,
-            stack: 1 + (i % 100) as u32,
-        })
+        .map(|i| Op { addr: 0x5555_0000_0000 + i * 64, size: 48, stack: 1 + (i % 100) as u32 })
         .collect()
 }
 
@@ -95,10 +79,7 @@ fn measure(name: &str, ops: &[Op], warm: usize, batch: usize) {
                 for ops in ops.chunks(batch.max(1)) {
                     if batch > 0 {
                         let mut addrs = [Addr(0); 256];
-                        addrs
-                            .iter_mut()
-                            .zip(ops)
-                            .for_each(|(addr, op)| *addr = Addr(op.addr));
+                        addrs.iter_mut().zip(ops).for_each(|(addr, op)| *addr = Addr(op.addr));
                         ledger.warm(&addrs[..ops.len()]);
                     }
                     for op in ops {
@@ -113,13 +94,7 @@ fn measure(name: &str, ops: &[Op], warm: usize, batch: usize) {
                                 StackId(op.stack),
                             );
                         } else {
-                            ledger.free(
-                                Nanos(at),
-                                1,
-                                Addr(op.addr),
-                                Family::Malloc,
-                                StackId(op.stack),
-                            );
+                            ledger.free(Nanos(at), 1, Addr(op.addr), Family::Malloc, StackId(op.stack));
                         }
                     }
                 }
@@ -133,54 +108,19 @@ fn measure(name: &str, ops: &[Op], warm: usize, batch: usize) {
         })
         .collect();
     times.sort_by(f64::total_cmp);
-    println!(
-        "{name:<28} {:6.2} ns per event (min {:.2}, max {:.2})",
-        times[3], times[0], times[6]
-    );
+    println!("{name:<28} {:6.2} ns per event (min {:.2}, max {:.2})", times[3], times[0], times[6]);
 }
 
 fn main() {
     let events = 8_000_000;
     for batch in [0, 16, 32, 64] {
-        println!(
-            "-- {}",
-            if batch == 0 {
-                "one by one".to_string()
-            } else {
-                format!("warmed by {batch}")
-            }
-        );
-        measure(
-            "random, 10k live",
-            &random_stream(10_000, 2_000, events, 16),
-            10_000,
-            batch,
-        );
-        measure(
-            "random, 100k live",
-            &random_stream(100_000, 2_000, events, 16),
-            100_000,
-            batch,
-        );
-        measure(
-            "random, 100k, 10k stacks",
-            &random_stream(100_000, 10_000, events, 16),
-            100_000,
-            batch,
-        );
-        measure(
-            "random, 1M live",
-            &random_stream(1_000_000, 2_000, events, 16),
-            1_000_000,
-            batch,
-        );
+        println!("-- {}", if batch == 0 { "one by one".to_string() } else { format!("warmed by {batch}") });
+        measure("random, 10k live", &random_stream(10_000, 2_000, events, 16), 10_000, batch);
+        measure("random, 100k live", &random_stream(100_000, 2_000, events, 16), 100_000, batch);
+        measure("random, 100k, 10k stacks", &random_stream(100_000, 10_000, events, 16), 100_000, batch);
+        measure("random, 1M live", &random_stream(1_000_000, 2_000, events, 16), 1_000_000, batch);
         measure("stack-like", &stack_like(events), 0, batch);
         measure("growing", &growing(events), 0, batch);
-        measure(
-            "unaligned, 100k live",
-            &random_stream(100_000, 2_000, events / 4, 8),
-            100_000,
-            batch,
-        );
+        measure("unaligned, 100k live", &random_stream(100_000, 2_000, events / 4, 8), 100_000, batch);
     }
 }

@@ -67,9 +67,7 @@ impl GrowthLog {
         }
         let tick = self.times.len() as u32;
         self.times.push(now);
-        self.due = (now / self.interval)
-            .saturating_add(1)
-            .saturating_mul(self.interval);
+        self.due = (now / self.interval).saturating_add(1).saturating_mul(self.interval);
         for (stack, live) in changed {
             if let Some(series) = self.series.get_mut(&stack) {
                 series.push((tick, live));
@@ -119,10 +117,7 @@ impl GrowthLog {
         if steps < TICKS_MIN || points.windows(2).any(|pair| pair[1].1 < pair[0].1) {
             return None;
         }
-        let growing = points
-            .windows(2)
-            .filter(|pair| pair[1].1 > pair[0].1)
-            .count();
+        let growing = points.windows(2).filter(|pair| pair[1].1 > pair[0].1).count();
         let share = growing as f64 / steps as f64;
         (growing * 2 > steps).then(|| Growth {
             stack: StackId(stack),
@@ -156,8 +151,7 @@ impl GrowthLog {
             *series = kept;
         }
         // Sites that are empty at the last sample make room.
-        self.series
-            .retain(|_, series| series.last().is_some_and(|&(_, live)| live > 0));
+        self.series.retain(|_, series| series.last().is_some_and(|&(_, live)| live > 0));
     }
 }
 
@@ -196,23 +190,14 @@ mod tests {
     fn a_line_grows() {
         let found = run(10, |now| 5000 + now / 1_000_000);
         assert_eq!(found.len(), 1);
-        assert!(
-            (found[0].bytes_per_second - 1000.0).abs() < 1.0,
-            "{found:?}"
-        );
+        assert!((found[0].bytes_per_second - 1000.0).abs() < 1.0, "{found:?}");
         assert!(found[0].share_of_ticks_growing > 0.99);
     }
 
     #[test]
     fn plateaus_and_waves_do_not() {
-        assert!(
-            run(10, |now| (now / 1000).min(3_000_000)).is_empty(),
-            "full before the second half"
-        );
+        assert!(run(10, |now| (now / 1000).min(3_000_000)).is_empty(), "full before the second half");
         assert!(run(10, |now| 5000 + now % 700_000_000).is_empty(), "a wave");
-        assert!(
-            run(10, |now| if now == 10_000_000_000 { 0 } else { now }).is_empty(),
-            "freed at the end"
-        );
+        assert!(run(10, |now| if now == 10_000_000_000 { 0 } else { now }).is_empty(), "freed at the end");
     }
 }

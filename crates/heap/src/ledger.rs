@@ -164,10 +164,7 @@ impl Ledger {
         let mut sum = 0u64;
         for addr in addrs {
             let (entry, stack) = self.table.peek(addr.0);
-            let column = self
-                .columns
-                .get(stack as usize)
-                .map_or(0, |column| column.saved_epoch);
+            let column = self.columns.get(stack as usize).map_or(0, |column| column.saved_epoch);
             sum ^= entry ^ column;
         }
         // Kept so that the loads are not optimized away.
@@ -176,15 +173,7 @@ impl Ledger {
 
     /// A block was handed out. The null address is ignored.
     #[inline]
-    pub fn alloc(
-        &mut self,
-        at: Nanos,
-        thread: u32,
-        addr: Addr,
-        size: u64,
-        family: Family,
-        stack: StackId,
-    ) {
+    pub fn alloc(&mut self, at: Nanos, thread: u32, addr: Addr, size: u64, family: Family, stack: StackId) {
         self.clock(at);
         let stack = self.known(stack);
         if family == Family::Map {
@@ -196,15 +185,7 @@ impl Ledger {
         self.last[thread as usize % THREADS] = addr.0;
         self.totals.allocations += 1;
         self.totals.allocated_bytes = self.totals.allocated_bytes.saturating_add(size);
-        self.enter(
-            addr.0,
-            Held {
-                size,
-                family,
-                stack,
-            },
-            1,
-        );
+        self.enter(addr.0, Held { size, family, stack }, 1);
     }
 
     /// A block was taken back. Freeing null does nothing.
@@ -233,15 +214,7 @@ impl Ledger {
     }
 
     /// `realloc` of `old` gave `new`: one free and one allocation, even in place. `mremap` comes here too.
-    pub fn resize(
-        &mut self,
-        at: Nanos,
-        thread: u32,
-        old: Addr,
-        new: Addr,
-        size: u64,
-        stack: StackId,
-    ) {
+    pub fn resize(&mut self, at: Nanos, thread: u32, old: Addr, new: Addr, size: u64, stack: StackId) {
         if self.table.get(old.0).is_none()
             && let Some(mapping) = self.mappings.take(old.0)
         {
@@ -259,15 +232,7 @@ impl Ledger {
             return self.mappings.map(addr.0, size, StackId(stack));
         }
         if addr.0 != 0 {
-            self.enter(
-                addr.0,
-                Held {
-                    size,
-                    family,
-                    stack,
-                },
-                0,
-            );
+            self.enter(addr.0, Held { size, family, stack }, 0);
         }
     }
 
@@ -281,12 +246,7 @@ impl Ledger {
         swap_bytes: u64,
     ) {
         self.clock(at);
-        self.sampled = Sampled {
-            rss_bytes,
-            minor_faults,
-            major_faults,
-            swap_bytes,
-        };
+        self.sampled = Sampled { rss_bytes, minor_faults, major_faults, swap_bytes };
         self.totals.peak_rss_bytes = self.totals.peak_rss_bytes.max(rss_bytes);
     }
 
@@ -294,42 +254,18 @@ impl Ledger {
     /// A stack counts as defined when it is the next one in order, so ids cannot be made up.
     pub fn apply(&mut self, event: &Event) {
         match *event {
-            Event::Alloc {
-                at,
-                thread,
-                addr,
-                size,
-                family,
-                stack,
-            } => self.alloc(at, thread, addr, size, family, stack),
-            Event::Free {
-                at,
-                thread,
-                addr,
-                family,
-                stack,
-            } => self.free(at, thread, addr, family, stack),
-            Event::Resize {
-                at,
-                thread,
-                old,
-                new,
-                size,
-                stack,
-            } => self.resize(at, thread, old, new, size, stack),
-            Event::Inherited {
-                addr,
-                size,
-                family,
-                stack,
-            } => self.inherit(addr, size, family, stack),
-            Event::Sample {
-                at,
-                rss_bytes,
-                minor_faults,
-                major_faults,
-                swap_bytes,
-            } => self.sample(at, rss_bytes, minor_faults, major_faults, swap_bytes),
+            Event::Alloc { at, thread, addr, size, family, stack } => {
+                self.alloc(at, thread, addr, size, family, stack)
+            }
+            Event::Free { at, addr, family: Family::Map, size: size @ 1.., .. } => self.unmap(at, addr, size),
+            Event::Free { at, thread, addr, family, stack, .. } => self.free(at, thread, addr, family, stack),
+            Event::Resize { at, thread, old, new, size, stack } => {
+                self.resize(at, thread, old, new, size, stack)
+            }
+            Event::Inherited { addr, size, family, stack } => self.inherit(addr, size, family, stack),
+            Event::Sample { at, rss_bytes, minor_faults, major_faults, swap_bytes } => {
+                self.sample(at, rss_bytes, minor_faults, major_faults, swap_bytes)
+            }
             Event::Stack { id, .. } if id.index() == self.columns.len() => {
                 self.set_stack_limit(id.index() + 1)
             }
@@ -362,10 +298,7 @@ impl Ledger {
 
     /// The sums.
     pub fn totals(&self) -> Totals {
-        Totals {
-            dropped_errors: self.errors.dropped,
-            ..self.totals
-        }
+        Totals { dropped_errors: self.errors.dropped, ..self.totals }
     }
 
     /// Live blocks by ascending address, without mappings. Blocks of a damaged recording may overlap.
@@ -376,12 +309,7 @@ impl Ledger {
     /// The live block that starts at `addr`.
     pub fn block_at(&self, addr: Addr) -> Option<Block> {
         let held = self.table.get(addr.0)?;
-        Some(Block {
-            addr,
-            size: held.size,
-            family: held.family,
-            stack: StackId(held.stack),
-        })
+        Some(Block { addr, size: held.size, family: held.family, stack: StackId(held.stack) })
     }
 
     /// The live block that holds `addr`: at its start or inside.
@@ -414,35 +342,23 @@ impl Ledger {
 
     /// What each stack cost, ascending; only stacks that allocated or inherited. `lost_*` are 0.
     pub fn costs(&self) -> Vec<StackCost> {
-        let used = |column: &Column| {
-            column.allocations > 0 || column.live_blocks > 0 || column.peak_blocks > 0
-        };
-        let indexed = self
-            .columns
-            .iter()
-            .enumerate()
-            .filter(|(_, column)| used(column));
-        indexed
-            .map(|(stack, column)| self.cost(stack as u32, column))
-            .collect()
+        let used =
+            |column: &Column| column.allocations > 0 || column.live_blocks > 0 || column.peak_blocks > 0;
+        let indexed = self.columns.iter().enumerate().filter(|(_, column)| used(column));
+        indexed.map(|(stack, column)| self.cost(stack as u32, column)).collect()
     }
 
     /// What one stack cost; zeros for a stack that is not defined.
     pub fn cost_of(&self, stack: StackId) -> StackCost {
         match self.columns.get(stack.index()) {
             Some(column) => self.cost(stack.0, column),
-            None => StackCost {
-                stack,
-                ..StackCost::default()
-            },
+            None => StackCost { stack, ..StackCost::default() },
         }
     }
 
     /// Live bytes over time; the last tick is now.
     pub fn timeline(&self) -> Timeline {
-        Timeline {
-            ticks: self.ticks.finished(self.tick_now()),
-        }
+        Timeline { ticks: self.ticks.finished(self.tick_now()) }
     }
 
     /// Sites whose live bytes never shrank and mostly grew over the second half of the time so far.
@@ -460,16 +376,8 @@ impl Ledger {
             allocations: column.allocations,
             allocated_bytes: column.allocated_bytes,
             temporary: column.temporary,
-            peak_bytes: if is_saved {
-                column.peak_bytes
-            } else {
-                column.live_bytes
-            },
-            peak_blocks: u64::from(if is_saved {
-                column.peak_blocks
-            } else {
-                column.live_blocks
-            }),
+            peak_bytes: if is_saved { column.peak_bytes } else { column.live_bytes },
+            peak_blocks: u64::from(if is_saved { column.peak_blocks } else { column.live_blocks }),
             live_bytes: column.live_bytes,
             live_blocks: u64::from(column.live_blocks),
             lost_bytes: 0,
@@ -479,11 +387,7 @@ impl Ledger {
 
     #[inline]
     fn known(&self, stack: StackId) -> u32 {
-        if stack.index() < self.columns.len() {
-            stack.0
-        } else {
-            0
-        }
+        if stack.index() < self.columns.len() { stack.0 } else { 0 }
     }
 
     /// Time goes forward only: an earlier `at` counts as the latest one seen.
@@ -519,9 +423,7 @@ impl Ledger {
         }
         let column = self.touch(block.stack);
         column.allocations += allocations;
-        column.allocated_bytes = column
-            .allocated_bytes
-            .saturating_add(block.size * allocations);
+        column.allocated_bytes = column.allocated_bytes.saturating_add(block.size * allocations);
         column.live_bytes = column.live_bytes.saturating_add(block.size);
         column.live_blocks = column.live_blocks.saturating_add(1);
         let totals = &mut self.totals;
@@ -567,10 +469,7 @@ impl Ledger {
         self.next_tick = self.ticks.due();
         if self.growth.is_due(now) {
             let columns = &self.columns;
-            let changed = self
-                .changed
-                .drain(..)
-                .map(|stack| (stack, columns[stack as usize].live_bytes));
+            let changed = self.changed.drain(..).map(|stack| (stack, columns[stack as usize].live_bytes));
             self.growth.sample(now, changed);
             self.sample = self.sample.wrapping_add(1);
         }
@@ -591,16 +490,9 @@ impl Ledger {
 
     #[cold]
     fn report_mismatch(&mut self, thread: u32, addr: Addr, family: Family, stack: u32, held: Held) {
-        let block = BlockInfo {
-            addr,
-            size: Some(held.size),
-            family: held.family,
-            stack: StackId(held.stack),
-        };
-        let kind = FreeErrorKind::Mismatched {
-            allocated: held.family,
-            freed: family,
-        };
+        let block =
+            BlockInfo { addr, size: Some(held.size), family: held.family, stack: StackId(held.stack) };
+        let kind = FreeErrorKind::Mismatched { allocated: held.family, freed: family };
         self.report(thread, kind, addr, family, stack, Some(block), None);
     }
 
@@ -617,23 +509,10 @@ impl Ledger {
                 family: held.family,
                 stack: StackId(held.stack),
             };
-            return self.report(
-                thread,
-                FreeErrorKind::Interior,
-                addr,
-                family,
-                stack,
-                Some(block),
-                None,
-            );
+            return self.report(thread, FreeErrorKind::Interior, addr, family, stack, Some(block), None);
         }
         if let Some(freed) = self.table.freed(addr.0) {
-            let block = BlockInfo {
-                addr,
-                size: None,
-                family: freed.family,
-                stack: StackId(freed.stack),
-            };
+            let block = BlockInfo { addr, size: None, family: freed.family, stack: StackId(freed.stack) };
             return self.report(
                 thread,
                 FreeErrorKind::Double,
@@ -645,15 +524,7 @@ impl Ledger {
             );
         }
         if !self.is_tolerant {
-            self.report(
-                thread,
-                FreeErrorKind::Unknown,
-                addr,
-                family,
-                stack,
-                None,
-                None,
-            );
+            self.report(thread, FreeErrorKind::Unknown, addr, family, stack, None, None);
         }
     }
 

@@ -68,17 +68,12 @@ impl Mappings {
 
     /// Takes out the range that starts at `addr`.
     pub fn take(&mut self, addr: u64) -> Option<Mapping> {
-        self.ranges
-            .remove(&addr)
-            .map(|(last, stack)| mapping(addr, last, stack))
+        self.ranges.remove(&addr).map(|(last, stack)| mapping(addr, last, stack))
     }
 
     /// All ranges by ascending address.
     pub fn all(&self) -> Vec<Mapping> {
-        self.ranges
-            .iter()
-            .map(|(&start, &(last, stack))| mapping(start, last, stack))
-            .collect()
+        self.ranges.iter().map(|(&start, &(last, stack))| mapping(start, last, stack)).collect()
     }
 
     fn holding(&self, addr: u64) -> Option<(u64, u64, StackId)> {
@@ -92,11 +87,7 @@ fn last_of(addr: u64, size: u64) -> u64 {
 }
 
 fn mapping(start: u64, last: u64, stack: StackId) -> Mapping {
-    Mapping {
-        addr: Addr(start),
-        size: (last - start).saturating_add(1),
-        stack,
-    }
+    Mapping { addr: Addr(start), size: (last - start).saturating_add(1), stack }
 }
 
 #[cfg(test)]
@@ -147,13 +138,6 @@ mod tests {
         ranges.map(u64::MAX, u64::MAX, StackId(2));
         ranges.unmap(u64::MAX, 1);
         ranges.unmap_at(5);
-        assert_eq!(
-            ranges.all(),
-            vec![Mapping {
-                addr: Addr(0),
-                size: 5,
-                stack: StackId(1)
-            }]
-        );
+        assert_eq!(ranges.all(), vec![Mapping { addr: Addr(0), size: 5, stack: StackId(1) }]);
     }
 }

@@ -109,8 +109,7 @@ impl MemoryErrors {
             let count = &mut self.list[known as usize].count;
             *count = count.saturating_add(1);
         } else if self.list.len() < ERRORS_MAX {
-            self.index
-                .insert((error.kind, error.stack), self.list.len() as u32);
+            self.index.insert((error.kind, error.stack), self.list.len() as u32);
             self.list.push(error);
         } else {
             self.dropped = self.dropped.saturating_add(1);

@@ -71,10 +71,7 @@ struct Slot {
     leaf: u32,
 }
 
-const EMPTY_SLOT: Slot = Slot {
-    region: NO_REGION,
-    leaf: NO_LEAF,
-};
+const EMPTY_SLOT: Slot = Slot { region: NO_REGION, leaf: NO_LEAF };
 
 /// Region to leaf: open addressing with linear probing, at most a quarter full.
 #[derive(Clone)]
@@ -86,10 +83,7 @@ struct Directory {
 impl Directory {
     fn with_leaves(leaves: usize) -> Directory {
         let bits = (leaves.max(64) * 4).next_power_of_two().trailing_zeros();
-        Directory {
-            slots: vec![EMPTY_SLOT; 1 << bits],
-            shift: 64 - bits,
-        }
+        Directory { slots: vec![EMPTY_SLOT; 1 << bits], shift: 64 - bits }
     }
 
     #[inline]
@@ -191,11 +185,7 @@ impl BlockTable {
     #[inline]
     pub fn peek(&self, addr: u64) -> (u64, u32) {
         let leaf = self.directory.find(addr >> REGION_SHIFT);
-        let entry = if leaf == NO_LEAF {
-            0
-        } else {
-            self.entries[entry_index(leaf, addr)]
-        };
+        let entry = if leaf == NO_LEAF { 0 } else { self.entries[entry_index(leaf, addr)] };
         (entry, stack_of(entry))
     }
 
@@ -218,25 +208,14 @@ impl BlockTable {
             && addr.is_multiple_of(1 << GRANULE_SHIFT)
             && entry & SIDE == FREED
         {
-            return Some(Freed {
-                family: family_of(entry),
-                stack: stack_of(entry),
-                by: entry as u32,
-            });
+            return Some(Freed { family: family_of(entry), stack: stack_of(entry), by: entry as u32 });
         }
-        self.freed_young
-            .get(&addr)
-            .or_else(|| self.freed_old.get(&addr))
-            .copied()
+        self.freed_young.get(&addr).or_else(|| self.freed_old.get(&addr)).copied()
     }
 
     /// The live block that `addr` points into, past its start: the nearest one below that reaches so far.
     pub fn enclosing(&self, addr: u64) -> Option<(u64, Held)> {
-        let beside = self
-            .side
-            .range(..addr)
-            .next_back()
-            .map(|(&start, &held)| (start, held));
+        let beside = self.side.range(..addr).next_back().map(|(&start, &held)| (start, held));
         let within = self.nearest_entry(addr);
         [beside, within]
             .into_iter()
@@ -257,10 +236,7 @@ impl BlockTable {
         leaves.sort_unstable();
         let mut blocks = Vec::new();
         for (region, leaf) in leaves {
-            for (granule, &entry) in self.entries[leaf * LEAF_LEN..][..LEAF_LEN]
-                .iter()
-                .enumerate()
-            {
+            for (granule, &entry) in self.entries[leaf * LEAF_LEN..][..LEAF_LEN].iter().enumerate() {
                 if entry & SIDE == LIVE {
                     let addr = (region << REGION_SHIFT) | ((granule as u64) << GRANULE_SHIFT);
                     blocks.push(block_of(addr, &held_of(entry)));
@@ -291,8 +267,8 @@ impl BlockTable {
             if leaf != NO_LEAF {
                 let first = region_first.max(last);
                 let base = leaf as usize * LEAF_LEN;
-                let row = &self.entries[base + (first - region_first) as usize
-                    ..=base + (granule - region_first) as usize];
+                let row = &self.entries
+                    [base + (first - region_first) as usize..=base + (granule - region_first) as usize];
                 if let Some(at) = row.iter().rposition(|entry| entry & SIDE == LIVE) {
                     return Some(((first + at as u64) << GRANULE_SHIFT, held_of(row[at])));
                 }
@@ -336,11 +312,7 @@ impl BlockTable {
             }
             FREED => self.remember_freed(
                 start,
-                Freed {
-                    family: family_of(entry),
-                    stack: stack_of(entry),
-                    by: entry as u32,
-                },
+                Freed { family: family_of(entry), stack: stack_of(entry), by: entry as u32 },
             ),
             _ => {}
         }
@@ -349,14 +321,7 @@ impl BlockTable {
     #[cold]
     fn remove_side(&mut self, addr: u64, by: u32) -> Option<Held> {
         let held = self.side.remove(&addr)?;
-        self.remember_freed(
-            addr,
-            Freed {
-                family: held.family,
-                stack: held.stack,
-                by,
-            },
-        );
+        self.remember_freed(addr, Freed { family: held.family, stack: held.stack, by });
         Some(held)
     }
 
@@ -374,8 +339,8 @@ impl BlockTable {
 
     /// A leaf for a region that has none; `NO_LEAF` when the live blocks do not pay for one.
     fn make_leaf(&mut self, region: u64, live: u64) -> u32 {
-        let allowed = BASE_LEAVES
-            .saturating_add(usize::try_from(live).unwrap_or(usize::MAX) / BLOCKS_PER_LEAF);
+        let allowed =
+            BASE_LEAVES.saturating_add(usize::try_from(live).unwrap_or(usize::MAX) / BLOCKS_PER_LEAF);
         self.asked = self.asked.saturating_add(1);
         // A pass costs as much as the leaves it looks at, so it must have been asked for as often.
         if self.leaves() >= allowed.min(self.collect_at) && self.asked >= self.regions.len() {
@@ -449,18 +414,12 @@ fn entry_index(leaf: u32, addr: u64) -> usize {
 
 #[inline]
 fn live_entry(block: &Held) -> u64 {
-    LIVE | (block.family as u64) << FAMILY_SHIFT
-        | u64::from(block.stack) << STACK_SHIFT
-        | block.size
+    LIVE | (block.family as u64) << FAMILY_SHIFT | u64::from(block.stack) << STACK_SHIFT | block.size
 }
 
 #[inline]
 fn held_of(entry: u64) -> Held {
-    Held {
-        size: entry & 0xffff_ffff,
-        family: family_of(entry),
-        stack: stack_of(entry),
-    }
+    Held { size: entry & 0xffff_ffff, family: family_of(entry), stack: stack_of(entry) }
 }
 
 #[inline]
@@ -474,12 +433,7 @@ fn stack_of(entry: u64) -> u32 {
 }
 
 fn block_of(addr: u64, held: &Held) -> Block {
-    Block {
-        addr: Addr(addr),
-        size: held.size,
-        family: held.family,
-        stack: StackId(held.stack),
-    }
+    Block { addr: Addr(addr), size: held.size, family: held.family, stack: StackId(held.stack) }
 }
 
 #[cfg(test)]
@@ -487,11 +441,7 @@ mod tests {
     use super::*;
 
     fn held(size: u64) -> Held {
-        Held {
-            size,
-            family: Family::Malloc,
-            stack: 1,
-        }
+        Held { size, family: Family::Malloc, stack: 1 }
     }
 
     #[test]
@@ -505,10 +455,7 @@ mod tests {
         assert!(table.regions.len() <= BASE_LEAVES);
         // One live block per region: those beyond the bound live in the side map.
         for region in 1..20_000u64 {
-            assert_eq!(
-                table.insert(region << REGION_SHIFT, held(region), region),
-                None
-            );
+            assert_eq!(table.insert(region << REGION_SHIFT, held(region), region), None);
         }
         assert!(table.regions.len() <= BASE_LEAVES + 20_000 / BLOCKS_PER_LEAF);
         assert_eq!(table.blocks().len(), 19_999);
@@ -524,10 +471,7 @@ mod tests {
         table.insert(0x1000, held(8), 0);
         table.insert(0x1008, held(8), 1);
         assert_eq!(table.get(0x1000), Some(held(8)));
-        assert_eq!(
-            table.enclosing(0x100c).map(|(start, _)| start),
-            Some(0x1008)
-        );
+        assert_eq!(table.enclosing(0x100c).map(|(start, _)| start), Some(0x1008));
         assert!(table.remove(0x1000, 7).is_some());
         assert_eq!(table.freed(0x1000).map(|freed| freed.by), Some(7));
         assert_eq!(table.remove(0x1008, 8), Some(held(8)));

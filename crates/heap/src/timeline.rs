@@ -21,18 +21,13 @@ pub(crate) struct Ticks {
 
 impl Ticks {
     pub fn new() -> Ticks {
-        Ticks {
-            ticks: Vec::new(),
-            interval: FIRST_INTERVAL,
-        }
+        Ticks { ticks: Vec::new(), interval: FIRST_INTERVAL }
     }
 
     /// Time from which on the next tick is due.
     pub fn due(&self) -> u64 {
         let last = self.ticks.last().map_or(0, |tick| tick.at_ns);
-        (last / self.interval)
-            .saturating_add(1)
-            .saturating_mul(self.interval)
+        (last / self.interval).saturating_add(1).saturating_mul(self.interval)
     }
 
     /// Records `state`, which has held since the last event, for the multiples of the interval up to `now`.
@@ -42,15 +37,9 @@ impl Ticks {
             return;
         }
         let last = now / self.interval * self.interval;
-        self.ticks.push(Tick {
-            at_ns: first,
-            ..state
-        });
+        self.ticks.push(Tick { at_ns: first, ..state });
         if last > first {
-            self.ticks.push(Tick {
-                at_ns: last,
-                ..state
-            });
+            self.ticks.push(Tick { at_ns: last, ..state });
         }
         // One place is kept for the tick of the end.
         while self.ticks.len() + 3 > TICKS_MAX {
@@ -72,9 +61,7 @@ impl Ticks {
         let mut kept: Vec<Tick> = Vec::with_capacity(TICKS_MAX);
         for tick in self.ticks.drain(..) {
             match kept.last_mut() {
-                Some(last) if last.at_ns.div_ceil(interval) == tick.at_ns.div_ceil(interval) => {
-                    *last = tick
-                }
+                Some(last) if last.at_ns.div_ceil(interval) == tick.at_ns.div_ceil(interval) => *last = tick,
                 _ => kept.push(tick),
             }
         }
@@ -87,10 +74,7 @@ mod tests {
     use super::*;
 
     fn live(bytes: u64) -> Tick {
-        Tick {
-            live_bytes: bytes,
-            ..Tick::default()
-        }
+        Tick { live_bytes: bytes, ..Tick::default() }
     }
 
     #[test]
@@ -105,19 +89,11 @@ mod tests {
                 ticks.push(live(before), now);
             }
         }
-        let all = ticks.finished(Tick {
-            at_ns: now,
-            ..live(now / 1000)
-        });
-        assert!(
-            all.len() <= TICKS_MAX && all.len() > TICKS_MAX / 8,
-            "{}",
-            all.len()
-        );
+        let all = ticks.finished(Tick { at_ns: now, ..live(now / 1000) });
+        assert!(all.len() <= TICKS_MAX && all.len() > TICKS_MAX / 8, "{}", all.len());
         assert!(
             all.windows(2)
-                .all(|pair| pair[0].at_ns < pair[1].at_ns
-                    && pair[0].live_bytes <= pair[1].live_bytes)
+                .all(|pair| pair[0].at_ns < pair[1].at_ns && pair[0].live_bytes <= pair[1].live_bytes)
         );
         assert!(all.iter().all(|tick| tick.live_bytes <= tick.at_ns / 1000));
     }
