@@ -20,9 +20,11 @@ use heapwise_model::Language;
 use rustc_hash::FxHashMap;
 use std::sync::Arc;
 
+/// Opens the split part of a unit: the main file's information, compilation directory, path and id of the part.
+pub(crate) type LoadSplit<'a> = dyn FnMut(&Dwarf, &str, &str, gimli::DwoId) -> Option<Dwarf> + 'a;
 pub(crate) type Bytes = EndianReader<RunTimeEndian, Arc<[u8]>>;
 type Unit = gimli::Unit<Bytes>;
-type Dwarf = gimli::Dwarf<Bytes>;
+pub(crate) type Dwarf = gimli::Dwarf<Bytes>;
 
 /// Steps per file: about 5 s of work. A thousand addresses in a 100 MB file take a tenth.
 const FUEL: u64 = 400 << 20;
@@ -49,7 +51,10 @@ struct Fuel(u64);
 
 impl Fuel {
     fn burn(&mut self, steps: usize) -> gimli::Result<()> {
-        self.0 = self.0.checked_sub(steps as u64).ok_or(gimli::Error::UnexpectedEof(gimli::ReaderOffsetId(0)))?;
+        self.0 = self
+            .0
+            .checked_sub(steps as u64)
+            .ok_or(gimli::Error::UnexpectedEof(gimli::ReaderOffsetId(0)))?;
         Ok(())
     }
 }
@@ -211,7 +216,11 @@ impl DebugInfo {
 
     /// Bytes that are held, roughly.
     pub(crate) fn weight(&self) -> usize {
-        let sections = [self.dwarf.debug_info.reader().len(), self.dwarf.debug_str.reader().len(), self.dwarf.debug_line.reader().len()];
+        let sections = [
+            self.dwarf.debug_info.reader().len(),
+            self.dwarf.debug_str.reader().len(),
+            self.dwarf.debug_line.reader().len(),
+        ];
         sections.iter().sum::<usize>() + self.kept + self.ranges.len() * size_of::<UnitRange>()
     }
 
@@ -219,7 +228,9 @@ impl DebugInfo {
         let mut headers = self.dwarf.debug_aranges.headers();
         // A damaged set ends the walk; the units it did not name are asked themselves.
         while let Ok(Some(header)) = headers.next() {
-            let Ok(index) = self.units.binary_search(&header.debug_info_offset().0) else { continue };
+            let Ok(index) = self.units.binary_search(&header.debug_info_offset().0) else {
+                continue;
+            };
             let mut entries = header.entries();
             loop {
                 if self.fuel.burn(1).is_err() || self.ranges.len() >= MAX_RANGES {
@@ -229,7 +240,8 @@ impl DebugInfo {
                 match entries.next_raw() {
                     Ok(Some(entry)) => {
                         let (begin, length) = (entry.address(), entry.length());
-                        if push_range(&mut self.ranges, begin, begin.saturating_add(length), index) {
+                        if push_range(&mut self.ranges, begin, begin.saturating_add(length), index)
+                        {
                             self.covered[index] = true;
                         }
                     }
@@ -242,11 +254,18 @@ impl DebugInfo {
 
     /// Adds the ranges that a unit's root entry names.
     fn read_unit_ranges(&mut self, index: usize) {
-        let Ok(header) = self.dwarf.debug_info.header_from_offset(gimli::DebugInfoOffset(self.units[index])) else {
+        let Ok(header) = self
+            .dwarf
+            .debug_info
+            .header_from_offset(gimli::DebugInfoOffset(self.units[index]))
+        else {
             self.is_damaged = true;
             return;
         };
-        let names_no_code = matches!(header.type_(), UnitType::Partial | UnitType::Type { .. } | UnitType::SplitType { .. });
+        let names_no_code = matches!(
+            header.type_(),
+            UnitType::Partial | UnitType::Type { .. } | UnitType::SplitType { .. }
+        );
         if names_no_code {
             return;
         }
@@ -258,7 +277,12 @@ impl DebugInfo {
             self.is_damaged = true;
             return;
         };
-        let DebugInfo { dwarf, ranges, fuel, .. } = self;
+        let DebugInfo {
+            dwarf,
+            ranges,
+            fuel,
+            ..
+        } = self;
         let result = for_each_range(dwarf, &head.unit, &head.pcs, fuel, |begin, end| {
             push_range(ranges, begin, end, index);
             ranges.len() < MAX_RANGES
@@ -267,7 +291,8 @@ impl DebugInfo {
     }
 
     fn sort_ranges(&mut self) {
-        self.ranges.sort_unstable_by_key(|range| (range.end, range.unit));
+        self.ranges
+            .sort_unstable_by_key(|range| (range.end, range.unit));
         let mut min = u64::MAX;
         for range in self.ranges.iter_mut().rev() {
             min = min.min(range.begin);
@@ -279,7 +304,11 @@ impl DebugInfo {
     fn candidates(&self, address: u64) -> Vec<usize> {
         let first = self.ranges.partition_point(|range| range.end <= address);
         let mut out = Vec::new();
-        for range in self.ranges[first..].iter().take_while(|range| range.min_begin <= address).take(4096) {
+        for range in self.ranges[first..]
+            .iter()
+            .take_while(|range| range.min_begin <= address)
+            .take(4096)
+        {
             let unit = range.unit as usize;
             if range.begin <= address && !out.contains(&unit) {
                 out.push(unit);
@@ -291,9 +320,8 @@ impl DebugInfo {
         out
     }
 
-    /// Frames at `address`, innermost first; empty when nothing is known. `load_split` opens a unit's split part
-    /// (compilation directory, path, id).
-    pub(crate) fn find(&mut self, address: u64, load_split: &mut dyn FnMut(&str, &str, u64) -> Option<Dwarf>) -> Vec<RawFrame> {
+    /// Frames at `address`, innermost first; empty when nothing is known. `load_split` opens a unit's split part.
+    pub(crate) fn find(&mut self, address: u64, load_split: &mut LoadSplit<'_>) -> Vec<RawFrame> {
         let mut candidates = self.candidates(address);
         if candidates.is_empty() && self.covered.contains(&true) {
             // `.debug_aranges` may be incomplete: ask the units themselves, once.
@@ -319,7 +347,7 @@ impl DebugInfo {
         &mut self,
         index: usize,
         address: u64,
-        load_split: &mut dyn FnMut(&str, &str, u64) -> Option<Dwarf>,
+        load_split: &mut LoadSplit<'_>,
     ) -> gimli::Result<Vec<RawFrame>> {
         if self.kept > MAX_KEPT {
             self.forget();
@@ -339,7 +367,11 @@ impl DebugInfo {
         if chain.is_empty() && location.is_none() {
             return Ok(Vec::new());
         }
-        let path = |file: u64| lines.as_deref().and_then(|lines| self.path(&skeleton.unit, &lines.header, file));
+        let path = |file: u64| {
+            lines
+                .as_deref()
+                .and_then(|lines| self.path(&skeleton.unit, &lines.header, file))
+        };
         let place = |file: u64, line: u32, column: u32| RawFrame {
             name: None,
             path: path(file),
@@ -347,7 +379,13 @@ impl DebugInfo {
             column: (column != 0).then_some(column),
             language,
         };
-        let mut next = location.map_or_else(|| RawFrame { language, ..RawFrame::default() }, |row| place(u64::from(row.file), row.line, row.column));
+        let mut next = location.map_or_else(
+            || RawFrame {
+                language,
+                ..RawFrame::default()
+            },
+            |row| place(u64::from(row.file), row.line, row.column),
+        );
         let mut frames = Vec::with_capacity(chain.len().max(1));
         for call in chain.iter().rev() {
             frames.push(next);
@@ -363,15 +401,34 @@ impl DebugInfo {
     }
 
     /// The subprogram around `address` and the calls inlined into it, outermost first.
-    fn chain(&mut self, index: usize, home: Home, head: &Head, address: u64) -> gimli::Result<Vec<Call>> {
+    fn chain(
+        &mut self,
+        index: usize,
+        home: Home,
+        head: &Head,
+        address: u64,
+    ) -> gimli::Result<Vec<Call>> {
         let functions = self.functions(index, home, head)?;
         let end = functions.partition_point(|function| function.begin <= address);
-        let Some(function) = functions[..end].iter().rev().take(32).find(|function| address < function.end) else {
+        let Some(function) = functions[..end]
+            .iter()
+            .rev()
+            .take(32)
+            .find(|function| address < function.end)
+        else {
             return Ok(Vec::new());
         };
         let entry = function.entry;
-        let mut chain = vec![Call { entry, depth: 0, file: 0, line: 0, column: 0 }];
-        let DebugInfo { dwarf, split, fuel, .. } = self;
+        let mut chain = vec![Call {
+            entry,
+            depth: 0,
+            file: 0,
+            line: 0,
+            column: 0,
+        }];
+        let DebugInfo {
+            dwarf, split, fuel, ..
+        } = self;
         let dwarf = dwarf_of(dwarf, split, home);
         let mut entries = head.unit.entries_raw(Some(entry))?;
         // Entries deeper than this belong to a nested subprogram, which has frames of its own.
@@ -396,14 +453,25 @@ impl DebugInfo {
             if depth <= skip_below {
                 skip_below = isize::MAX;
             }
-            if skip_below == isize::MAX && chain.len() > 1 && chain.last().is_some_and(|call| depth <= call.depth) {
+            if skip_below == isize::MAX
+                && chain.len() > 1
+                && chain.last().is_some_and(|call| depth <= call.depth)
+            {
                 // The subtree of the innermost call is behind us.
                 break;
             }
             match abbreviation.tag() {
-                gimli::DW_TAG_inlined_subroutine if skip_below == isize::MAX && chain.len() <= MAX_INLINED => {
+                gimli::DW_TAG_inlined_subroutine
+                    if skip_below == isize::MAX && chain.len() <= MAX_INLINED =>
+                {
                     let mut pcs = Pcs::default();
-                    let mut call = Call { entry: offset, depth, file: 0, line: 0, column: 0 };
+                    let mut call = Call {
+                        entry: offset,
+                        depth,
+                        file: 0,
+                        line: 0,
+                        column: 0,
+                    };
                     for specification in attributes {
                         let attribute = entries.read_attribute(*specification)?;
                         pcs.take(&attribute);
@@ -429,16 +497,29 @@ impl DebugInfo {
     }
 
     /// Ranges of all subprograms of a unit, ascending by start.
-    fn functions(&mut self, index: usize, home: Home, head: &Head) -> gimli::Result<Arc<Vec<FunctionRange>>> {
+    fn functions(
+        &mut self,
+        index: usize,
+        home: Home,
+        head: &Head,
+    ) -> gimli::Result<Arc<Vec<FunctionRange>>> {
         if let Some(functions) = self.functions.get(&index) {
             return Ok(functions.clone());
         }
-        let DebugInfo { dwarf, split, fuel, .. } = self;
+        let DebugInfo {
+            dwarf, split, fuel, ..
+        } = self;
         let dwarf = dwarf_of(dwarf, split, home);
         let mut functions = Vec::new();
         let result = read_functions(dwarf, &head.unit, fuel, &mut functions);
         self.is_damaged |= result.is_err();
-        functions.sort_unstable_by_key(|function| (function.begin, std::cmp::Reverse(function.end), function.entry.0));
+        functions.sort_unstable_by_key(|function| {
+            (
+                function.begin,
+                std::cmp::Reverse(function.end),
+                function.entry.0,
+            )
+        });
         functions.shrink_to_fit();
         self.kept += functions.len() * size_of::<FunctionRange>() + 64;
         let functions = Arc::new(functions);
@@ -470,9 +551,18 @@ impl DebugInfo {
         if let Some(head) = self.heads.get(&(home, offset)) {
             return Ok(head.clone());
         }
-        let DebugInfo { dwarf, split, fuel, abbreviations, kept, .. } = self;
+        let DebugInfo {
+            dwarf,
+            split,
+            fuel,
+            abbreviations,
+            kept,
+            ..
+        } = self;
         let dwarf = dwarf_of(dwarf, split, home);
-        let header = dwarf.debug_info.header_from_offset(gimli::DebugInfoOffset(offset))?;
+        let header = dwarf
+            .debug_info
+            .header_from_offset(gimli::DebugInfoOffset(offset))?;
         let key = (home, header.debug_abbrev_offset().0);
         let table = match abbreviations.get(&key) {
             Some(table) => table.clone(),
@@ -491,7 +581,12 @@ impl DebugInfo {
     }
 
     /// The split part of a unit, opened at its first use.
-    fn split_head(&mut self, index: usize, skeleton: &Head, load: &mut dyn FnMut(&str, &str, u64) -> Option<Dwarf>) -> Option<Arc<Head>> {
+    fn split_head(
+        &mut self,
+        index: usize,
+        skeleton: &Head,
+        load: &mut LoadSplit<'_>,
+    ) -> Option<Arc<Head>> {
         let id = skeleton.unit.dwo_id?;
         if let Some(split) = self.split.get(&index) {
             return split.as_ref().map(|(_, head)| head.clone());
@@ -502,48 +597,79 @@ impl DebugInfo {
         head
     }
 
-    fn load_split(&mut self, id: gimli::DwoId, skeleton: &Head, load: &mut dyn FnMut(&str, &str, u64) -> Option<Dwarf>) -> Option<(Dwarf, Arc<Head>)> {
-        let folder = skeleton.unit.comp_dir.as_ref().map(text).unwrap_or_default();
-        let mut dwarf = load(&folder, skeleton.split_path.as_deref()?, id.0)?;
+    fn load_split(
+        &mut self,
+        id: gimli::DwoId,
+        skeleton: &Head,
+        load: &mut LoadSplit<'_>,
+    ) -> Option<(Dwarf, Arc<Head>)> {
+        let folder = skeleton
+            .unit
+            .comp_dir
+            .as_ref()
+            .map(text)
+            .unwrap_or_default();
+        let mut dwarf = load(&self.dwarf, &folder, skeleton.split_path.as_deref()?, id)?;
         dwarf.make_dwo(&self.dwarf);
         let (units, _) = list_units(&dwarf, &mut self.fuel);
         for offset in units.into_iter().take(64) {
-            let header = dwarf.debug_info.header_from_offset(gimli::DebugInfoOffset(offset)).ok()?;
+            let header = dwarf
+                .debug_info
+                .header_from_offset(gimli::DebugInfoOffset(offset))
+                .ok()?;
             let (table, size) = read_abbreviations(&dwarf, &header, &mut self.fuel).ok()?;
             let mut head = read_head(&dwarf, header, Arc::new(table), &mut self.fuel).ok()?;
             if head.unit.dwo_id != Some(id) {
                 continue;
             }
             head.unit.copy_relocated_attributes(&skeleton.unit);
-            self.kept += 24 * size;
+            self.kept +=
+                24 * size + dwarf.debug_info.reader().len() + dwarf.debug_str.reader().len();
             return Some((dwarf, Arc::new(head)));
         }
         None
     }
 
     /// Name of a subprogram or inlined call: the linkage name where one is recorded, wherever it stands.
-    fn name(&mut self, home: Home, head: &Arc<Head>, entry: UnitOffset) -> gimli::Result<Option<String>> {
+    fn name(
+        &mut self,
+        home: Home,
+        head: &Arc<Head>,
+        entry: UnitOffset,
+    ) -> gimli::Result<Option<String>> {
         let (mut home, mut head, mut entry) = (home, head.clone(), entry);
         let mut plain = None;
         for _ in 0..MAX_HOPS {
             let mut linkage = None;
             let mut next = None;
             {
-                let DebugInfo { dwarf, split, fuel, .. } = &mut *self;
+                let DebugInfo {
+                    dwarf, split, fuel, ..
+                } = &mut *self;
                 let dwarf = dwarf_of(dwarf, split, home);
                 let mut entries = head.unit.entries_raw(Some(entry))?;
-                let Some(abbreviation) = entries.read_abbreviation()? else { break };
+                let Some(abbreviation) = entries.read_abbreviation()? else {
+                    break;
+                };
                 fuel.burn(1 + abbreviation.attributes().len())?;
                 for specification in abbreviation.attributes() {
                     let attribute = entries.read_attribute(*specification)?;
                     match attribute.name() {
                         gimli::DW_AT_linkage_name | gimli::DW_AT_MIPS_linkage_name => {
-                            linkage = dwarf.attr_string(&head.unit, attribute.value()).ok().map(|name| text(&name));
+                            linkage = dwarf
+                                .attr_string(&head.unit, attribute.value())
+                                .ok()
+                                .map(|name| text(&name));
                         }
                         gimli::DW_AT_name if plain.is_none() => {
-                            plain = dwarf.attr_string(&head.unit, attribute.value()).ok().map(|name| text(&name));
+                            plain = dwarf
+                                .attr_string(&head.unit, attribute.value())
+                                .ok()
+                                .map(|name| text(&name));
                         }
-                        gimli::DW_AT_abstract_origin | gimli::DW_AT_specification => next = Some(attribute.value()),
+                        gimli::DW_AT_abstract_origin | gimli::DW_AT_specification => {
+                            next = Some(attribute.value())
+                        }
                         _ => {}
                     }
                 }
@@ -552,14 +678,21 @@ impl DebugInfo {
                 return Ok(linkage);
             }
             let Some(next) = next else { break };
-            let Some(target) = self.follow(home, &head, next)? else { break };
+            let Some(target) = self.follow(home, &head, next)? else {
+                break;
+            };
             (home, head, entry) = target;
         }
         Ok(plain)
     }
 
     /// The entry that a reference leads to.
-    fn follow(&mut self, home: Home, head: &Arc<Head>, reference: AttributeValue<Bytes>) -> gimli::Result<Option<(Home, Arc<Head>, UnitOffset)>> {
+    fn follow(
+        &mut self,
+        home: Home,
+        head: &Arc<Head>,
+        reference: AttributeValue<Bytes>,
+    ) -> gimli::Result<Option<(Home, Arc<Head>, UnitOffset)>> {
         let (home, offset) = match reference {
             AttributeValue::UnitRef(offset) => return Ok(Some((home, head.clone(), offset))),
             AttributeValue::DebugInfoRef(offset) => (home, offset),
@@ -571,16 +704,31 @@ impl DebugInfo {
             Home::Supplementary => &self.supplementary_units,
             Home::Split(_) => return Ok(None),
         };
-        let Some(unit) = units.partition_point(|start| *start <= offset.0).checked_sub(1) else { return Ok(None) };
+        let Some(unit) = units
+            .partition_point(|start| *start <= offset.0)
+            .checked_sub(1)
+        else {
+            return Ok(None);
+        };
         let head = self.head(home, units[unit])?;
         let entry = offset.to_unit_offset(&head.unit.header);
         Ok(entry.map(|entry| (home, head, entry)))
     }
 
     /// Path of a file of a line table.
-    fn path(&self, unit: &Unit, header: &gimli::LineProgramHeader<Bytes>, index: u64) -> Option<String> {
+    fn path(
+        &self,
+        unit: &Unit,
+        header: &gimli::LineProgramHeader<Bytes>,
+        index: u64,
+    ) -> Option<String> {
         let file = header.file(index)?;
-        let string = |value| self.dwarf.attr_string(unit, value).ok().map(|name| text(&name));
+        let string = |value| {
+            self.dwarf
+                .attr_string(unit, value)
+                .ok()
+                .map(|name| text(&name))
+        };
         let name = string(file.path_name())?;
         let comp_dir = unit.comp_dir.as_ref().map(text).unwrap_or_default();
         let folder = file.directory(header).and_then(string).unwrap_or_default();
@@ -608,7 +756,12 @@ struct Call {
 
 impl Call {
     fn take(&mut self, attribute: &gimli::Attribute<Bytes>) {
-        let number = || attribute.udata_value().and_then(|value| u32::try_from(value).ok()).unwrap_or(0);
+        let number = || {
+            attribute
+                .udata_value()
+                .and_then(|value| u32::try_from(value).ok())
+                .unwrap_or(0)
+        };
         match attribute.name() {
             gimli::DW_AT_call_file => {
                 self.file = match attribute.value() {
@@ -623,11 +776,18 @@ impl Call {
     }
 }
 
-fn dwarf_of<'a>(main: &'a Dwarf, split: &'a FxHashMap<usize, Option<(Dwarf, Arc<Head>)>>, home: Home) -> &'a Dwarf {
+fn dwarf_of<'a>(
+    main: &'a Dwarf,
+    split: &'a FxHashMap<usize, Option<(Dwarf, Arc<Head>)>>,
+    home: Home,
+) -> &'a Dwarf {
     match home {
         Home::Main => main,
         Home::Supplementary => main.sup().unwrap_or(main),
-        Home::Split(index) => split.get(&index).and_then(Option::as_ref).map_or(main, |(dwarf, _)| dwarf),
+        Home::Split(index) => split
+            .get(&index)
+            .and_then(Option::as_ref)
+            .map_or(main, |(dwarf, _)| dwarf),
     }
 }
 
@@ -652,13 +812,24 @@ fn push_range(ranges: &mut Vec<UnitRange>, begin: u64, end: u64, unit: usize) ->
     // No code is at 0 in a linked file: that is what linkers leave of removed functions.
     let is_real = begin != 0 && begin < end && ranges.len() < MAX_RANGES;
     if is_real {
-        ranges.push(UnitRange { begin, end, min_begin: 0, unit: unit as u32 });
+        ranges.push(UnitRange {
+            begin,
+            end,
+            min_begin: 0,
+            unit: unit as u32,
+        });
     }
     is_real
 }
 
 /// Calls `visit` with each range of an entry until it answers false.
-fn for_each_range(dwarf: &Dwarf, unit: &Unit, pcs: &Pcs, fuel: &mut Fuel, mut visit: impl FnMut(u64, u64) -> bool) -> gimli::Result<()> {
+fn for_each_range(
+    dwarf: &Dwarf,
+    unit: &Unit,
+    pcs: &Pcs,
+    fuel: &mut Fuel,
+    mut visit: impl FnMut(u64, u64) -> bool,
+) -> gimli::Result<()> {
     if let Some(ranges) = &pcs.ranges
         && let Some(offset) = dwarf.attr_ranges_offset(unit, ranges.clone())?
     {
@@ -672,11 +843,15 @@ fn for_each_range(dwarf: &Dwarf, unit: &Unit, pcs: &Pcs, fuel: &mut Fuel, mut vi
         return Ok(());
     }
     let Some(low) = &pcs.low else { return Ok(()) };
-    let Some(begin) = dwarf.attr_address(unit, low.clone())? else { return Ok(()) };
+    let Some(begin) = dwarf.attr_address(unit, low.clone())? else {
+        return Ok(());
+    };
     let end = match &pcs.high {
         Some(high) => match dwarf.attr_address(unit, high.clone())? {
             Some(end) => end,
-            None => high.udata_value().map_or(begin, |size| begin.saturating_add(size)),
+            None => high
+                .udata_value()
+                .map_or(begin, |size| begin.saturating_add(size)),
         },
         None => begin,
     };
@@ -686,7 +861,12 @@ fn for_each_range(dwarf: &Dwarf, unit: &Unit, pcs: &Pcs, fuel: &mut Fuel, mut vi
     Ok(())
 }
 
-fn read_functions(dwarf: &Dwarf, unit: &Unit, fuel: &mut Fuel, out: &mut Vec<FunctionRange>) -> gimli::Result<()> {
+fn read_functions(
+    dwarf: &Dwarf,
+    unit: &Unit,
+    fuel: &mut Fuel,
+    out: &mut Vec<FunctionRange>,
+) -> gimli::Result<()> {
     let mut entries = unit.entries_raw(None)?;
     while !entries.is_empty() {
         let entry = entries.next_offset();
@@ -703,7 +883,9 @@ fn read_functions(dwarf: &Dwarf, unit: &Unit, fuel: &mut Fuel, out: &mut Vec<Fun
         let mut pcs = Pcs::default();
         for specification in attributes {
             match specification.name() {
-                gimli::DW_AT_low_pc | gimli::DW_AT_high_pc | gimli::DW_AT_ranges => pcs.take(&entries.read_attribute(*specification)?),
+                gimli::DW_AT_low_pc | gimli::DW_AT_high_pc | gimli::DW_AT_ranges => {
+                    pcs.take(&entries.read_attribute(*specification)?)
+                }
                 _ => entries.skip_attributes(std::slice::from_ref(specification))?,
             }
         }
@@ -750,8 +932,14 @@ fn abbreviation_bytes(dwarf: &Dwarf, header: &gimli::UnitHeader<Bytes>) -> gimli
 }
 
 /// A table with only the abbreviation of the unit's root entry: reading all would cost more than the entry tells.
-fn root_abbreviation(dwarf: &Dwarf, header: &gimli::UnitHeader<Bytes>, fuel: &mut Fuel) -> gimli::Result<Arc<gimli::Abbreviations>> {
-    let wanted = header.range_from(UnitOffset(header.root_offset().0)..)?.read_uleb128()?;
+fn root_abbreviation(
+    dwarf: &Dwarf,
+    header: &gimli::UnitHeader<Bytes>,
+    fuel: &mut Fuel,
+) -> gimli::Result<Arc<gimli::Abbreviations>> {
+    let wanted = header
+        .range_from(UnitOffset(header.root_offset().0)..)?
+        .read_uleb128()?;
     let mut bytes = abbreviation_bytes(dwarf, header)?;
     loop {
         let start = bytes.clone();
@@ -763,13 +951,19 @@ fn root_abbreviation(dwarf: &Dwarf, header: &gimli::UnitHeader<Bytes>, fuel: &mu
         if code == wanted {
             let one = start.range_to(..size);
             // The missing null entry after it is accepted.
-            return gimli::DebugAbbrev::from(one).abbreviations(gimli::DebugAbbrevOffset(0)).map(Arc::new);
+            return gimli::DebugAbbrev::from(one)
+                .abbreviations(gimli::DebugAbbrevOffset(0))
+                .map(Arc::new);
         }
     }
 }
 
 /// A unit's whole abbreviation table, and its size in the file.
-fn read_abbreviations(dwarf: &Dwarf, header: &gimli::UnitHeader<Bytes>, fuel: &mut Fuel) -> gimli::Result<(gimli::Abbreviations, usize)> {
+fn read_abbreviations(
+    dwarf: &Dwarf,
+    header: &gimli::UnitHeader<Bytes>,
+    fuel: &mut Fuel,
+) -> gimli::Result<(gimli::Abbreviations, usize)> {
     let start = abbreviation_bytes(dwarf, header)?;
     let mut bytes = start.clone();
     loop {
@@ -783,22 +977,38 @@ fn read_abbreviations(dwarf: &Dwarf, header: &gimli::UnitHeader<Bytes>, fuel: &m
             break;
         }
     }
-    let table = dwarf.debug_abbrev.abbreviations(header.debug_abbrev_offset())?;
+    let table = dwarf
+        .debug_abbrev
+        .abbreviations(header.debug_abbrev_offset())?;
     Ok((table, start.len() - bytes.len()))
 }
 
 /// Reads a unit's root entry. The line program is left out: its header may be large.
-fn read_head(dwarf: &Dwarf, header: gimli::UnitHeader<Bytes>, abbreviations: Arc<gimli::Abbreviations>, fuel: &mut Fuel) -> gimli::Result<Head> {
+fn read_head(
+    dwarf: &Dwarf,
+    header: gimli::UnitHeader<Bytes>,
+    abbreviations: Arc<gimli::Abbreviations>,
+    fuel: &mut Fuel,
+) -> gimli::Result<Head> {
     let encoding = header.encoding();
     let mut unit = Unit {
         abbreviations,
         name: None,
         comp_dir: None,
         low_pc: 0,
-        str_offsets_base: gimli::DebugStrOffsetsBase::default_for_encoding_and_file(encoding, dwarf.file_type),
+        str_offsets_base: gimli::DebugStrOffsetsBase::default_for_encoding_and_file(
+            encoding,
+            dwarf.file_type,
+        ),
         addr_base: gimli::DebugAddrBase(0),
-        loclists_base: gimli::DebugLocListsBase::default_for_encoding_and_file(encoding, dwarf.file_type),
-        rnglists_base: gimli::DebugRngListsBase::default_for_encoding_and_file(encoding, dwarf.file_type),
+        loclists_base: gimli::DebugLocListsBase::default_for_encoding_and_file(
+            encoding,
+            dwarf.file_type,
+        ),
+        rnglists_base: gimli::DebugRngListsBase::default_for_encoding_and_file(
+            encoding,
+            dwarf.file_type,
+        ),
         line_program: None,
         dwo_id: match header.type_() {
             UnitType::Skeleton(id) | UnitType::SplitCompilation(id) => Some(id),
@@ -810,20 +1020,38 @@ fn read_head(dwarf: &Dwarf, header: gimli::UnitHeader<Bytes>, abbreviations: Arc
     let mut pcs = Pcs::default();
     {
         let mut entries = unit.header.entries_raw(&unit.abbreviations, None)?;
-        let abbreviation = entries.read_abbreviation()?.ok_or(gimli::Error::MissingUnitDie)?;
+        let abbreviation = entries
+            .read_abbreviation()?
+            .ok_or(gimli::Error::MissingUnitDie)?;
         fuel.burn(1 + abbreviation.attributes().len())?;
         for specification in abbreviation.attributes() {
             let attribute = entries.read_attribute(*specification)?;
             pcs.take(&attribute);
             match (attribute.name(), attribute.value()) {
                 (gimli::DW_AT_comp_dir, value) => comp_dir = Some(value),
-                (gimli::DW_AT_dwo_name | gimli::DW_AT_GNU_dwo_name, value) => split_path = Some(value),
-                (gimli::DW_AT_language, AttributeValue::Language(value)) => language = Some(names::language_of_unit(value)),
-                (gimli::DW_AT_stmt_list, AttributeValue::DebugLineRef(offset)) => lines = Some(offset),
-                (gimli::DW_AT_str_offsets_base, AttributeValue::DebugStrOffsetsBase(base)) => unit.str_offsets_base = base,
-                (gimli::DW_AT_addr_base | gimli::DW_AT_GNU_addr_base, AttributeValue::DebugAddrBase(base)) => unit.addr_base = base,
-                (gimli::DW_AT_rnglists_base | gimli::DW_AT_GNU_ranges_base, AttributeValue::DebugRngListsBase(base)) => unit.rnglists_base = base,
-                (gimli::DW_AT_GNU_dwo_id, AttributeValue::DwoId(id)) if unit.dwo_id.is_none() => unit.dwo_id = Some(id),
+                (gimli::DW_AT_dwo_name | gimli::DW_AT_GNU_dwo_name, value) => {
+                    split_path = Some(value)
+                }
+                (gimli::DW_AT_language, AttributeValue::Language(value)) => {
+                    language = Some(names::language_of_unit(value))
+                }
+                (gimli::DW_AT_stmt_list, AttributeValue::DebugLineRef(offset)) => {
+                    lines = Some(offset)
+                }
+                (gimli::DW_AT_str_offsets_base, AttributeValue::DebugStrOffsetsBase(base)) => {
+                    unit.str_offsets_base = base
+                }
+                (
+                    gimli::DW_AT_addr_base | gimli::DW_AT_GNU_addr_base,
+                    AttributeValue::DebugAddrBase(base),
+                ) => unit.addr_base = base,
+                (
+                    gimli::DW_AT_rnglists_base | gimli::DW_AT_GNU_ranges_base,
+                    AttributeValue::DebugRngListsBase(base),
+                ) => unit.rnglists_base = base,
+                (gimli::DW_AT_GNU_dwo_id, AttributeValue::DwoId(id)) if unit.dwo_id.is_none() => {
+                    unit.dwo_id = Some(id)
+                }
                 _ => {}
             }
         }
@@ -832,12 +1060,25 @@ fn read_head(dwarf: &Dwarf, header: gimli::UnitHeader<Bytes>, abbreviations: Arc
     if let Some(low) = &pcs.low {
         unit.low_pc = dwarf.attr_address(&unit, low.clone())?.unwrap_or(0);
     }
-    let split_path = split_path.and_then(|value| dwarf.attr_string(&unit, value).ok()).map(|path| text(&path));
-    Ok(Head { unit, language, lines, pcs, split_path })
+    let split_path = split_path
+        .and_then(|value| dwarf.attr_string(&unit, value).ok())
+        .map(|path| text(&path));
+    Ok(Head {
+        unit,
+        language,
+        lines,
+        pcs,
+        split_path,
+    })
 }
 
 impl Lines {
-    fn read(dwarf: &Dwarf, unit: &Unit, offset: gimli::DebugLineOffset, fuel: &mut Fuel) -> gimli::Result<Lines> {
+    fn read(
+        dwarf: &Dwarf,
+        unit: &Unit,
+        offset: gimli::DebugLineOffset,
+        fuel: &mut Fuel,
+    ) -> gimli::Result<Lines> {
         let too_large = || gimli::Error::UnexpectedEof(gimli::ReaderOffsetId(0));
         // How much the header's parser may read, before it does.
         let mut bytes = dwarf.debug_line.reader().clone();
@@ -849,17 +1090,34 @@ impl Lines {
             bytes.skip(2)?;
         }
         let header_length = bytes.read_length(format)?;
-        if header_length > if version >= 5 { MAX_LINE_HEADER_5 } else { MAX_LINE_HEADER } {
+        if header_length
+            > if version >= 5 {
+                MAX_LINE_HEADER_5
+            } else {
+                MAX_LINE_HEADER
+            }
+        {
             return Err(too_large());
         }
         fuel.burn(header_length)?;
-        let program = dwarf.debug_line.program(offset, unit.header.address_size(), unit.comp_dir.clone(), unit.name.clone())?;
+        let program = dwarf.debug_line.program(
+            offset,
+            unit.header.address_size(),
+            unit.comp_dir.clone(),
+            unit.name.clone(),
+        )?;
         let header = program.header().clone();
-        let mut lines = Lines { header, rows: Vec::new(), sequences: Vec::new() };
+        let mut lines = Lines {
+            header,
+            rows: Vec::new(),
+            sequences: Vec::new(),
+        };
         // What was read before a damaged instruction is kept.
         let _ = lines.run(fuel);
         lines.rows.shrink_to_fit();
-        lines.sequences.sort_unstable_by_key(|sequence| (sequence.begin, sequence.end));
+        lines
+            .sequences
+            .sort_unstable_by_key(|sequence| (sequence.begin, sequence.end));
         Ok(lines)
     }
 
@@ -868,7 +1126,10 @@ impl Lines {
         use gimli::LineInstruction::*;
         let encoding = self.header.line_encoding();
         let (range, base) = (encoding.line_range.max(1), i64::from(encoding.line_base));
-        let (unit, operations) = (u64::from(encoding.minimum_instruction_length), u64::from(encoding.maximum_operations_per_instruction.max(1)));
+        let (unit, operations) = (
+            u64::from(encoding.minimum_instruction_length),
+            u64::from(encoding.maximum_operations_per_instruction.max(1)),
+        );
         let opcode_base = self.header.opcode_base();
         let mut instructions = self.header.instructions();
         let mut state = State::default();
@@ -877,19 +1138,26 @@ impl Lines {
             fuel.burn(1)?;
             let advance = |state: &mut State, count: u64| {
                 let index = state.operation.wrapping_add(count);
-                state.address = state.address.wrapping_add(unit.wrapping_mul(index / operations));
+                state.address = state
+                    .address
+                    .wrapping_add(unit.wrapping_mul(index / operations));
                 state.operation = index % operations;
             };
             match instruction {
                 Special(opcode) => {
                     let adjusted = opcode.wrapping_sub(opcode_base);
-                    state.line = state.line.wrapping_add_signed(base + i64::from(adjusted % range));
+                    state.line = state
+                        .line
+                        .wrapping_add_signed(base + i64::from(adjusted % range));
                     advance(&mut state, u64::from(adjusted / range));
                     self.push(&state, first)?;
                 }
                 Copy => self.push(&state, first)?,
                 AdvancePc(count) => advance(&mut state, count),
-                ConstAddPc => advance(&mut state, u64::from(255u8.wrapping_sub(opcode_base) / range)),
+                ConstAddPc => advance(
+                    &mut state,
+                    u64::from(255u8.wrapping_sub(opcode_base) / range),
+                ),
                 FixedAddPc(count) => {
                     state.address = state.address.wrapping_add(u64::from(count));
                     state.operation = 0;
@@ -915,7 +1183,12 @@ impl Lines {
     /// Appends a row to the sequence that begins at `first`. Of several rows at one address the last counts.
     fn push(&mut self, state: &State, first: usize) -> gimli::Result<()> {
         let small = |value: u64| u32::try_from(value).unwrap_or(0);
-        let row = Row { address: state.address, line: small(state.line), column: small(state.column), file: small(state.file) };
+        let row = Row {
+            address: state.address,
+            line: small(state.line),
+            column: small(state.column),
+            file: small(state.file),
+        };
         if self.rows.len() > first
             && let Some(last) = self.rows.last_mut()
             && last.address == row.address
@@ -937,18 +1210,34 @@ impl Lines {
             self.rows.truncate(first);
             return;
         }
-        self.sequences.push(Sequence { begin, end, first: first as u32, last: self.rows.len() as u32 });
+        self.sequences.push(Sequence {
+            begin,
+            end,
+            first: first as u32,
+            last: self.rows.len() as u32,
+        });
     }
 
     fn find(&self, address: u64) -> Option<&Row> {
-        let end = self.sequences.partition_point(|sequence| sequence.begin <= address);
-        let sequence = self.sequences[..end].iter().rev().take(32).find(|sequence| address < sequence.end)?;
-        let rows = self.rows.get(sequence.first as usize..sequence.last as usize)?;
+        let end = self
+            .sequences
+            .partition_point(|sequence| sequence.begin <= address);
+        let sequence = self.sequences[..end]
+            .iter()
+            .rev()
+            .take(32)
+            .find(|sequence| address < sequence.end)?;
+        let rows = self
+            .rows
+            .get(sequence.first as usize..sequence.last as usize)?;
         rows[..rows.partition_point(|row| row.address <= address)].last()
     }
 
     fn weight(&self) -> usize {
-        self.rows.len() * size_of::<Row>() + self.sequences.len() * size_of::<Sequence>() + self.header.file_names().len() * 192 + 512
+        self.rows.len() * size_of::<Row>()
+            + self.sequences.len() * size_of::<Sequence>()
+            + self.header.file_names().len() * 192
+            + 512
     }
 }
 
@@ -963,7 +1252,13 @@ struct State {
 
 impl Default for State {
     fn default() -> State {
-        State { address: 0, operation: 0, file: 1, line: 1, column: 0 }
+        State {
+            address: 0,
+            operation: 0,
+            file: 1,
+            line: 1,
+            column: 0,
+        }
     }
 }
 

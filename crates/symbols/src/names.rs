@@ -18,7 +18,11 @@ struct Bounded {
 
 impl Bounded {
     fn new() -> Bounded {
-        Bounded { text: String::new(), is_cut: false, writes: 0 }
+        Bounded {
+            text: String::new(),
+            is_cut: false,
+            writes: 0,
+        }
     }
 }
 
@@ -26,7 +30,8 @@ impl Write for Bounded {
     fn write_str(&mut self, text: &str) -> fmt::Result {
         self.writes += 1;
         if self.is_cut || self.writes > 4 * MAX_NAME || self.text.len() + text.len() > MAX_NAME {
-            self.text.push_str(cut(text, MAX_NAME.saturating_sub(self.text.len())));
+            self.text
+                .push_str(cut(text, MAX_NAME.saturating_sub(self.text.len())));
             self.is_cut = true;
             return Err(fmt::Error);
         }
@@ -52,7 +57,9 @@ fn demangled(name: &str) -> Option<String> {
     if !name.starts_with("_Z") && !name.starts_with("__Z") {
         return None;
     }
-    let symbol = cpp_demangle::BorrowedSymbol::with_tail(name.as_bytes()).ok().map(|(symbol, _)| symbol)?;
+    let symbol = cpp_demangle::BorrowedSymbol::with_tail(name.as_bytes())
+        .ok()
+        .map(|(symbol, _)| symbol)?;
     let mut out = Bounded::new();
     let whole = symbol.structured_demangle(&mut out, &cpp_demangle::DemangleOptions::new());
     finish(out, whole)
@@ -101,7 +108,9 @@ pub(crate) fn language_of_symbol(name: &str) -> Option<Language> {
 pub(crate) fn language_of_path(path: &str) -> Option<Language> {
     match path.rsplit_once('.')?.1 {
         "c" => Some(Language::C),
-        "cc" | "cpp" | "cxx" | "c++" | "C" | "hpp" | "hh" | "hxx" | "ipp" | "tcc" => Some(Language::Cpp),
+        "cc" | "cpp" | "cxx" | "c++" | "C" | "hpp" | "hh" | "hxx" | "ipp" | "tcc" => {
+            Some(Language::Cpp)
+        }
         "rs" => Some(Language::Rust),
         "s" | "S" | "asm" => Some(Language::Native),
         _ => None,
@@ -111,7 +120,11 @@ pub(crate) fn language_of_path(path: &str) -> Option<Language> {
 /// Language of a compilation unit.
 pub(crate) fn language_of_unit(language: gimli::DwLang) -> Language {
     match language {
-        gimli::DW_LANG_C | gimli::DW_LANG_C89 | gimli::DW_LANG_C99 | gimli::DW_LANG_C11 | gimli::DW_LANG_C17 => Language::C,
+        gimli::DW_LANG_C
+        | gimli::DW_LANG_C89
+        | gimli::DW_LANG_C99
+        | gimli::DW_LANG_C11
+        | gimli::DW_LANG_C17 => Language::C,
         gimli::DW_LANG_C_plus_plus
         | gimli::DW_LANG_C_plus_plus_03
         | gimli::DW_LANG_C_plus_plus_11
@@ -128,7 +141,10 @@ pub(crate) fn join(parts: &[&str]) -> String {
     let start = parts.iter().rposition(|part| part.starts_with('/'));
     let is_absolute = start.is_some();
     let mut names: Vec<&str> = Vec::new();
-    for name in parts[start.unwrap_or(0)..].iter().flat_map(|part| part.split('/')) {
+    for name in parts[start.unwrap_or(0)..]
+        .iter()
+        .flat_map(|part| part.split('/'))
+    {
         match name {
             "" | "." => {}
             ".." if names.last().is_some_and(|last| *last != "..") => {
@@ -140,13 +156,24 @@ pub(crate) fn join(parts: &[&str]) -> String {
         }
     }
     let path = names.join("/");
-    shorten(&if is_absolute { format!("/{path}") } else { path })
+    shorten(&if is_absolute {
+        format!("/{path}")
+    } else {
+        path
+    })
 }
 
 /// Sources that belong to a compiler's runtime, not to the user.
 pub(crate) fn is_runtime_source(path: &str) -> bool {
-    const PREFIXES: [&str; 7] =
-        ["/rustc/", "/usr/include/", "/usr/lib/", "/usr/src/", "/usr/local/include/c++/", "/usr/local/lib/gcc/", "/usr/local/lib/clang/"];
+    const PREFIXES: [&str; 7] = [
+        "/rustc/",
+        "/usr/include/",
+        "/usr/lib/",
+        "/usr/src/",
+        "/usr/local/include/c++/",
+        "/usr/local/lib/gcc/",
+        "/usr/local/lib/clang/",
+    ];
     PREFIXES.iter().any(|prefix| path.starts_with(prefix))
         || path.contains("/rustlib/src/rust/library/")
         || path.contains("/include/c++/")
@@ -170,14 +197,24 @@ mod tests {
     fn names_are_demangled_and_bounded() {
         assert_eq!(demangle("main"), "main");
         assert_eq!(demangle("_ZN3foo3barEi"), "foo::bar(int)");
-        assert_eq!(demangle("_ZN3foo3barEi.cold"), "foo::bar(int) [clone .cold]");
-        assert_eq!(demangle("_ZN4core3fmt5write17h0123456789abcdefE"), "core::fmt::write");
+        assert_eq!(
+            demangle("_ZN3foo3barEi.cold"),
+            "foo::bar(int) [clone .cold]"
+        );
+        assert_eq!(
+            demangle("_ZN4core3fmt5write17h0123456789abcdefE"),
+            "core::fmt::write"
+        );
         assert_eq!(demangle("_RNvC6_123foo3bar"), "123foo::bar");
         assert!(demangle(&"x".repeat(100_000)).len() <= MAX_NAME + 3);
         assert!(demangle(&format!("_ZN{}E", "4abcd".repeat(1500))).len() <= MAX_NAME + 3);
         // Each substitution doubles: 2^40 characters if nothing stopped it.
         let doubling = (0..40).fold(String::from("_Z1fSt4pairIiiE"), |name, n: u64| {
-            let seq = if n == 0 { "S_".to_owned() } else { format!("S{}_", radix36(n - 1)) };
+            let seq = if n == 0 {
+                "S_".to_owned()
+            } else {
+                format!("S{}_", radix36(n - 1))
+            };
             name + &format!("St4pairI{seq}{seq}E")
         });
         assert!(demangle(&doubling).len() <= MAX_NAME + 3);
@@ -186,7 +223,12 @@ mod tests {
     fn radix36(mut n: u64) -> String {
         let mut out = String::new();
         loop {
-            out.insert(0, char::from_digit((n % 36) as u32, 36).expect("digit").to_ascii_uppercase());
+            out.insert(
+                0,
+                char::from_digit((n % 36) as u32, 36)
+                    .expect("digit")
+                    .to_ascii_uppercase(),
+            );
             n /= 36;
             if n == 0 {
                 return out;

@@ -1,12 +1,14 @@
 //! Finds the files of a module and asks them, best first: debug information, symbol table, nothing.
 
-use crate::dwarf::{Bytes, DebugInfo, RawFrame};
+use crate::debug_files::Search;
+use crate::dwarf::{Bytes, DebugInfo, Dwarf, RawFrame};
 use crate::elf::{Elf, Symbols};
 use crate::names;
 use crate::source::Source;
 use gimli::SectionId;
 use heapwise_model::{Frame, Module, ResolvedFrame};
 use rustc_hash::FxHashMap;
+use std::convert::Infallible;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -26,13 +28,16 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Options {
-        Options { debug_dirs: vec![PathBuf::from("/usr/lib/debug")], root: None }
+        Options {
+            debug_dirs: vec![PathBuf::from("/usr/lib/debug")],
+            root: None,
+        }
     }
 }
 
 /// Turns addresses into frames; keeps what it opened.
 pub struct Symbolizer {
-    options: Options,
+    search: Search,
     /// By path and build id.
     known: FxHashMap<(String, Vec<u8>), usize>,
     files: Vec<ModuleFile>,
@@ -48,6 +53,7 @@ struct ModuleFile {
     debug_elf: Option<Elf>,
     symbols: Option<Symbols>,
     debug: Debug,
+    package: Package,
     is_library: bool,
     is_damage_told: bool,
 }
@@ -59,6 +65,13 @@ enum Debug {
     Open(Box<DebugInfo>),
 }
 
+/// All split units of a module in one file; looked for at the first split unit.
+enum Package {
+    Unopened,
+    None,
+    Open(Box<gimli::DwarfPackage<Bytes>>),
+}
+
 impl Default for Symbolizer {
     fn default() -> Symbolizer {
         Symbolizer::new(Options::default())
@@ -68,7 +81,27 @@ impl Default for Symbolizer {
 impl Symbolizer {
     /// Opens nothing yet.
     pub fn new(options: Options) -> Symbolizer {
-        Symbolizer { options, known: FxHashMap::default(), files: Vec::new(), notes: Vec::new() }
+        let Options { debug_dirs, root } = options;
+        let mut search = Search {
+            debug_dirs: Vec::new(),
+            root,
+        };
+        search.debug_dirs = debug_dirs
+            .iter()
+            .map(|folder| search.rooted(folder))
+            .collect();
+        Symbolizer {
+            search,
+            known: FxHashMap::default(),
+            files: Vec::new(),
+            notes: Vec::new(),
+        }
+    }
+
+    /// Uses `bytes` as the module's file instead of opening its path.
+    pub fn insert(&mut self, module: &Module, bytes: &[u8]) {
+        let elf = self.read_elf(module, Source::Bytes(Arc::from(bytes)));
+        self.add(module, elf);
     }
 
     /// Frames at `offset`, the file's own address already moved inside the call instruction: innermost
@@ -90,10 +123,16 @@ impl Symbolizer {
             let frame = frames[at];
             out[at] = match last {
                 Some(last) if frames[last] == frame => out[last].clone(),
-                _ if frame.module.0 == 0 => vec![ResolvedFrame { offset: frame.offset, ..ResolvedFrame::default() }],
+                _ if frame.module.0 == 0 => vec![ResolvedFrame {
+                    offset: frame.offset,
+                    ..ResolvedFrame::default()
+                }],
                 _ => match modules.get(frame.module.index()) {
                     Some(module) => self.resolve(module, frame.offset),
-                    None => vec![ResolvedFrame { offset: frame.offset, ..ResolvedFrame::default() }],
+                    None => vec![ResolvedFrame {
+                        offset: frame.offset,
+                        ..ResolvedFrame::default()
+                    }],
                 },
             };
             last = Some(at);
@@ -119,6 +158,10 @@ impl Symbolizer {
             return *index;
         }
         let elf = self.open_elf(module);
+        self.add(module, elf)
+    }
+
+    fn add(&mut self, module: &Module, elf: Option<Elf>) -> usize {
         let is_library = is_library(&module.path, elf.as_ref());
         let file = ModuleFile {
             path: module.path.clone(),
@@ -126,11 +169,15 @@ impl Symbolizer {
             debug_elf: None,
             symbols: None,
             debug: Debug::Unopened,
+            package: Package::Unopened,
             is_library,
             is_damage_told: false,
         };
         self.files.push(file);
-        self.known.insert(key, self.files.len() - 1);
+        self.known.insert(
+            (module.path.clone(), module.build_id.clone()),
+            self.files.len() - 1,
+        );
         self.files.len() - 1
     }
 
@@ -140,44 +187,66 @@ impl Symbolizer {
             // The vDSO and code without a file.
             return None;
         }
-        let shown = names::shorten(path);
-        let source = match Source::open(&self.rooted(Path::new(path))) {
-            Ok(source) => source,
+        match Source::open(&self.search.rooted(Path::new(path))) {
+            Ok(source) => self.read_elf(module, source),
             Err(error) => {
-                self.note(format!("{shown} cannot be read ({error}): its functions and lines are left out"));
-                return None;
+                let shown = names::shorten(path);
+                self.note(format!(
+                    "{shown} cannot be read ({error}): its functions and lines are left out"
+                ));
+                None
             }
-        };
+        }
+    }
+
+    /// The file's headers, when it is the one that was recorded.
+    fn read_elf(&mut self, module: &Module, source: Source) -> Option<Elf> {
+        let shown = names::shorten(&module.path);
         let Some(elf) = Elf::parse(source) else {
-            self.note(format!("{shown} is not an ELF file, or is damaged: its functions and lines are left out"));
+            self.note(format!(
+                "{shown} is not an ELF file, or is damaged: its functions and lines are left out"
+            ));
             return None;
         };
         if !module.build_id.is_empty() && elf.build_id != module.build_id {
-            self.note(format!("{shown} was rebuilt since the recording (build id differs): its lines are left out"));
+            self.note(format!(
+                "{shown} was rebuilt since the recording (build id differs): its lines are left out"
+            ));
             return None;
         }
         Some(elf)
     }
 
-    /// A path as it is here.
-    fn rooted(&self, path: &Path) -> PathBuf {
-        match &self.options.root {
-            Some(root) => root.join(path.strip_prefix("/").unwrap_or(path)),
-            None => path.to_owned(),
-        }
-    }
-
     fn resolve_in(&mut self, index: usize, offset: u64) -> Vec<ResolvedFrame> {
         self.open_debug(index);
-        let file = &mut self.files[index];
-        let bare = ResolvedFrame { module: file_name(&file.path), offset, is_library: file.is_library, ..ResolvedFrame::default() };
-        let Some(elf) = &file.elf else { return vec![bare] };
+        let Symbolizer { search, files, .. } = self;
+        let file = &mut files[index];
+        let bare = ResolvedFrame {
+            module: file_name(&file.path),
+            offset,
+            is_library: file.is_library,
+            ..ResolvedFrame::default()
+        };
+        let Some(elf) = &file.elf else {
+            return vec![bare];
+        };
+        let (path, package) = (Path::new(&file.path), &mut file.package);
         let raw = match &mut file.debug {
-            Debug::Open(debug) => debug.find(offset, &mut |_, _, _| None),
+            Debug::Open(debug) => debug.find(offset, &mut |main, comp_dir, name, id| {
+                load_split(search, path, package, main, comp_dir, name, id)
+            }),
             _ => Vec::new(),
         };
-        let symbol_elf = file.debug_elf.as_ref().filter(|debug| debug.has_symtab()).unwrap_or(elf);
-        let mut symbol = || file.symbols.get_or_insert_with(|| symbol_elf.symbols()).find(symbol_elf, offset);
+        let symbol_elf = file
+            .debug_elf
+            .as_ref()
+            .filter(|debug| debug.has_symtab())
+            .unwrap_or(elf);
+        let mut symbol = || {
+            file.symbols
+                .get_or_insert_with(|| symbol_elf.symbols())
+                .find(symbol_elf, offset)
+        };
         let frames = if raw.is_empty() {
             vec![frame_of_symbol(symbol(), &bare)]
         } else {
@@ -186,7 +255,10 @@ impl Symbolizer {
         let is_damaged = matches!(&file.debug, Debug::Open(debug) if debug.is_damaged());
         if is_damaged && !file.is_damage_told {
             file.is_damage_told = true;
-            let note = format!("debug information of {} is damaged or too large: some of its functions and lines are left out", names::shorten(&file.path));
+            let note = format!(
+                "debug information of {} is damaged or too large: some of its functions and lines are left out",
+                names::shorten(&file.path)
+            );
             self.note(note);
         }
         frames
@@ -198,21 +270,34 @@ impl Symbolizer {
         }
         self.close_others(index);
         let file = &mut self.files[index];
-        let Some(elf) = &file.elf else {
-            file.debug = Debug::None;
-            return;
-        };
-        if !elf.has_section(".debug_info") {
-            file.debug = Debug::None;
+        file.debug = Debug::None;
+        let Some(elf) = &file.elf else { return };
+        let path = Path::new(&file.path);
+        let has_own = elf.has_section(".debug_info");
+        if !has_own && file.debug_elf.is_none() {
+            file.debug_elf = self.search.find_debug(elf, path);
+        }
+        let debug_elf = file.debug_elf.as_ref().unwrap_or(elf);
+        if !debug_elf.has_section(".debug_info") {
             return;
         }
         let mut is_whole = true;
-        let dwarf = load_dwarf(elf, &mut is_whole, false);
+        let mut dwarf = load_dwarf(debug_elf, &mut is_whole);
+        let supplementary = self
+            .search
+            .find_supplementary(debug_elf, &self.search.rooted(path));
+        let lacks_supplementary = supplementary.is_none() && debug_elf.debug_alt_link().is_some();
+        if let Some(supplementary) = supplementary {
+            dwarf.set_sup(load_dwarf(&supplementary, &mut is_whole));
+        }
         file.debug = Debug::Open(Box::new(DebugInfo::new(dwarf)));
+        file.is_damage_told |= !is_whole;
+        let shown = names::shorten(&file.path);
         if !is_whole {
-            file.is_damage_told = true;
-            let note = format!("debug information of {} is damaged: some of its functions and lines are left out", names::shorten(&file.path));
-            self.note(note);
+            self.note(format!("debug information of {shown} is damaged: some of its functions and lines are left out"));
+        }
+        if lacks_supplementary {
+            self.note(format!("the file that {shown} shares debug information with is missing: some of its functions are left out"));
         }
     }
 
@@ -234,39 +319,104 @@ impl Symbolizer {
 }
 
 /// Reads the sections that functions and lines need. Damaged ones are empty.
-fn load_dwarf(elf: &Elf, is_whole: &mut bool, is_split: bool) -> gimli::Dwarf<Bytes> {
+fn load_dwarf(elf: &Elf, is_whole: &mut bool) -> Dwarf {
     let mut budget = elf.inflate_budget();
-    let load = |id: SectionId| -> Result<Bytes, std::convert::Infallible> {
-        let name = if is_split { id.dwo_name() } else { Some(id.name()) };
-        let bytes = match name {
-            Some(name) if is_needed(id) => elf.section(name, &mut budget).unwrap_or_else(|()| {
-                *is_whole = false;
-                None
-            }),
-            _ => None,
-        };
-        Ok(Bytes::new(bytes.unwrap_or_else(|| Arc::from([])), elf.endian))
-    };
-    match gimli::Dwarf::load(load) {
+    let loaded = gimli::Dwarf::load(|id| -> Result<Bytes, Infallible> {
+        let name = Some(id.name()).filter(|_| is_needed(id));
+        Ok(load_section(elf, name, &mut budget, is_whole))
+    });
+    match loaded {
         Ok(dwarf) => dwarf,
         Err(never) => match never {},
     }
+}
+
+fn load_section(elf: &Elf, name: Option<&str>, budget: &mut u64, is_whole: &mut bool) -> Bytes {
+    let bytes = name.and_then(|name| {
+        elf.section(name, budget).unwrap_or_else(|()| {
+            *is_whole = false;
+            None
+        })
+    });
+    Bytes::new(bytes.unwrap_or_else(|| Arc::from([])), elf.endian)
+}
+
+/// The split part of a unit: from the module's package, or from its own file.
+fn load_split(
+    search: &Search,
+    module: &Path,
+    package: &mut Package,
+    main: &Dwarf,
+    comp_dir: &str,
+    name: &str,
+    id: gimli::DwoId,
+) -> Option<Dwarf> {
+    if let Package::Unopened = package {
+        *package = search
+            .find_package(module)
+            .and_then(|elf| load_package(&elf))
+            .map_or(Package::None, |it| Package::Open(Box::new(it)));
+    }
+    if let Package::Open(package) = package
+        && let Ok(Some(dwarf)) = package.find_cu(id, main)
+    {
+        return Some(dwarf);
+    }
+    let elf = search.find_split(module, comp_dir, name)?;
+    let mut budget = elf.inflate_budget();
+    let loaded = gimli::Dwarf::load(|id| -> Result<Bytes, Infallible> {
+        let name = id.dwo_name().filter(|_| is_needed(id));
+        Ok(load_section(&elf, name, &mut budget, &mut true))
+    });
+    loaded.ok()
+}
+
+fn load_package(elf: &Elf) -> Option<gimli::DwarfPackage<Bytes>> {
+    let mut budget = elf.inflate_budget();
+    let empty = Bytes::new(Arc::from([]), elf.endian);
+    gimli::DwarfPackage::load(
+        |id| -> Result<Bytes, gimli::Error> {
+            let name = id.dwo_name().filter(|_| {
+                is_needed(id) || matches!(id, SectionId::DebugCuIndex | SectionId::DebugTuIndex)
+            });
+            Ok(load_section(elf, name, &mut budget, &mut true))
+        },
+        empty,
+    )
+    .ok()
 }
 
 fn is_needed(id: SectionId) -> bool {
     use SectionId::*;
     matches!(
         id,
-        DebugAbbrev | DebugAddr | DebugAranges | DebugInfo | DebugLine | DebugLineStr | DebugRanges | DebugRngLists | DebugStr | DebugStrOffsets
+        DebugAbbrev
+            | DebugAddr
+            | DebugAranges
+            | DebugInfo
+            | DebugLine
+            | DebugLineStr
+            | DebugRanges
+            | DebugRngLists
+            | DebugStr
+            | DebugStrOffsets
     )
 }
 
 fn frame_of_symbol(name: Option<String>, bare: &ResolvedFrame) -> ResolvedFrame {
     let language = name.as_deref().and_then(names::language_of_symbol);
-    ResolvedFrame { function: name.as_deref().map(names::demangle), language, ..bare.clone() }
+    ResolvedFrame {
+        function: name.as_deref().map(names::demangle),
+        language,
+        ..bare.clone()
+    }
 }
 
-fn frames_of_debug(raw: Vec<RawFrame>, bare: &ResolvedFrame, symbol: impl FnOnce() -> Option<String>) -> Vec<ResolvedFrame> {
+fn frames_of_debug(
+    raw: Vec<RawFrame>,
+    bare: &ResolvedFrame,
+    symbol: impl FnOnce() -> Option<String>,
+) -> Vec<ResolvedFrame> {
     let outermost = raw.len() - 1;
     let mut frames: Vec<ResolvedFrame> = raw
         .into_iter()
@@ -278,7 +428,8 @@ fn frames_of_debug(raw: Vec<RawFrame>, bare: &ResolvedFrame, symbol: impl FnOnce
                 .or_else(|| frame.path.as_deref().and_then(names::language_of_path));
             ResolvedFrame {
                 function: frame.name.as_deref().map(names::demangle),
-                is_library: bare.is_library || frame.path.as_deref().is_some_and(names::is_runtime_source),
+                is_library: bare.is_library
+                    || frame.path.as_deref().is_some_and(names::is_runtime_source),
                 path: frame.path,
                 line: frame.line,
                 column: frame.column,
@@ -304,9 +455,22 @@ fn file_name(path: &str) -> String {
 /// Whether a module belongs to the system: a shared library or a program's helper under a library folder, the
 /// loader, the vDSO. A program started from `/usr/bin` is not.
 fn is_library(path: &str, elf: Option<&Elf>) -> bool {
-    const FOLDERS: [&str; 8] = ["/lib/", "/lib32/", "/lib64/", "/usr/lib/", "/usr/lib32/", "/usr/lib64/", "/usr/local/lib/", "/usr/libexec/"];
+    const FOLDERS: [&str; 8] = [
+        "/lib/",
+        "/lib32/",
+        "/lib64/",
+        "/usr/lib/",
+        "/usr/lib32/",
+        "/usr/lib64/",
+        "/usr/local/lib/",
+        "/usr/libexec/",
+    ];
     let name = path.rsplit('/').next().unwrap_or(path);
-    if name.starts_with("ld-linux") || name.starts_with("ld-musl") || name.starts_with("ld.so") || name.contains("vdso") {
+    if name.starts_with("ld-linux")
+        || name.starts_with("ld-musl")
+        || name.starts_with("ld.so")
+        || name.contains("vdso")
+    {
         return true;
     }
     let is_program = elf.is_some_and(|elf| elf.interpreter.is_some()) && !name.contains(".so");
