@@ -36,12 +36,7 @@ const RUN: &[Engine] = &[Engine::Run];
 const CATALOG: &[CatalogEntry] = &[
     CatalogEntry {
         rule: Rule::MemoryLeak,
-        kinds: &[
-            Kind::Definite,
-            Kind::Indirect,
-            Kind::Possible,
-            Kind::Reachable,
-        ],
+        kinds: &[Kind::Definite, Kind::Indirect, Kind::Possible, Kind::Reachable],
         cwe: &[401],
         languages: COMPILED,
         engines: RUN,
@@ -120,10 +115,7 @@ pub fn catalog() -> &'static [CatalogEntry] {
 
 /// The row of a rule.
 pub fn entry(rule: Rule) -> &'static CatalogEntry {
-    CATALOG
-        .iter()
-        .find(|entry| entry.rule == rule)
-        .expect("a test walks all rules")
+    CATALOG.iter().find(|entry| entry.rule == rule).expect("a test walks all rules")
 }
 
 /// The page of a rule, as Markdown.

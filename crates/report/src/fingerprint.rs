@@ -30,12 +30,7 @@ pub fn fingerprints(report: &Report, base: Option<&Path>) -> Vec<String> {
     report.findings.iter().map(&mut one).collect()
 }
 
-fn of_finding(
-    report: &Report,
-    sources: &Sources<'_>,
-    finding: &Finding,
-    base: Option<&Path>,
-) -> Fnv {
+fn of_finding(report: &Report, sources: &Sources<'_>, finding: &Finding, base: Option<&Path>) -> Fnv {
     let mut hash = Fnv::new();
     hash.add(finding.rule.name());
     hash.add(finding.kind.map_or("", |kind| kind.name()));
@@ -55,14 +50,9 @@ fn of_finding(
 fn add_stack(hash: &mut Fnv, report: &Report, stack: StackId) {
     let frames = || report.resolved(stack).take(MAX_FRAMES);
     if frames().any(|frame| !frame.is_library) {
-        frames()
-            .filter(|frame| !frame.is_library)
-            .take(FRAMES)
-            .for_each(|frame| add_frame(hash, frame));
+        frames().filter(|frame| !frame.is_library).take(FRAMES).for_each(|frame| add_frame(hash, frame));
     } else {
-        frames()
-            .take(FRAMES)
-            .for_each(|frame| add_frame(hash, frame));
+        frames().take(FRAMES).for_each(|frame| add_frame(hash, frame));
     }
 }
 

@@ -8,8 +8,8 @@
 use crate::place::{Located, MAX_FRAMES, file_name, frame_name};
 use crate::sanitize::clean;
 use fxprof_processed_profile::{
-    CategoryColor, CategoryHandle, CategoryPairHandle, CounterHandle, Frame, FrameFlags, FrameInfo,
-    Profile, ReferenceTimestamp, SamplingInterval, StackHandle, ThreadHandle, Timestamp,
+    CategoryColor, CategoryHandle, CategoryPairHandle, CounterHandle, Frame, FrameFlags, FrameInfo, Profile,
+    ReferenceTimestamp, SamplingInterval, StackHandle, ThreadHandle, Timestamp,
 };
 use heapwise_model::{Report, ResolvedFrame, StackId, Tick};
 use rustc_hash::FxHashMap;
@@ -41,10 +41,7 @@ pub struct FirefoxOptions {
 
 impl Default for FirefoxOptions {
     fn default() -> Self {
-        FirefoxOptions {
-            start_unix_ns: 0,
-            max_allocations: 2_000_000,
-        }
+        FirefoxOptions { start_unix_ns: 0, max_allocations: 2_000_000 }
     }
 }
 
@@ -84,14 +81,8 @@ struct Builder<'a> {
 impl<'a> Builder<'a> {
     fn new(report: &'a Report, options: &FirefoxOptions) -> Self {
         let program = report.program.as_ref();
-        let command = program
-            .map(|program| program.command.join(" "))
-            .unwrap_or_default();
-        let name = if command.is_empty() {
-            "heapwise".into()
-        } else {
-            clean(&command)
-        };
+        let command = program.map(|program| program.command.join(" ")).unwrap_or_default();
+        let name = if command.is_empty() { "heapwise".into() } else { clean(&command) };
         let start = std::time::Duration::from_nanos(options.start_unix_ns);
         let start = ReferenceTimestamp::from_duration_since_unix_epoch(start);
         let mut profile = Profile::new(&name, start, SamplingInterval::from_millis(1));
@@ -100,8 +91,7 @@ impl<'a> Builder<'a> {
         profile.set_symbolicated(true);
         let pid = program.map_or(0, |program| program.pid);
         let zero = Timestamp::from_nanos_since_reference(0);
-        let end =
-            Timestamp::from_nanos_since_reference(program.map_or(0, |program| program.duration_ns));
+        let end = Timestamp::from_nanos_since_reference(program.map_or(0, |program| program.duration_ns));
         let process = profile.add_process(&name, pid, zero);
         profile.set_process_end_time(process, end);
         let thread = profile.add_thread(process, pid, zero, true);
@@ -128,13 +118,7 @@ impl<'a> Builder<'a> {
     fn add(&mut self, allocation: &Allocation) {
         let stack = self.stack(allocation.stack);
         let at = Timestamp::from_nanos_since_reference(allocation.at_ns);
-        self.profile.add_allocation_sample(
-            self.thread,
-            at,
-            stack,
-            allocation.addr,
-            allocation.bytes,
-        );
+        self.profile.add_allocation_sample(self.thread, at, stack, allocation.addr, allocation.bytes);
     }
 
     /// Depth is bounded by `MAX_FRAMES`, and each stack is built once.
@@ -142,22 +126,13 @@ impl<'a> Builder<'a> {
         if let Some(known) = self.stacks.get(&stack) {
             return *known;
         }
-        let mut frames: Vec<&ResolvedFrame> =
-            self.report.resolved(stack).take(MAX_FRAMES).collect();
+        let mut frames: Vec<&ResolvedFrame> = self.report.resolved(stack).take(MAX_FRAMES).collect();
         frames.reverse();
         let mut handle = None;
         for frame in frames {
             let label = self.profile.intern_string(&label(frame));
-            let category_pair = if frame.is_library {
-                self.library
-            } else {
-                self.own
-            };
-            let info = FrameInfo {
-                frame: Frame::Label(label),
-                category_pair,
-                flags: FrameFlags::empty(),
-            };
+            let category_pair = if frame.is_library { self.library } else { self.own };
+            let info = FrameInfo { frame: Frame::Label(label), category_pair, flags: FrameFlags::empty() };
             let frame = self.profile.intern_frame(self.thread, info);
             handle = Some(self.profile.intern_stack(self.thread, handle, frame));
         }
@@ -170,21 +145,15 @@ impl<'a> Builder<'a> {
         let mut last = Tick::default();
         for tick in ticks {
             let at = Timestamp::from_nanos_since_reference(tick.at_ns);
-            let calls = u32::try_from(tick.allocations.saturating_sub(last.allocations))
-                .unwrap_or(u32::MAX);
+            let calls = u32::try_from(tick.allocations.saturating_sub(last.allocations)).unwrap_or(u32::MAX);
             self.profile.add_counter_sample(
                 self.live,
                 at,
                 difference(tick.live_bytes, last.live_bytes),
                 calls,
             );
-            let rss_bytes = if tick.rss_bytes == 0 {
-                last.rss_bytes
-            } else {
-                tick.rss_bytes
-            };
-            self.profile
-                .add_counter_sample(self.rss, at, difference(rss_bytes, last.rss_bytes), 0);
+            let rss_bytes = if tick.rss_bytes == 0 { last.rss_bytes } else { tick.rss_bytes };
+            self.profile.add_counter_sample(self.rss, at, difference(rss_bytes, last.rss_bytes), 0);
             last = Tick { rss_bytes, ..*tick };
         }
     }

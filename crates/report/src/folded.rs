@@ -19,9 +19,7 @@ pub struct FoldedOptions {
 
 impl Default for FoldedOptions {
     fn default() -> Self {
-        FoldedOptions {
-            metric: Metric::Peak,
-        }
+        FoldedOptions { metric: Metric::Peak }
     }
 }
 

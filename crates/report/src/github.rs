@@ -48,9 +48,7 @@ fn annotation(
         write!(out, "file={},", property(&clean_to(&path, MAX_PATH_CHARS)))?;
         write_range(out, &at)?;
     }
-    let kind = finding
-        .kind
-        .map_or(String::new(), |kind| format!(" ({kind})"));
+    let kind = finding.kind.map_or(String::new(), |kind| format!(" ({kind})"));
     let title = format!("{}{kind}", finding.rule);
     writeln!(out, "title={}::{}", property(&title), body(report, finding))
 }
@@ -76,13 +74,8 @@ fn body(report: &Report, finding: &Finding) -> String {
     let mut lines = vec![data(&clean(&finding.message))];
     lines.extend(stack(report, &finding.place));
     for related in &finding.related {
-        let place =
-            place::locate_place(report, &related.place).map(|at| format!(" {}", described(&at)));
-        lines.push(data(&format!(
-            "{}:{}",
-            clean(&related.message),
-            place.unwrap_or_default()
-        )));
+        let place = place::locate_place(report, &related.place).map(|at| format!(" {}", described(&at)));
+        lines.push(data(&format!("{}:{}", clean(&related.message), place.unwrap_or_default())));
     }
     let fix = finding.fix.as_ref().map(|fix| fix.message.as_str());
     for help in finding.help.as_deref().into_iter().chain(fix) {
@@ -95,21 +88,8 @@ fn stack(report: &Report, place: &Place) -> Vec<String> {
     let Some(stack) = place::stack_of(place) else {
         return Vec::new();
     };
-    let own = || {
-        report
-            .resolved(stack)
-            .take(place::MAX_FRAMES)
-            .filter(|frame| !frame.is_library)
-    };
-    let line = |frame| {
-        format!(
-            "  {}",
-            described(&Located {
-                function: None,
-                ..Located::from(frame)
-            })
-        )
-    };
+    let own = || report.resolved(stack).take(place::MAX_FRAMES).filter(|frame| !frame.is_library);
+    let line = |frame| format!("  {}", described(&Located { function: None, ..Located::from(frame) }));
     let mut lines: Vec<String> = own()
         .take(FRAMES)
         .map(|frame| data(&format!("  {}{}", clean(&frame_name(frame)), line(frame))))
@@ -122,9 +102,7 @@ fn stack(report: &Report, place: &Place) -> Vec<String> {
 }
 
 fn described(at: &Located<'_>) -> String {
-    let function = at
-        .function
-        .map_or(String::new(), |name| format!("{} ", clean(name)));
+    let function = at.function.map_or(String::new(), |name| format!("{} ", clean(name)));
     match (at.path, at.line) {
         (Some(path), Some(line)) => format!("{function}{}:{line}", clean(file_name(path))),
         (Some(path), None) => format!("{function}{}", clean(file_name(path))),
@@ -133,9 +111,7 @@ fn described(at: &Located<'_>) -> String {
 }
 
 fn data(text: &str) -> String {
-    text.replace('%', "%25")
-        .replace('\r', "%0D")
-        .replace('\n', "%0A")
+    text.replace('%', "%25").replace('\r', "%0D").replace('\n', "%0A")
 }
 
 fn property(text: &str) -> String {

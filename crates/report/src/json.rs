@@ -9,8 +9,8 @@ use crate::place::{self, Located, MAX_FRAMES};
 use crate::sanitize::clean;
 use crate::{catalog, sanitize};
 use heapwise_model::{
-    Child, Confidence, Engine, Finding, Fix, Language, LeakTotals, Leaks, Location, Place, Program,
-    Related, Report, ResolvedFrame, Safety, Severity, StackId, Termination, Total,
+    Child, Confidence, Engine, Finding, Fix, Language, LeakTotals, Leaks, Location, Place, Program, Related,
+    Report, ResolvedFrame, Safety, Severity, StackId, Termination, Total,
 };
 use serde::Serialize;
 use serde::ser::{SerializeSeq, Serializer};
@@ -38,22 +38,12 @@ pub struct JsonOptions {
 
 /// Writes the document and a final newline.
 pub fn write(out: &mut dyn Write, report: &Report, options: &JsonOptions) -> io::Result<()> {
-    let context = Context {
-        report,
-        base: options.base.as_deref(),
-    };
+    let context = Context { report, base: options.base.as_deref() };
     let document = Document {
         version: VERSION,
-        tool: Tool {
-            name: "heapwise",
-            version: &report.version,
-        },
+        tool: Tool { name: "heapwise", version: &report.version },
         summary: context.summary(options),
-        notes: report
-            .notes
-            .iter()
-            .map(|note| clean(note).into_owned())
-            .collect(),
+        notes: report.notes.iter().map(|note| clean(note).into_owned()).collect(),
         children: report.children.iter().map(child).collect(),
         findings: Findings { context: &context },
     };
@@ -285,13 +275,8 @@ struct Context<'a> {
 
 impl<'a> Context<'a> {
     fn summary(&self, options: &JsonOptions) -> SummaryJson {
-        let count = |severity| {
-            self.report
-                .findings
-                .iter()
-                .filter(|it| it.severity == severity)
-                .count() as u64
-        };
+        let count =
+            |severity| self.report.findings.iter().filter(|it| it.severity == severity).count() as u64;
         SummaryJson {
             findings: CountsJson {
                 error: count(Severity::Error),
@@ -299,11 +284,7 @@ impl<'a> Context<'a> {
                 note: count(Severity::Note),
             },
             program: self.report.program.as_ref().map(program),
-            recording: self
-                .report
-                .recording
-                .as_deref()
-                .map(|path| clean(path).into_owned()),
+            recording: self.report.recording.as_deref().map(|path| clean(path).into_owned()),
             files: options.files,
             lines: options.lines,
         }
@@ -349,11 +330,7 @@ impl<'a> Context<'a> {
 
     fn stack(&self, place: &Place) -> Vec<FrameJson> {
         let stack = place::stack_of(place).unwrap_or(StackId::UNKNOWN);
-        self.report
-            .resolved(stack)
-            .take(MAX_FRAMES)
-            .map(|it| self.frame(it))
-            .collect()
+        self.report.resolved(stack).take(MAX_FRAMES).map(|it| self.frame(it)).collect()
     }
 
     fn frame(&self, frame: &ResolvedFrame) -> FrameJson {
@@ -381,18 +358,11 @@ impl<'a> Context<'a> {
 
     /// `None` for a fix that is too long to be one: half an edit would be worse than none.
     fn fix(&self, fix: &Fix) -> Option<FixJson> {
-        let length = fix
-            .edits
-            .iter()
-            .fold(0usize, |sum, edit| sum.saturating_add(edit.insert.len()));
+        let length = fix.edits.iter().fold(0usize, |sum, edit| sum.saturating_add(edit.insert.len()));
         (length <= MAX_INSERT_BYTES).then(|| FixJson {
             message: clean(&fix.message).into_owned(),
             safety: fix.safety,
-            edits: fix
-                .edits
-                .iter()
-                .map(|edit| self.edit(&edit.location, &edit.insert))
-                .collect(),
+            edits: fix.edits.iter().map(|edit| self.edit(&edit.location, &edit.insert)).collect(),
         })
     }
 
@@ -413,11 +383,7 @@ const MAX_PATH_CHARS: usize = 4096;
 
 fn program(program: &Program) -> ProgramJson {
     ProgramJson {
-        command: program
-            .command
-            .iter()
-            .map(|word| clean(word).into_owned())
-            .collect(),
+        command: program.command.iter().map(|word| clean(word).into_owned()).collect(),
         pid: program.pid,
         exit: program.exit.map(exit),
         duration_ns: program.duration_ns,
@@ -437,10 +403,7 @@ fn child(child: &Child) -> ChildJson {
     ChildJson {
         command: clean(&child.command).into_owned(),
         pid: child.pid,
-        recording: child
-            .recording
-            .as_deref()
-            .map(|path| clean(path).into_owned()),
+        recording: child.recording.as_deref().map(|path| clean(path).into_owned()),
         exit: child.exit.map(exit),
         allocations: child.allocations,
         leaks: leaks(child.leaks),
@@ -449,31 +412,18 @@ fn child(child: &Child) -> ChildJson {
 }
 
 fn exit(exit: Termination) -> ExitJson {
-    ExitJson {
-        code: exit.code,
-        signal: exit.signal,
-    }
+    ExitJson { code: exit.code, signal: exit.signal }
 }
 
 fn leaks(leaks: LeakTotals) -> Option<LeaksJson> {
-    leaks.map(
-        |Leaks {
-             definite,
-             indirect,
-             possible,
-             reachable,
-         }| LeaksJson {
-            definite: total(definite),
-            indirect: total(indirect),
-            possible: total(possible),
-            reachable: total(reachable),
-        },
-    )
+    leaks.map(|Leaks { definite, indirect, possible, reachable }| LeaksJson {
+        definite: total(definite),
+        indirect: total(indirect),
+        possible: total(possible),
+        reachable: total(reachable),
+    })
 }
 
 fn total(total: Total) -> TotalJson {
-    TotalJson {
-        bytes: total.bytes,
-        blocks: total.blocks,
-    }
+    TotalJson { bytes: total.bytes, blocks: total.blocks }
 }

@@ -48,11 +48,7 @@ pub fn percent(part: u64, whole: u64) -> String {
         return "0 %".to_owned();
     }
     let share = part as f64 / whole as f64 * 100.0;
-    if share < 1.0 {
-        "<1 %".to_owned()
-    } else {
-        format!("{share:.0} %")
-    }
+    if share < 1.0 { "<1 %".to_owned() } else { format!("{share:.0} %") }
 }
 
 /// `1 block`, `2 blocks`, with digit groups.

@@ -92,8 +92,7 @@ pub fn site(report: &Report, stack: StackId) -> Option<&ResolvedFrame> {
 }
 
 fn has_line(frame: &ResolvedFrame) -> bool {
-    frame.line.is_some_and(|line| line != 0)
-        && frame.path.as_deref().is_some_and(|path| !path.is_empty())
+    frame.line.is_some_and(|line| line != 0) && frame.path.as_deref().is_some_and(|path| !path.is_empty())
 }
 
 /// The stack of a place, if it is one.
@@ -106,9 +105,7 @@ pub fn stack_of(place: &Place) -> Option<StackId> {
 
 /// The finding's language: its own, else that of its first own frame.
 pub fn language(report: &Report, finding: &Finding) -> Option<Language> {
-    finding
-        .language
-        .or_else(|| locate(report, finding)?.language)
+    finding.language.or_else(|| locate(report, finding)?.language)
 }
 
 /// What a frame is called: its function, else `module+0x1139`, else the address.
@@ -122,9 +119,7 @@ pub fn frame_name(frame: &ResolvedFrame) -> Cow<'_, str> {
 
 /// The last component of a path.
 pub fn file_name(path: &str) -> &str {
-    path.rsplit('/')
-        .find(|part| !part.is_empty())
-        .unwrap_or(path)
+    path.rsplit('/').find(|part| !part.is_empty()).unwrap_or(path)
 }
 
 /// `path` relative to `base` when it is under it, else without `.` and `..` where it has them.
@@ -148,9 +143,7 @@ fn tidy(path: &str) -> Cow<'_, str> {
     for part in Path::new(path).components() {
         match part {
             Component::CurDir => {}
-            Component::ParentDir
-                if matches!(out.components().next_back(), Some(Component::Normal(_))) =>
-            {
+            Component::ParentDir if matches!(out.components().next_back(), Some(Component::Normal(_))) => {
                 out.pop();
             }
             Component::ParentDir if out.has_root() => {}
@@ -170,10 +163,7 @@ impl<'a> Sources<'a> {
     pub fn new(report: &'a Report) -> Self {
         let mut by_path: FxHashMap<&str, Vec<(u32, &[String])>> = FxHashMap::default();
         for excerpt in &report.sources {
-            by_path
-                .entry(&excerpt.path)
-                .or_default()
-                .push((excerpt.first_line, &excerpt.lines));
+            by_path.entry(&excerpt.path).or_default().push((excerpt.first_line, &excerpt.lines));
         }
         for excerpts in by_path.values_mut() {
             excerpts.sort_by_key(|(first, _)| *first);
@@ -187,9 +177,7 @@ impl<'a> Sources<'a> {
         // Excerpts may overlap; the last that begins at or before the line is tried first.
         let upto = excerpts.partition_point(|(first, _)| *first <= line);
         let mut candidates = excerpts[..upto].iter().rev().take(16);
-        candidates
-            .find_map(|(first, lines)| lines.get((line - first) as usize))
-            .map(String::as_str)
+        candidates.find_map(|(first, lines)| lines.get((line - first) as usize)).map(String::as_str)
     }
 }
 
@@ -201,14 +189,8 @@ mod tests {
     fn paths_are_shortened_only_under_the_base() {
         let base = Path::new("/home/me/app");
         assert_eq!(relative("/home/me/app/src/a.c", Some(base)), "src/a.c");
-        assert_eq!(
-            relative("/home/me/app/build/../src/./a.c", Some(base)),
-            "src/a.c"
-        );
-        assert_eq!(
-            relative("/home/me/application/a.c", Some(base)),
-            "/home/me/application/a.c"
-        );
+        assert_eq!(relative("/home/me/app/build/../src/./a.c", Some(base)), "src/a.c");
+        assert_eq!(relative("/home/me/application/a.c", Some(base)), "/home/me/application/a.c");
         assert_eq!(relative("/../../etc/passwd", None), "/etc/passwd");
         assert_eq!(relative("../a.c", None), "../a.c");
         assert_eq!(relative("/home/me/app", Some(base)), "/home/me/app");

@@ -155,11 +155,7 @@ impl<'a> Builder<'a> {
     fn new(report: &'a Report, options: &'a PprofOptions) -> Self {
         let mut builder = Builder {
             report,
-            modules: options
-                .modules
-                .iter()
-                .map(|module| (file_name(&module.path), module))
-                .collect(),
+            modules: options.modules.iter().map(|module| (file_name(&module.path), module)).collect(),
             profile: Profile::default(),
             strings: FxHashMap::default(),
             mappings: FxHashMap::default(),
@@ -188,12 +184,7 @@ impl<'a> Builder<'a> {
         self.profile.period = 1;
         self.add_main_mapping();
         for cost in &self.report.costs {
-            let values = [
-                cost.allocations,
-                cost.allocated_bytes,
-                cost.live_blocks,
-                cost.live_bytes,
-            ];
+            let values = [cost.allocations, cost.allocated_bytes, cost.live_blocks, cost.live_bytes];
             let location_id = self.stack(cost.stack);
             let value = values.map(signed).to_vec();
             self.profile.sample.push(Sample { location_id, value });
@@ -202,19 +193,13 @@ impl<'a> Builder<'a> {
             let note = self.string(&clean(note));
             self.profile.comment.push(note);
         }
-        self.profile.duration_nanos = self
-            .report
-            .program
-            .as_ref()
-            .map_or(0, |program| signed(program.duration_ns));
+        self.profile.duration_nanos =
+            self.report.program.as_ref().map_or(0, |program| signed(program.duration_ns));
         self.profile
     }
 
     fn value_type(&mut self, kind: &str, unit: &str) -> ValueType {
-        ValueType {
-            kind: self.string(kind),
-            unit: self.string(unit),
-        }
+        ValueType { kind: self.string(kind), unit: self.string(unit) }
     }
 
     fn string(&mut self, text: &str) -> i64 {
@@ -229,16 +214,11 @@ impl<'a> Builder<'a> {
 
     /// Readers take the first mapping for the program itself.
     fn add_main_mapping(&mut self) {
-        let command = self
-            .report
-            .program
-            .as_ref()
-            .and_then(|program| program.command.first());
+        let command = self.report.program.as_ref().and_then(|program| program.command.first());
         let name = command.map(|word| file_name(word)).unwrap_or_default();
         let frames = self.report.frames.iter().flatten();
-        if let Some(main) = frames
-            .map(|frame| frame.module.as_str())
-            .find(|module| !name.is_empty() && *module == name)
+        if let Some(main) =
+            frames.map(|frame| frame.module.as_str()).find(|module| !name.is_empty() && *module == name)
         {
             self.mapping(main);
         }
@@ -248,11 +228,7 @@ impl<'a> Builder<'a> {
         let report = self.report;
         let frames = report.stacks.frames(stack).take(MAX_FRAMES);
         let locations: Vec<u64> = frames.filter_map(|frame| self.location(frame)).collect();
-        if locations.is_empty() {
-            vec![self.unknown()]
-        } else {
-            locations
-        }
+        if locations.is_empty() { vec![self.unknown()] } else { locations }
     }
 
     fn location(&mut self, frame: FrameId) -> Option<u64> {
@@ -263,17 +239,9 @@ impl<'a> Builder<'a> {
         }
         let mapping_id = self.mapping(&outermost.module);
         let line = inlined.iter().map(|frame| self.line(frame)).collect();
-        let bias = self
-            .modules
-            .get(outermost.module.as_str())
-            .map_or(0, |module| module.bias);
+        let bias = self.modules.get(outermost.module.as_str()).map_or(0, |module| module.bias);
         let address = outermost.offset.wrapping_add(bias);
-        let id = self.push_location(Location {
-            id: 0,
-            mapping_id,
-            address,
-            line,
-        });
+        let id = self.push_location(Location { id: 0, mapping_id, address, line });
         self.locations[frame.index()] = id;
         Some(id)
     }
@@ -287,15 +255,8 @@ impl<'a> Builder<'a> {
     fn unknown(&mut self) -> u64 {
         if self.unknown == 0 {
             let function_id = self.function("[unknown]", "");
-            let line = vec![Line {
-                function_id,
-                line: 0,
-                column: 0,
-            }];
-            self.unknown = self.push_location(Location {
-                line,
-                ..Location::default()
-            });
+            let line = vec![Line { function_id, line: 0, column: 0 }];
+            self.unknown = self.push_location(Location { line, ..Location::default() });
         }
         self.unknown
     }
@@ -317,12 +278,7 @@ impl<'a> Builder<'a> {
             return *known;
         }
         let id = self.profile.function.len() as u64 + 1;
-        self.profile.function.push(Function {
-            id,
-            name: key.0,
-            system_name: key.0,
-            filename: key.1,
-        });
+        self.profile.function.push(Function { id, name: key.0, system_name: key.0, filename: key.1 });
         self.functions.insert(key, id);
         id
     }
@@ -363,11 +319,7 @@ fn signed(value: u64) -> i64 {
 
 /// Build ids have 20 bytes; a forged one of a megabyte is cut.
 fn hex(bytes: &[u8]) -> String {
-    bytes
-        .iter()
-        .take(64)
-        .map(|byte| format!("{byte:02x}"))
-        .collect()
+    bytes.iter().take(64).map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]
@@ -388,15 +340,8 @@ mod tests {
             is_inlined: true,
             ..Default::default()
         };
-        let make = ResolvedFrame {
-            function: Some("make".into()),
-            ..inlined.clone()
-        };
-        let main = ResolvedFrame {
-            function: Some("main".into()),
-            offset: 0x20,
-            ..inlined.clone()
-        };
+        let make = ResolvedFrame { function: Some("make".into()), ..inlined.clone() };
+        let main = ResolvedFrame { function: Some("main".into()), offset: 0x20, ..inlined.clone() };
         report.frames = vec![vec![], vec![inlined, make], vec![main]];
         let outer = report.stacks.push(StackId(0), FrameId(2)).unwrap();
         let stack = report.stacks.push(outer, FrameId(1)).unwrap();
@@ -410,12 +355,7 @@ mod tests {
         };
         report.costs = vec![
             cost,
-            StackCost {
-                stack: StackId(0),
-                allocations: 1,
-                allocated_bytes: 8,
-                ..Default::default()
-            },
+            StackCost { stack: StackId(0), allocations: 1, allocated_bytes: 8, ..Default::default() },
         ];
         let module = Module {
             path: "/opt/app".into(),
@@ -426,47 +366,25 @@ mod tests {
         };
 
         let mut gzipped = Vec::new();
-        write(
-            &mut gzipped,
-            &report,
-            &PprofOptions {
-                modules: vec![module],
-            },
-        )
-        .unwrap();
+        write(&mut gzipped, &report, &PprofOptions { modules: vec![module] }).unwrap();
         let mut bytes = Vec::new();
-        GzDecoder::new(&gzipped[..])
-            .read_to_end(&mut bytes)
-            .unwrap();
+        GzDecoder::new(&gzipped[..]).read_to_end(&mut bytes).unwrap();
         let profile = Profile::decode(&bytes[..]).unwrap();
 
         let text = |index: i64| profile.string_table[index as usize].as_str();
         let types: Vec<&str> = profile.sample_type.iter().map(|it| text(it.kind)).collect();
-        assert_eq!(
-            types,
-            [
-                "alloc_objects",
-                "alloc_space",
-                "inuse_objects",
-                "inuse_space"
-            ]
-        );
+        assert_eq!(types, ["alloc_objects", "alloc_space", "inuse_objects", "inuse_space"]);
         assert_eq!(text(profile.default_sample_type), "inuse_space");
         assert_eq!(profile.sample[0].value, [3, 30, 1, i64::MAX]);
         let names = |sample: &Sample| -> Vec<String> {
             let location = |id: &u64| profile.location[*id as usize - 1].line.clone();
             let lines = sample.location_id.iter().flat_map(location);
-            lines
-                .map(|line| text(profile.function[line.function_id as usize - 1].name).to_owned())
-                .collect()
+            lines.map(|line| text(profile.function[line.function_id as usize - 1].name).to_owned()).collect()
         };
         assert_eq!(names(&profile.sample[0]), ["fill", "make", "main"]);
         assert_eq!(names(&profile.sample[1]), ["[unknown]"]);
         let mapping = &profile.mapping[0];
-        assert_eq!(
-            (text(mapping.filename), text(mapping.build_id)),
-            ("/opt/app", "ab01")
-        );
+        assert_eq!((text(mapping.filename), text(mapping.build_id)), ("/opt/app", "ab01"));
         assert_eq!(profile.location[0].address, 0x5010);
         assert_eq!(profile.string_table[0], "");
     }

@@ -109,23 +109,14 @@ mod tests {
 
     #[test]
     fn harmless_text_is_borrowed() {
-        assert!(matches!(
-            clean("operator new(unsigned long) ünïcode 🦀"),
-            Cow::Borrowed(_)
-        ));
+        assert!(matches!(clean("operator new(unsigned long) ünïcode 🦀"), Cow::Borrowed(_)));
     }
 
     #[test]
     fn hostile_characters_become_visible() {
         assert_eq!(clean("a\x1b]0;x\x07b"), "a\\x1b]0;x\\x07b");
-        assert_eq!(
-            clean("x\u{202e}y\u{200b}z\u{9b}"),
-            "x\\u{202e}y\\u{200b}z\\u{9b}"
-        );
-        assert_eq!(
-            clean("one\ntwo\r\tthree\u{7f}"),
-            "one\\ntwo\\r\\tthree\\x7f"
-        );
+        assert_eq!(clean("x\u{202e}y\u{200b}z\u{9b}"), "x\\u{202e}y\\u{200b}z\\u{9b}");
+        assert_eq!(clean("one\ntwo\r\tthree\u{7f}"), "one\\ntwo\\r\\tthree\\x7f");
     }
 
     #[test]
@@ -139,10 +130,7 @@ mod tests {
     #[test]
     fn nothing_hostile_is_left_of_any_character() {
         for c in (0..=0x10ffff).filter_map(char::from_u32) {
-            assert!(
-                !clean(c.encode_utf8(&mut [0; 4])).chars().any(is_hostile),
-                "{c:?}"
-            );
+            assert!(!clean(c.encode_utf8(&mut [0; 4])).chars().any(is_hostile), "{c:?}");
         }
     }
 

@@ -15,8 +15,7 @@ use crate::fingerprint::fingerprints;
 use crate::place::{self, Located, MAX_FRAMES, Sources, frame_name};
 use crate::sanitize::{clean, clean_to};
 use heapwise_model::{
-    Confidence, Edit, Engine, Finding, Fix, Location, Place, Related, Report, ResolvedFrame, Rule,
-    Severity,
+    Confidence, Edit, Engine, Finding, Fix, Location, Place, Related, Report, ResolvedFrame, Rule, Severity,
 };
 use serde::Serialize;
 use serde::ser::{SerializeSeq, Serializer};
@@ -41,16 +40,8 @@ pub struct SarifOptions {
 
 /// Writes the log and a final newline.
 pub fn write(out: &mut dyn Write, report: &Report, options: &SarifOptions) -> io::Result<()> {
-    let context = Context {
-        report,
-        sources: Sources::new(report),
-        base: options.base.as_deref(),
-    };
-    let log = Log {
-        schema: SCHEMA,
-        version: "2.1.0",
-        runs: [Run::new(&context)],
-    };
+    let context = Context { report, sources: Sources::new(report), base: options.base.as_deref() };
+    let log = Log { schema: SCHEMA, version: "2.1.0", runs: [Run::new(&context)] };
     serde_json::to_writer_pretty(&mut *out, &log)?;
     writeln!(out)
 }
@@ -108,12 +99,7 @@ fn rule(entry: &CatalogEntry) -> Value {
     let page = catalog::page(entry.rule);
     let mut tags = vec!["memory".to_owned()];
     tags.extend(entry.security_severity.map(|_| "security".to_owned()));
-    tags.extend(
-        entry
-            .cwe
-            .iter()
-            .map(|number| format!("external/cwe/cwe-{number:03}")),
-    );
+    tags.extend(entry.cwe.iter().map(|number| format!("external/cwe/cwe-{number:03}")));
     let mut properties = json!({
         "tags": tags,
         "precision": match entry.confidence {
@@ -144,10 +130,7 @@ fn rule(entry: &CatalogEntry) -> Value {
 /// `memory-leak` as `MemoryLeak`.
 fn pascal(name: &str) -> String {
     let word = |word: &str| word[..1].to_ascii_uppercase() + &word[1..];
-    name.split('-')
-        .filter(|it| !it.is_empty())
-        .map(word)
-        .collect()
+    name.split('-').filter(|it| !it.is_empty()).map(word).collect()
 }
 
 fn level(severity: Severity) -> &'static str {
@@ -183,9 +166,7 @@ struct Context<'a> {
 
 impl Context<'_> {
     fn result(&self, finding: &Finding, fingerprint: &str) -> Value {
-        let index = catalog::catalog()
-            .iter()
-            .position(|entry| entry.rule == finding.rule);
+        let index = catalog::catalog().iter().position(|entry| entry.rule == finding.rule);
         let mut result = json!({
             "ruleId": finding.rule.name(),
             "level": level(finding.severity),
@@ -219,12 +200,7 @@ impl Context<'_> {
             location["id"] = json!(at + 1);
             location
         };
-        related
-            .iter()
-            .enumerate()
-            .take(MAX_STEPS)
-            .map(one)
-            .collect()
+        related.iter().enumerate().take(MAX_STEPS).map(one).collect()
     }
 
     /// The steps in the order they happened: a leak begins at the finding, a bad free ends there.
@@ -235,18 +211,15 @@ impl Context<'_> {
             .iter()
             .take(MAX_STEPS - 1)
             .map(|related| {
-                let mut step =
-                    json!({ "location": self.location(&related.place, Some(&related.message)) });
+                let mut step = json!({ "location": self.location(&related.place, Some(&related.message)) });
                 if let Some(stack) = self.stack(&related.place) {
                     step["stack"] = stack;
                 }
                 step
             })
             .collect();
-        let ends_the_flow = matches!(
-            finding.rule,
-            Rule::DoubleFree | Rule::InvalidFree | Rule::MismatchedFree
-        );
+        let ends_the_flow =
+            matches!(finding.rule, Rule::DoubleFree | Rule::InvalidFree | Rule::MismatchedFree);
         steps.insert(if ends_the_flow { steps.len() } else { 0 }, own);
         Value::Array(steps)
     }
@@ -256,8 +229,7 @@ impl Context<'_> {
         let mut location = json!({ "physicalLocation": self.physical(&located) });
         if let Some(function) = located.function {
             let name = clean(function);
-            location["logicalLocations"] =
-                json!([{ "fullyQualifiedName": name, "kind": "function" }]);
+            location["logicalLocations"] = json!([{ "fullyQualifiedName": name, "kind": "function" }]);
         }
         if let Some(message) = message {
             location["message"] = json!({ "text": plain(message) });
@@ -269,15 +241,8 @@ impl Context<'_> {
     /// a physical location is refused together with all others.
     fn physical(&self, at: &Located<'_>) -> Value {
         let Some(path) = at.path else {
-            let command = self
-                .report
-                .program
-                .as_ref()
-                .and_then(|program| program.command.first());
-            let name = at
-                .module
-                .or(command.map(|word| place::file_name(word)))
-                .unwrap_or("unknown");
+            let command = self.report.program.as_ref().and_then(|program| program.command.first());
+            let name = at.module.or(command.map(|word| place::file_name(word))).unwrap_or("unknown");
             return json!({
                 "artifactLocation": { "uri": encoded(place::file_name(name)), "uriBaseId": SRCROOT },
                 "region": { "startLine": 1, "startColumn": 1, "endLine": 1, "endColumn": 1 },
@@ -304,11 +269,7 @@ impl Context<'_> {
             Some(column) => code_points(self.sources.line(path, end_line), column),
             None => text.map_or(start, |text| text.chars().count().saturating_add(1)),
         };
-        let end = if end_line == line {
-            end.max(start)
-        } else {
-            end
-        };
+        let end = if end_line == line { end.max(start) } else { end };
         json!({ "startLine": line, "startColumn": start, "endLine": end_line, "endColumn": end })
     }
 
@@ -394,10 +355,7 @@ fn properties(finding: &Finding) -> Value {
 fn code_points(text: Option<&str>, column: u32) -> usize {
     let bytes = column.saturating_sub(1) as usize;
     let Some(text) = text else { return bytes + 1 };
-    text.char_indices()
-        .take_while(|(at, _)| *at < bytes)
-        .count()
-        + 1
+    text.char_indices().take_while(|(at, _)| *at < bytes).count() + 1
 }
 
 /// A path as part of a URI: everything but the unreserved characters and `/` percent-encoded.

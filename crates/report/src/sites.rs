@@ -91,35 +91,19 @@ pub struct Site<'a> {
 
 /// Sites by the metric, greatest first, those with nothing left out.
 pub fn sites(report: &Report, by: Metric) -> Vec<Site<'_>> {
-    type Key<'a> = Option<(
-        Option<&'a str>,
-        Option<u32>,
-        Option<&'a str>,
-        Option<&'a str>,
-        Option<u64>,
-    )>;
+    type Key<'a> = Option<(Option<&'a str>, Option<u32>, Option<&'a str>, Option<&'a str>, Option<u64>)>;
     let mut at: FxHashMap<Key<'_>, usize> = FxHashMap::default();
     let mut all: Vec<Site<'_>> = Vec::new();
     let mut dearest: Vec<u64> = Vec::new();
     for cost in &report.costs {
         let place = site(report, cost.stack).map(Located::from);
         // Two calls in one line are one site; without a line the address tells sites apart.
-        let key = place.map(|it| {
-            (
-                it.path,
-                it.line,
-                it.function,
-                it.module,
-                it.offset.filter(|_| it.line.is_none()),
-            )
-        });
+        let key = place
+            .map(|it| (it.path, it.line, it.function, it.module, it.offset.filter(|_| it.line.is_none())));
         let index = *at.entry(key).or_insert_with(|| {
             all.push(Site {
                 place,
-                cost: StackCost {
-                    stack: cost.stack,
-                    ..StackCost::default()
-                },
+                cost: StackCost { stack: cost.stack, ..StackCost::default() },
                 stacks: 0,
             });
             dearest.push(0);
@@ -132,11 +116,7 @@ pub fn sites(report: &Report, by: Metric) -> Vec<Site<'_>> {
         all[index].add(cost);
     }
     all.retain(|site| by.of(&site.cost) > 0);
-    all.sort_by(|a, b| {
-        by.of(&b.cost)
-            .cmp(&by.of(&a.cost))
-            .then_with(|| order(a).cmp(&order(b)))
-    });
+    all.sort_by(|a, b| by.of(&b.cost).cmp(&by.of(&a.cost)).then_with(|| order(a).cmp(&order(b))));
     all
 }
 

@@ -25,44 +25,26 @@ pub struct SpeedscopeOptions {
 /// Writes the file; metrics that are 0 everywhere have no profile.
 pub fn write(out: &mut dyn Write, report: &Report, options: &SpeedscopeOptions) -> io::Result<()> {
     let frames = Frames::new(report, options.base.as_deref());
-    let metrics = Metric::ALL
-        .iter()
-        .copied()
-        .filter(|metric| total(report, *metric) > 0);
+    let metrics = Metric::ALL.iter().copied().filter(|metric| total(report, *metric) > 0);
     let file = File {
         schema: SCHEMA,
         name: name(report),
         exporter: format!("heapwise {}", clean(&report.version)),
         active_profile_index: 0,
-        shared: Shared {
-            frames: &frames.table,
-        },
-        profiles: metrics
-            .map(|metric| Profile::new(report, &frames, metric))
-            .collect(),
+        shared: Shared { frames: &frames.table },
+        profiles: metrics.map(|metric| Profile::new(report, &frames, metric)).collect(),
     };
     serde_json::to_writer(&mut *out, &file)?;
     writeln!(out)
 }
 
 fn name(report: &Report) -> String {
-    let command = report
-        .program
-        .as_ref()
-        .map(|program| program.command.join(" "))
-        .unwrap_or_default();
-    if command.is_empty() {
-        "heapwise".to_owned()
-    } else {
-        clean(&command).into_owned()
-    }
+    let command = report.program.as_ref().map(|program| program.command.join(" ")).unwrap_or_default();
+    if command.is_empty() { "heapwise".to_owned() } else { clean(&command).into_owned() }
 }
 
 fn total(report: &Report, metric: Metric) -> u64 {
-    report
-        .costs
-        .iter()
-        .fold(0, |sum, cost| sum.saturating_add(metric.of(cost)))
+    report.costs.iter().fold(0, |sum, cost| sum.saturating_add(metric.of(cost)))
 }
 
 #[derive(Serialize)]
@@ -121,11 +103,7 @@ impl<'a> Profile<'a> {
             unit: if metric.is_bytes() { "bytes" } else { "none" },
             start_value: 0,
             end_value: total(report, metric),
-            samples: Samples {
-                report,
-                frames,
-                metric,
-            },
+            samples: Samples { report, frames, metric },
             weights: Weights { report, metric },
         }
     }
@@ -140,12 +118,7 @@ struct Samples<'a> {
 impl Serialize for Samples<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut list = serializer.serialize_seq(None)?;
-        for cost in self
-            .report
-            .costs
-            .iter()
-            .filter(|cost| self.metric.of(cost) > 0)
-        {
+        for cost in self.report.costs.iter().filter(|cost| self.metric.of(cost) > 0) {
             list.serialize_element(&self.frames.of_stack(self.report, cost.stack))?;
         }
         list.end()
@@ -176,12 +149,7 @@ const UNKNOWN: usize = 0;
 
 impl Frames {
     fn new(report: &Report, base: Option<&Path>) -> Self {
-        let unknown = FrameJson {
-            name: "[unknown]".to_owned(),
-            file: None,
-            line: None,
-            col: None,
-        };
+        let unknown = FrameJson { name: "[unknown]".to_owned(), file: None, line: None, col: None };
         let mut table = vec![unknown];
         let mut known: FxHashMap<FrameJson, usize> = FxHashMap::default();
         let mut add = |frame: &ResolvedFrame| {
@@ -191,38 +159,23 @@ impl Frames {
                 table.len() - 1
             })
         };
-        let at = report
-            .frames
-            .iter()
-            .map(|inlined| inlined.iter().map(&mut add).collect())
-            .collect();
+        let at = report.frames.iter().map(|inlined| inlined.iter().map(&mut add).collect()).collect();
         Frames { table, at }
     }
 
     /// Indices from the outermost to the innermost frame.
     fn of_stack(&self, report: &Report, stack: StackId) -> Vec<usize> {
         let frames = report.stacks.frames(stack).take(MAX_FRAMES);
-        let indices = frames.flat_map(|id| {
-            self.at
-                .get(id.index())
-                .map(Vec::as_slice)
-                .unwrap_or_default()
-        });
+        let indices = frames.flat_map(|id| self.at.get(id.index()).map(Vec::as_slice).unwrap_or_default());
         let mut indices: Vec<usize> = indices.copied().take(MAX_FRAMES).collect();
         indices.reverse();
-        if indices.is_empty() {
-            vec![UNKNOWN]
-        } else {
-            indices
-        }
+        if indices.is_empty() { vec![UNKNOWN] } else { indices }
     }
 }
 
 fn frame_json(frame: &ResolvedFrame, base: Option<&Path>) -> FrameJson {
     let at = place::Located::from(frame);
-    let path = at
-        .path
-        .map(|path| clean(&place::relative(path, base)).into_owned());
+    let path = at.path.map(|path| clean(&place::relative(path, base)).into_owned());
     FrameJson {
         name: clean(&frame_name(frame)).into_owned(),
         file: path.or_else(|| at.module.map(|module| clean(module).into_owned())),

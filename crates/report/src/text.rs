@@ -55,12 +55,7 @@ pub struct TextOptions {
 
 impl Default for TextOptions {
     fn default() -> Self {
-        TextOptions {
-            color: false,
-            width: 100,
-            verbose: false,
-            base: None,
-        }
+        TextOptions { color: false, width: 100, verbose: false, base: None }
     }
 }
 
@@ -84,56 +79,26 @@ pub fn sites(
 ) -> io::Result<()> {
     let page = Page::new(report, options);
     let all = sites::sites(report, by);
-    let whole = all
-        .iter()
-        .fold(0u64, |sum, site| sum.saturating_add(by.of(&site.cost)));
+    let whole = all.iter().fold(0u64, |sum, site| sum.saturating_add(by.of(&site.cost)));
     if all.is_empty() {
         return writeln!(out, "no allocation site has {}", noun(by));
     }
-    let heading = format!(
-        "{:>12} {:>6} {:>14}  {}",
-        by.name(),
-        "share",
-        "blocks",
-        "site"
-    );
+    let heading = format!("{:>12} {:>6} {:>14}  {}", by.name(), "share", "blocks", "site");
     writeln!(out, "{}", page.paint.bold(&heading))?;
     let place_width = page.width.saturating_sub(36).max(20);
     for site in all.iter().take(limit) {
         let value = by.of(&site.cost);
-        let shown = if by.is_bytes() {
-            human_bytes(value)
-        } else {
-            grouped(value)
-        };
+        let shown = if by.is_bytes() { human_bytes(value) } else { grouped(value) };
         let blocks = grouped(by.blocks(&site.cost));
-        let place = site
-            .place
-            .map_or_else(|| "(unknown)".to_owned(), |it| page.function_at(&it));
+        let place = site.place.map_or_else(|| "(unknown)".to_owned(), |it| page.function_at(&it));
         let place = clean_to(&place, place_width).into_owned();
-        writeln!(
-            out,
-            "{shown:>12} {:>6} {blocks:>14}  {place}",
-            percent(value, whole)
-        )?;
+        writeln!(out, "{shown:>12} {:>6} {blocks:>14}  {place}", percent(value, whole))?;
     }
     if all.len() > limit {
-        let rest = all[limit..]
-            .iter()
-            .fold(0u64, |sum, site| sum.saturating_add(by.of(&site.cost)));
-        let shown = if by.is_bytes() {
-            human_bytes(rest)
-        } else {
-            grouped(rest)
-        };
+        let rest = all[limit..].iter().fold(0u64, |sum, site| sum.saturating_add(by.of(&site.cost)));
+        let shown = if by.is_bytes() { human_bytes(rest) } else { grouped(rest) };
         let more = format!("and {} more", grouped((all.len() - limit) as u64));
-        writeln!(
-            out,
-            "{shown:>12} {:>6} {:>14}  {}",
-            percent(rest, whole),
-            "",
-            page.paint.dim(&more)
-        )?;
+        writeln!(out, "{shown:>12} {:>6} {:>14}  {}", percent(rest, whole), "", page.paint.dim(&more))?;
     }
     Ok(())
 }
@@ -160,20 +125,8 @@ struct Page<'a> {
 
 impl<'a> Page<'a> {
     fn new(report: &'a Report, options: &'a TextOptions) -> Self {
-        let width = if options.verbose {
-            2 * sanitize::MAX_CHARS
-        } else {
-            options.width.clamp(40, 400)
-        };
-        Page {
-            report,
-            options,
-            sources: Sources::new(report),
-            paint: Paint {
-                color: options.color,
-            },
-            width,
-        }
+        let width = if options.verbose { 2 * sanitize::MAX_CHARS } else { options.width.clamp(40, 400) };
+        Page { report, options, sources: Sources::new(report), paint: Paint { color: options.color }, width }
     }
 
     fn findings(&self, out: &mut dyn Write) -> io::Result<()> {
@@ -197,11 +150,7 @@ impl<'a> Page<'a> {
             writeln!(out, "{}", self.in_brief(finding))?;
         }
         if rest.len() > IN_BRIEF {
-            writeln!(
-                out,
-                "{}",
-                self.paint.dim(&self.and_more(rest.len() - IN_BRIEF))
-            )?;
+            writeln!(out, "{}", self.paint.dim(&self.and_more(rest.len() - IN_BRIEF)))?;
         }
         if !rest.is_empty() {
             writeln!(out)?;
@@ -227,10 +176,7 @@ impl<'a> Page<'a> {
         let located = place::locate(self.report, finding);
         if let Some(at) = &located {
             let arrow = self.paint.frame("-->");
-            lines.push(format!(
-                "  {arrow} {}",
-                self.path_first(at, self.width.saturating_sub(6))
-            ));
+            lines.push(format!("  {arrow} {}", self.path_first(at, self.width.saturating_sub(6))));
             self.push_excerpt(&mut lines, at, finding.severity);
         }
         self.push_place_stack(&mut lines, &finding.place);
@@ -239,30 +185,17 @@ impl<'a> Page<'a> {
         }
         let fix = finding.fix.as_ref().map(|fix| fix.message.as_str());
         for help in finding.help.as_deref().into_iter().chain(fix) {
-            lines.push(format!(
-                "   {} {} {}",
-                self.paint.frame("="),
-                self.paint.good("help:"),
-                clean(help)
-            ));
+            lines.push(format!("   {} {} {}", self.paint.frame("="), self.paint.good("help:"), clean(help)));
         }
         lines
     }
 
     fn in_brief(&self, finding: &Finding) -> String {
-        let place =
-            place::locate(self.report, finding).map(|at| self.path_first(&at, self.width / 2));
+        let place = place::locate(self.report, finding).map(|at| self.path_first(&at, self.width / 2));
         let place = place.map_or(String::new(), |place| format!("  {place}"));
         let label = severity_name(finding.severity).len() + finding.rule.name().len() + 5;
-        let room = self
-            .width
-            .saturating_sub(label + place.chars().count())
-            .max(24);
-        format!(
-            "{}{}",
-            self.heading(finding, &clean_to(&finding.message, room)),
-            self.paint.dim(&place)
-        )
+        let room = self.width.saturating_sub(label + place.chars().count()).max(24);
+        format!("{}{}", self.heading(finding, &clean_to(&finding.message, room)), self.paint.dim(&place))
     }
 
     /// `src/app.c:12:9 in make`, or `make (app+0x1139)`.
@@ -270,8 +203,7 @@ impl<'a> Page<'a> {
         let Some(path) = at.path else {
             return clean_to(&self.function_at(at), room).into_owned();
         };
-        let mut place =
-            clean_to(&place::relative(path, self.options.base.as_deref()), room).into_owned();
+        let mut place = clean_to(&place::relative(path, self.options.base.as_deref()), room).into_owned();
         for number in [at.line, at.line.and(at.column)].into_iter().flatten() {
             place.push_str(&format!(":{number}"));
         }
@@ -296,10 +228,9 @@ impl<'a> Page<'a> {
         };
         match at.function {
             // A name of a megabyte would hide the place behind it.
-            Some(function) => format!(
-                "{} ({place})",
-                clean_to(function, self.width.saturating_sub(30).max(30))
-            ),
+            Some(function) => {
+                format!("{} ({place})", clean_to(function, self.width.saturating_sub(30).max(30)))
+            }
             None => place,
         }
     }
@@ -317,11 +248,7 @@ impl<'a> Page<'a> {
             let number = number?;
             let text = self.sources.line(path, number)?;
             let bar = self.paint.frame(&format!("{number:>gutter$} |"));
-            Some(
-                format!("{bar} {}", sanitize::source_line(text, room))
-                    .trim_end()
-                    .to_owned(),
-            )
+            Some(format!("{bar} {}", sanitize::source_line(text, room)).trim_end().to_owned())
         };
         lines.extend(neighbor(line.checked_sub(1)));
         let bar = format!(
@@ -329,11 +256,7 @@ impl<'a> Page<'a> {
             self.paint.frame(&format!("{line:>gutter$}")),
             self.paint.severity(severity, ">")
         );
-        lines.push(
-            format!("{bar} {}", sanitize::source_line(marked, room))
-                .trim_end()
-                .to_owned(),
-        );
+        lines.push(format!("{bar} {}", sanitize::source_line(marked, room)).trim_end().to_owned());
         if let Some(column) = at.column {
             let before = sanitize::columns_before(marked, column);
             let length = underline(at, marked, before);
@@ -361,9 +284,7 @@ impl<'a> Page<'a> {
             Place::Stack(stack) => self.stack(*stack, RELATED_LINES),
             place => {
                 let at = place::locate_place(self.report, place);
-                at.map(|at| self.path_first(&at, self.width.saturating_sub(8)))
-                    .into_iter()
-                    .collect()
+                at.map(|at| self.path_first(&at, self.width.saturating_sub(8))).into_iter().collect()
             }
         };
         if list.len() == 1 {
@@ -377,11 +298,7 @@ impl<'a> Page<'a> {
     /// The first line after `=`, the others below it.
     fn push_list(&self, lines: &mut Vec<String>, list: Vec<String>) {
         for (at, line) in list.into_iter().enumerate() {
-            let mark = if at == 0 {
-                self.paint.frame("=")
-            } else {
-                " ".to_owned()
-            };
+            let mark = if at == 0 { self.paint.frame("=") } else { " ".to_owned() };
             lines.push(format!("   {mark} {line}"));
         }
     }
@@ -395,16 +312,13 @@ impl<'a> Page<'a> {
         let frames = inside_main(&frames);
         let mut lines = Vec::new();
         let mut shown = 0;
-        let mut runs = frames
-            .chunk_by(|a, b| a.is_library && b.is_library)
-            .peekable();
+        let mut runs = frames.chunk_by(|a, b| a.is_library && b.is_library).peekable();
         while let Some(run) = runs.next() {
             let is_last = runs.peek().is_none();
             if lines.len() + 1 == limit && !is_last {
-                lines.push(self.paint.dim(&format!(
-                    "… {}",
-                    counted((frames.len() - shown) as u64, "more frame")
-                )));
+                lines.push(
+                    self.paint.dim(&format!("… {}", counted((frames.len() - shown) as u64, "more frame"))),
+                );
                 break;
             }
             shown += run.len();
@@ -423,19 +337,12 @@ impl<'a> Page<'a> {
             at = Located { path: None, ..at };
         }
         let name = clean_to(&self.function_at(&at), self.width.saturating_sub(5)).into_owned();
-        if frame.is_library {
-            self.paint.dim(&name)
-        } else {
-            name
-        }
+        if frame.is_library { self.paint.dim(&name) } else { name }
     }
 
     fn folded(&self, run: &[&ResolvedFrame]) -> String {
-        let mut modules: Vec<&str> = run
-            .iter()
-            .map(|frame| frame.module.as_str())
-            .filter(|it| !it.is_empty())
-            .collect();
+        let mut modules: Vec<&str> =
+            run.iter().map(|frame| frame.module.as_str()).filter(|it| !it.is_empty()).collect();
         modules.dedup();
         let place = match modules[..] {
             [] => String::new(),
@@ -443,8 +350,7 @@ impl<'a> Page<'a> {
             [one, two] => format!(" in {}, {}", clean_to(one, 30), clean_to(two, 30)),
             _ => " in libraries".to_owned(),
         };
-        self.paint
-            .dim(&format!("… {}{place}", counted(run.len() as u64, "frame")))
+        self.paint.dim(&format!("… {}{place}", counted(run.len() as u64, "frame")))
     }
 
     fn summary(&self) -> Vec<String> {
@@ -453,34 +359,20 @@ impl<'a> Page<'a> {
             self.push_program(&mut lines, program);
         }
         let children = &self.report.children;
-        let limit = if self.options.verbose {
-            children.len()
-        } else {
-            MAX_CHILDREN
-        };
+        let limit = if self.options.verbose { children.len() } else { MAX_CHILDREN };
         for child in children.iter().take(limit) {
             lines.push(self.item("child", &self.child(child)));
         }
         if children.len() > limit {
-            lines.push(self.item(
-                "",
-                &format!("and {} more", grouped((children.len() - limit) as u64)),
-            ));
+            lines.push(self.item("", &format!("and {} more", grouped((children.len() - limit) as u64))));
         }
         let notes = &self.report.notes;
-        let limit = if self.options.verbose {
-            notes.len()
-        } else {
-            MAX_NOTES
-        };
+        let limit = if self.options.verbose { notes.len() } else { MAX_NOTES };
         for note in notes.iter().take(limit) {
             lines.push(self.item("note", &clean(note)));
         }
         if notes.len() > limit {
-            lines.push(self.item(
-                "",
-                &format!("and {}", counted((notes.len() - limit) as u64, "more note")),
-            ));
+            lines.push(self.item("", &format!("and {}", counted((notes.len() - limit) as u64, "more note"))));
         }
         lines
     }
@@ -490,17 +382,11 @@ impl<'a> Page<'a> {
     }
 
     fn push_program(&self, lines: &mut Vec<String>, program: &Program) {
-        let command = clean_to(
-            &program.command.join(" "),
-            self.width.saturating_sub(50).max(24),
-        )
-        .into_owned();
+        let command =
+            clean_to(&program.command.join(" "), self.width.saturating_sub(50).max(24)).into_owned();
         let end = ending(program.exit);
         let time = human_time(program.duration_ns);
-        lines.push(self.item(
-            "program",
-            &format!("{command} (pid {}), {end} after {time}", program.pid),
-        ));
+        lines.push(self.item("program", &format!("{command} (pid {}), {end} after {time}", program.pid)));
         let temporary = percent(program.temporary, program.allocations);
         lines.push(self.item(
             "allocations",
@@ -511,25 +397,17 @@ impl<'a> Page<'a> {
                 grouped(program.frees)
             ),
         ));
-        let mut peak = format!(
-            "{} live after {}",
-            human_bytes(program.peak_bytes),
-            human_time(program.peak_at_ns)
-        );
+        let mut peak =
+            format!("{} live after {}", human_bytes(program.peak_bytes), human_time(program.peak_at_ns));
         if program.peak_rss_bytes > 0 {
-            peak.push_str(&format!(
-                "; {} resident at most",
-                human_bytes(program.peak_rss_bytes)
-            ));
+            peak.push_str(&format!("; {} resident at most", human_bytes(program.peak_rss_bytes)));
         }
         lines.push(self.item("peak", &peak));
         lines.push(self.item("at the end", &format!("{} live", total(program.live))));
         self.push_leaks(lines, program.leaks);
         let top = sites::sites(self.report, Metric::Peak);
         for (at, site) in top.iter().take(TOP_SITES).enumerate() {
-            let place = site
-                .place
-                .map_or_else(|| "(unknown)".to_owned(), |it| self.function_at(&it));
+            let place = site.place.map_or_else(|| "(unknown)".to_owned(), |it| self.function_at(&it));
             let place = clean_to(&place, self.width.saturating_sub(34).max(20)).into_owned();
             let bytes = human_bytes(site.cost.peak_bytes);
             let share = percent(site.cost.peak_bytes, program.peak_bytes);
@@ -547,26 +425,18 @@ impl<'a> Page<'a> {
             ("possibly lost", leaks.possible),
             ("still reachable", leaks.reachable),
         ];
-        let held = classes
-            .iter()
-            .filter(|(_, class)| class.blocks > 0 || class.bytes > 0);
+        let held = classes.iter().filter(|(_, class)| class.blocks > 0 || class.bytes > 0);
         for (at, (name, class)) in held.enumerate() {
             let label = if at == 0 { "leaks" } else { "" };
             let bytes = human_bytes(class.bytes);
-            lines.push(self.item(
-                label,
-                &format!("{bytes:>10} {name} in {}", counted(class.blocks, "block")),
-            ));
+            lines
+                .push(self.item(label, &format!("{bytes:>10} {name} in {}", counted(class.blocks, "block"))));
         }
     }
 
     fn child(&self, child: &Child) -> String {
-        let mut line = format!(
-            "{} (pid {}), {}",
-            clean_to(&child.command, 40),
-            child.pid,
-            ending(child.exit)
-        );
+        let mut line =
+            format!("{} (pid {}), {}", clean_to(&child.command, 40), child.pid, ending(child.exit));
         if let Some(leaks) = child.leaks.filter(|leaks| leaks.definite.blocks > 0) {
             line.push_str(&format!(", {} lost", human_bytes(leaks.definite.bytes)));
         }
@@ -597,25 +467,16 @@ impl<'a> Page<'a> {
 
 /// Without what the C library runs before the program: nobody can do anything about it.
 fn inside_main<'f, 'a>(frames: &'f [&'a ResolvedFrame]) -> &'f [&'a ResolvedFrame] {
-    let is_main =
-        |frame: &&ResolvedFrame| !frame.is_library && frame.function.as_deref() == Some("main");
-    frames
-        .iter()
-        .rposition(is_main)
-        .map_or(frames, |main| &frames[..=main])
+    let is_main = |frame: &&ResolvedFrame| !frame.is_library && frame.function.as_deref() == Some("main");
+    frames.iter().rposition(is_main).map_or(frames, |main| &frames[..=main])
 }
 
 /// How far `^` reaches: to the end of the range if it ends on this line.
 fn underline(at: &Located<'_>, text: &str, before: usize) -> usize {
-    let Some(end) = at
-        .end_column
-        .filter(|_| at.end_line.is_none_or(|end| Some(end) == at.line))
-    else {
+    let Some(end) = at.end_column.filter(|_| at.end_line.is_none_or(|end| Some(end) == at.line)) else {
         return 1;
     };
-    sanitize::columns_before(text, end)
-        .saturating_sub(before)
-        .max(1)
+    sanitize::columns_before(text, end).saturating_sub(before).max(1)
 }
 
 /// What may be said of a run without findings; never more than is known.
@@ -641,22 +502,13 @@ fn severity_name(severity: Severity) -> &'static str {
 }
 
 fn total(total: Total) -> String {
-    format!(
-        "{} in {}",
-        human_bytes(total.bytes),
-        counted(total.blocks, "block")
-    )
+    format!("{} in {}", human_bytes(total.bytes), counted(total.blocks, "block"))
 }
 
 fn ending(exit: Option<Termination>) -> String {
     match exit {
-        Some(Termination {
-            signal: Some(signal),
-            ..
-        }) => format!("killed by signal {signal}"),
-        Some(Termination {
-            code: Some(code), ..
-        }) => format!("exited with {code}"),
+        Some(Termination { signal: Some(signal), .. }) => format!("killed by signal {signal}"),
+        Some(Termination { code: Some(code), .. }) => format!("exited with {code}"),
         Some(_) => "ended".to_owned(),
         None => "end not recorded".to_owned(),
     }

@@ -6,46 +6,24 @@ const HEADINGS: [&str; 6] = ["What it does", "Why", "Bad", "Good", "Fix", "Known
 
 #[test]
 fn every_rule_has_a_row_and_a_page() {
-    assert_eq!(
-        catalog::catalog()
-            .iter()
-            .map(|it| it.rule)
-            .collect::<Vec<_>>(),
-        Rule::ALL
-    );
+    assert_eq!(catalog::catalog().iter().map(|it| it.rule).collect::<Vec<_>>(), Rule::ALL);
     for rule in Rule::ALL {
         let row = entry(*rule);
-        assert!(
-            !row.title.is_empty() && row.title.len() < 100 && !row.summary.is_empty(),
-            "{rule}"
-        );
+        assert!(!row.title.is_empty() && row.title.len() < 100 && !row.summary.is_empty(), "{rule}");
         for kind in row.kinds {
-            assert!(
-                cwe(*rule, Some(*kind))
-                    .iter()
-                    .all(|number| row.cwe.contains(number)),
-                "{rule}"
-            );
+            assert!(cwe(*rule, Some(*kind)).iter().all(|number| row.cwe.contains(number)), "{rule}");
         }
         let page = page(*rule);
         assert!(page.starts_with(&format!("# {rule}\n")), "{rule}");
-        let headings: Vec<&str> = page
-            .lines()
-            .filter_map(|line| line.strip_prefix("## "))
-            .collect();
+        let headings: Vec<&str> = page.lines().filter_map(|line| line.strip_prefix("## ")).collect();
         assert_eq!(headings, HEADINGS, "{rule}");
-        assert!(
-            section(page, "Bad").contains(&format!("expect: {rule}")),
-            "{rule}"
-        );
+        assert!(section(page, "Bad").contains(&format!("expect: {rule}")), "{rule}");
         assert!(!section(page, "Good").contains("expect:"), "{rule}");
     }
 }
 
 fn section<'a>(page: &'a str, heading: &str) -> &'a str {
-    let (_, rest) = page
-        .split_once(&format!("## {heading}\n"))
-        .expect("asserted above");
+    let (_, rest) = page.split_once(&format!("## {heading}\n")).expect("asserted above");
     rest.split("\n## ").next().expect("split gives one part")
 }
 
@@ -84,10 +62,7 @@ fn examples_compile() {
                     return;
                 };
                 let errors = String::from_utf8_lossy(&run.stderr);
-                assert!(
-                    run.status.success() && errors.is_empty(),
-                    "{rule}: {heading}: {errors}"
-                );
+                assert!(run.status.success() && errors.is_empty(), "{rule}: {heading}: {errors}");
             }
         }
     }

@@ -24,10 +24,7 @@ fn hostile_names_forge_no_command() {
         let (properties, _) = rest.split_once("::").unwrap();
         for property in properties.split(',') {
             let (name, value) = property.split_once('=').unwrap();
-            assert!(
-                ["file", "line", "col", "endLine", "endColumn", "title"].contains(&name),
-                "{name}"
-            );
+            assert!(["file", "line", "col", "endLine", "endColumn", "title"].contains(&name), "{name}");
             assert!(!value.contains(':'));
         }
     }

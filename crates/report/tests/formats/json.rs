@@ -5,16 +5,7 @@ use heapwise_report::json::{self, JsonOptions};
 use serde_json::Value;
 
 fn json(report: &Report) -> String {
-    written(|out| {
-        json::write(
-            out,
-            report,
-            &JsonOptions {
-                base: base(),
-                ..JsonOptions::default()
-            },
-        )
-    })
+    written(|out| json::write(out, report, &JsonOptions { base: base(), ..JsonOptions::default() }))
 }
 
 #[test]
@@ -24,12 +15,7 @@ fn leaking_program() {
 
 #[test]
 fn source_findings() {
-    let options = JsonOptions {
-        base: base(),
-        files: Some(3),
-        lines: Some(120),
-        ..JsonOptions::default()
-    };
+    let options = JsonOptions { base: base(), files: Some(3), lines: Some(120), ..JsonOptions::default() };
     let text = written(|out| json::write(out, &reports::checked(), &options));
     golden("checked.json", &text);
     let document: Value = serde_json::from_str(&text).unwrap();

@@ -6,6 +6,7 @@ mod catalog;
 mod exports;
 mod github;
 mod json;
+mod random;
 mod reports;
 mod sarif;
 mod text;
@@ -26,18 +27,13 @@ pub fn written(write: impl FnOnce(&mut Vec<u8>) -> std::io::Result<()>) -> Strin
 
 /// Compares with a golden file, or writes it.
 pub fn golden(name: &str, actual: &str) {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("tests/formats/golden")
-        .join(name);
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/formats/golden").join(name);
     if std::env::var_os("HEAPWISE_BLESS").is_some() {
         std::fs::write(&path, actual).expect("golden folder is writable");
         return;
     }
     let expected = std::fs::read_to_string(&path).unwrap_or_default();
-    assert!(
-        expected == actual,
-        "{name} differs; HEAPWISE_BLESS=1 writes it anew\n--- actual ---\n{actual}"
-    );
+    assert!(expected == actual, "{name} differs; HEAPWISE_BLESS=1 writes it anew\n--- actual ---\n{actual}");
 }
 
 /// No character of the output but line breaks may be one a program could do harm with.

@@ -26,22 +26,14 @@ pub fn stack(report: &mut Report, frames: Vec<Vec<ResolvedFrame>>) -> StackId {
     }
     let mut at = StackId::UNKNOWN;
     for resolved in frames.into_iter().rev() {
-        let id = match report
-            .frames
-            .iter()
-            .skip(1)
-            .position(|known| *known == resolved)
-        {
+        let id = match report.frames.iter().skip(1).position(|known| *known == resolved) {
             Some(known) => known + 1,
             None => {
                 report.frames.push(resolved);
                 report.frames.len() - 1
             }
         };
-        at = report
-            .stacks
-            .push(at, FrameId(id as u32))
-            .expect("ids suffice");
+        at = report.stacks.push(at, FrameId(id as u32)).expect("ids suffice");
     }
     at
 }
@@ -76,10 +68,7 @@ fn program() -> Program {
     Program {
         command: vec!["./app".into(), "--fast".into()],
         pid: 4242,
-        exit: Some(Termination {
-            code: Some(0),
-            signal: None,
-        }),
+        exit: Some(Termination { code: Some(0), signal: None }),
         duration_ns: 812_345_678,
         allocations: 20_000_001,
         frees: 19_980_001,
@@ -88,19 +77,10 @@ fn program() -> Program {
         peak_at_ns: 412_000_000,
         peak_rss_bytes: 9_437_184,
         temporary: 700_000,
-        live: Total {
-            bytes: 880_064,
-            blocks: 20_001,
-        },
+        live: Total { bytes: 880_064, blocks: 20_001 },
         leaks: Some(Leaks {
-            definite: Total {
-                bytes: 880_000,
-                blocks: 20_000,
-            },
-            reachable: Total {
-                bytes: 64,
-                blocks: 1,
-            },
+            definite: Total { bytes: 880_000, blocks: 20_000 },
+            reachable: Total { bytes: 64, blocks: 1 },
             ..Leaks::default()
         }),
     }
@@ -135,29 +115,14 @@ pub fn leaking() -> Report {
     inner.column = Some(15);
     let make = vec![inner, frame("make", Some((app, 21)), "app", 0x1139)];
     let main = vec![frame("main", Some((app, 30)), "app", 0x1201)];
-    let leak = stack(
-        &mut report,
-        [vec![make.clone(), main.clone()], below_main()].concat(),
-    );
+    let leak = stack(&mut report, [vec![make.clone(), main.clone()], below_main()].concat());
     let strdup = vec![frame("strdup", None, "libc.so.6", 0x9f1a0)];
     let copy = vec![frame("copy_name", Some((app, 40)), "app", 0x1300)];
-    let twice = stack(
-        &mut report,
-        [vec![copy.clone(), main.clone()], below_main()].concat(),
-    );
-    let named = stack(
-        &mut report,
-        [vec![strdup, copy, main.clone()], below_main()].concat(),
-    );
+    let twice = stack(&mut report, [vec![copy.clone(), main.clone()], below_main()].concat());
+    let named = stack(&mut report, [vec![strdup, copy, main.clone()], below_main()].concat());
     let first = vec![frame("drop_name", Some((app, 50)), "app", 0x1400)];
-    let first = stack(
-        &mut report,
-        [vec![first, main.clone()], below_main()].concat(),
-    );
-    let bare = stack(
-        &mut report,
-        [vec![vec![frame("", None, "plugin", 0x77)]], below_main()].concat(),
-    );
+    let first = stack(&mut report, [vec![first, main.clone()], below_main()].concat());
+    let bare = stack(&mut report, [vec![vec![frame("", None, "plugin", 0x77)]], below_main()].concat());
 
     let mut lost = finding(
         Rule::MemoryLeak,
@@ -168,23 +133,13 @@ pub fn leaking() -> Report {
     lost.help = Some("free the block before the last pointer to it is overwritten".into());
     lost.bytes = Some(880_000);
     lost.blocks = Some(20_000);
-    let mut double = finding(
-        Rule::DoubleFree,
-        None,
-        "a block of 9 bytes is freed twice",
-        Place::Stack(twice),
-    );
+    let mut double =
+        finding(Rule::DoubleFree, None, "a block of 9 bytes is freed twice", Place::Stack(twice));
     double.bytes = Some(9);
     double.blocks = Some(1);
     double.related = vec![
-        Related {
-            message: "allocated here".into(),
-            place: Place::Stack(named),
-        },
-        Related {
-            message: "first freed here".into(),
-            place: Place::Stack(first),
-        },
+        Related { message: "allocated here".into(), place: Place::Stack(named) },
+        Related { message: "first freed here".into(), place: Place::Stack(first) },
     ];
     let mismatch = finding(
         Rule::MismatchedFree,
@@ -199,12 +154,8 @@ pub fn leaking() -> Report {
         Place::Stack(named),
     );
     churn.severity = Severity::Note;
-    let mut nowhere = finding(
-        Rule::InvalidFree,
-        Some(Kind::Wild),
-        "0xdead is not a heap block",
-        Place::Unknown,
-    );
+    let mut nowhere =
+        finding(Rule::InvalidFree, Some(Kind::Wild), "0xdead is not a heap block", Place::Unknown);
     nowhere.severity = Severity::Warning;
     report.findings = vec![lost, double, mismatch, nowhere, churn];
     report.costs = vec![
@@ -239,10 +190,7 @@ pub fn leaking() -> Report {
         command: "sh -c true".into(),
         pid: 4243,
         recording: Some("sh.4243.heapwise".into()),
-        exit: Some(Termination {
-            code: None,
-            signal: Some(9),
-        }),
+        exit: Some(Termination { code: None, signal: Some(9) }),
         allocations: 12,
         leaks: None,
         errors: 1,
@@ -253,24 +201,10 @@ pub fn leaking() -> Report {
 
 /// A program with nothing to say.
 pub fn clean() -> Report {
-    let mut report = Report {
-        findings: Vec::new(),
-        children: Vec::new(),
-        notes: Vec::new(),
-        ..leaking()
-    };
+    let mut report = Report { findings: Vec::new(), children: Vec::new(), notes: Vec::new(), ..leaking() };
     let program = report.program.as_mut().expect("set above");
-    program.live = Total {
-        bytes: 64,
-        blocks: 1,
-    };
-    program.leaks = Some(Leaks {
-        reachable: Total {
-            bytes: 64,
-            blocks: 1,
-        },
-        ..Leaks::default()
-    });
+    program.live = Total { bytes: 64, blocks: 1 };
+    program.leaks = Some(Leaks { reachable: Total { bytes: 64, blocks: 1 }, ..Leaks::default() });
     report
 }
 
@@ -293,17 +227,12 @@ pub fn checked() -> Report {
     leak.engine = Engine::Check;
     leak.confidence = Confidence::Proven;
     leak.language = Some(Language::C);
-    leak.related = vec![Related {
-        message: "leaves the function here".into(),
-        place: Place::Source(at(3, 12, 19)),
-    }];
+    leak.related =
+        vec![Related { message: "leaves the function here".into(), place: Place::Source(at(3, 12, 19)) }];
     leak.fix = Some(Fix {
         message: "free buf before returning".into(),
         safety: Safety::Safe,
-        edits: vec![Edit {
-            location: at(3, 12, 12),
-            insert: "free(buf);\n    ".into(),
-        }],
+        edits: vec![Edit { location: at(3, 12, 12), insert: "free(buf);\n    ".into() }],
     });
     Report {
         version: "0.1.0".into(),
@@ -311,14 +240,9 @@ pub fn checked() -> Report {
         sources: vec![Excerpt {
             path: "/home/me/app/src/naïve file.c".into(),
             first_line: 1,
-            lines: [
-                "int make(void) {",
-                "  char *bäf = malloc(n);",
-                "  if (bad) return -1;",
-                "}",
-            ]
-            .map(String::from)
-            .to_vec(),
+            lines: ["int make(void) {", "  char *bäf = malloc(n);", "  if (bad) return -1;", "}"]
+                .map(String::from)
+                .to_vec(),
         }],
         ..Report::default()
     }
@@ -332,26 +256,17 @@ pub fn hostile() -> Report {
     program.command = vec![HOSTILE.into(), long.clone()];
     for frame in report.frames.iter_mut().flatten() {
         frame.function = Some(long.clone());
-        frame.path = frame
-            .path
-            .as_ref()
-            .map(|_| format!("/home/me/app/{HOSTILE}.c"));
+        frame.path = frame.path.as_ref().map(|_| format!("/home/me/app/{HOSTILE}.c"));
         frame.module = format!("{}{HOSTILE}", frame.module);
     }
     for source in &mut report.sources {
         source.path = format!("/home/me/app/{HOSTILE}.c");
-        source
-            .lines
-            .iter_mut()
-            .for_each(|line| *line = long.clone());
+        source.lines.iter_mut().for_each(|line| *line = long.clone());
     }
     for finding in &mut report.findings {
         finding.message = format!("{} {HOSTILE}", finding.message);
         finding.help = Some(long.clone());
-        finding
-            .related
-            .iter_mut()
-            .for_each(|related| related.message = long.clone());
+        finding.related.iter_mut().for_each(|related| related.message = long.clone());
     }
     report.notes = vec![long.clone()];
     report.recording = Some(format!("{HOSTILE}.heapwise"));

@@ -11,10 +11,7 @@ fn sarif(report: &Report) -> String {
 
 fn without_pages(text: &str) -> String {
     let mut log: Value = serde_json::from_str(text).unwrap();
-    for rule in log["runs"][0]["tool"]["driver"]["rules"]
-        .as_array_mut()
-        .unwrap()
-    {
+    for rule in log["runs"][0]["tool"]["driver"]["rules"].as_array_mut().unwrap() {
         rule["help"] = "(the page)".into();
     }
     serde_json::to_string_pretty(&log).unwrap() + "\n"
@@ -31,16 +28,10 @@ fn source_findings() {
     golden("checked.sarif", &without_pages(&text));
     let log: Value = serde_json::from_str(&text).unwrap();
     let location = &log["runs"][0]["results"][0]["locations"][0]["physicalLocation"];
-    assert_eq!(
-        location["artifactLocation"]["uri"],
-        "src/na%C3%AFve%20file.c"
-    );
+    assert_eq!(location["artifactLocation"]["uri"], "src/na%C3%AFve%20file.c");
     // Byte columns 15 to 25 behind a letter of two bytes.
     assert_eq!(
-        (
-            &location["region"]["startColumn"],
-            &location["region"]["endColumn"]
-        ),
+        (&location["region"]["startColumn"], &location["region"]["endColumn"]),
         (&14.into(), &24.into())
     );
 }
@@ -87,12 +78,7 @@ fn the_published_schema_accepts_it() {
         eprintln!("skipped: HEAPWISE_SARIF_SCHEMA does not name the schema");
         return;
     };
-    for report in [
-        reports::leaking(),
-        reports::checked(),
-        reports::hostile(),
-        Report::default(),
-    ] {
+    for report in [reports::leaking(), reports::checked(), reports::hostile(), Report::default()] {
         validate(schema.as_ref(), &sarif(&report));
     }
 }
@@ -107,11 +93,6 @@ pub fn validate(schema: &std::path::Path, document: &str) {
         .stdin(Stdio::piped())
         .spawn()
         .expect("python3 is needed for this test");
-    python
-        .stdin
-        .take()
-        .unwrap()
-        .write_all(document.as_bytes())
-        .unwrap();
+    python.stdin.take().unwrap().write_all(document.as_bytes()).unwrap();
     assert!(python.wait().unwrap().success());
 }
