@@ -12,7 +12,9 @@
 #![forbid(unsafe_code)]
 
 mod classes;
+mod diff;
 mod dominators;
+mod findings;
 mod graph;
 mod growth;
 mod index;
@@ -21,10 +23,16 @@ mod mappings;
 mod memory_error;
 mod paths;
 mod table;
+mod text;
 mod timeline;
 
 pub use classes::{Class, Classes, classify};
+pub use diff::{SiteChange, diff};
 pub use dominators::{Dominator, Dominators, dominators};
+pub use findings::{
+    Analysis, GROWTH_MIN_BYTES, GROWTH_MIN_NS, GROWTH_OF_PEAK, TEMPORARY_MIN, TEMPORARY_OF_PROGRAM,
+    TEMPORARY_OF_SITE, analyze, program, sort,
+};
 pub use graph::GraphBuilder;
 pub use growth::Growth;
 pub use index::BlockIndex;
@@ -32,3 +40,4 @@ pub use ledger::{Block, Ledger, Totals};
 pub use mappings::Mapping;
 pub use memory_error::{BlockInfo, ERRORS_MAX, FreeErrorKind, MemoryError, WildPlace};
 pub use paths::{Chain, ShortestPaths, Step};
+pub use text::{counted, grouped};
