@@ -12,7 +12,7 @@
 
 use crate::cfi::Rule;
 use crate::stream::Thread;
-use crate::{cfi, modules, sys};
+use crate::{cfi, modules, session, sys};
 use core::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering::*};
 use heapwise_trace::ring::{FRAME_CUT, MAX_STACK, Record, tag};
 
@@ -67,6 +67,8 @@ impl Table {
         if self.levels[count].base.compare_exchange(core::ptr::null_mut(), base, AcqRel, Acquire).is_err() {
             // SAFETY: our own fresh mapping; another thread was faster.
             unsafe { sys::unmap(base, entry << bits[count]) };
+        } else {
+            session::own(base, entry << bits[count]);
         }
         let _ = self.count.compare_exchange(count, count + 1, AcqRel, Relaxed);
         true

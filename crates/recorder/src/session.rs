@@ -244,6 +244,18 @@ pub fn segment_count() -> usize {
     SEGMENT_COUNT.load(Relaxed)
 }
 
+/// Says that `[p, p + bytes)` is the recorder's own.
+pub fn own(p: *mut u8, bytes: usize) {
+    // SAFETY: null, or the first segment, which stays mapped (asked for while the ring is being made, too).
+    if let Some(header) = unsafe { SEGMENTS[0].load(Acquire).cast::<RingHeader>().as_ref() } {
+        let at = header.own_count.fetch_add(1, Relaxed) as usize;
+        if let Some([start, end]) = header.own.get(at) {
+            start.store(p as u64, Relaxed);
+            end.store(p as u64 + bytes as u64, Release);
+        }
+    }
+}
+
 /// Tells `heapwise` that there is something to look at.
 pub fn ring_doorbell() {
     if let Some(control) = control() {

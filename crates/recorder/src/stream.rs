@@ -383,7 +383,30 @@ fn take_from_pool() -> *mut Thread {
             return head;
         }
     }
-    sys::map(size_of::<Thread>()).cast()
+    let slab = sys::map(size_of::<Thread>() * SLAB);
+    if slab.is_null() {
+        return core::ptr::null_mut();
+    }
+    session::own(slab, size_of::<Thread>() * SLAB);
+    let first = slab.cast::<Thread>();
+    for i in 1..SLAB {
+        // SAFETY: within the fresh mapping, which nobody else knows yet.
+        give_to_pool(unsafe { first.add(i) });
+    }
+    first
+}
+
+/// Threads mapped at once; pages that are not touched cost nothing.
+const SLAB: usize = 16;
+
+fn give_to_pool(thread: *mut Thread) {
+    while POOL_LOCK.swap(1, Acquire) != 0 {
+        core::hint::spin_loop();
+    }
+    // SAFETY: the caller owns `thread` and gives it up; the lock guards the list.
+    unsafe { (*thread).pool = POOL.load(Relaxed) };
+    POOL.store(thread, Relaxed);
+    POOL_LOCK.store(0, Release);
 }
 
 /// Has `pthread` call [`thread_ends`]. A thread that allocates after its destructors just keeps its chunk.
@@ -416,12 +439,7 @@ extern "C" fn thread_ends(thread: *mut c_void) {
             if let Some(it) = core::mem::replace(slot, core::ptr::null_mut()).as_mut() {
                 it.close();
                 it.generation = 0;
-                while POOL_LOCK.swap(1, Acquire) != 0 {
-                    core::hint::spin_loop();
-                }
-                it.pool = POOL.load(Relaxed);
-                POOL.store(it, Relaxed);
-                POOL_LOCK.store(0, Release);
+                give_to_pool(it);
             }
         }
         (*tls).state = tls::IDLE;

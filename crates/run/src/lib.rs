@@ -1,1 +1,28 @@
-//! x
+//! Launches, follows and reads processes; the only crate beside the recorder that touches others.
+//!
+//! ```text
+//!   session    a private folder in memory: control page, the recorder's file, the rings
+//!   launch     checks the command, starts it with the recorder loaded
+//!   ring       the shared memory of one process image
+//!   merge      records of all its threads, in the order they happened
+//!   image      one process image: ids made dense, ledger, recording, what is known of it
+//!   scan       stops it for a moment and finds roots and edges of its heap
+//!   observe    the loop over all of this, from start to the last process's end
+//!   observation    what is known of a process, live or from a recording
+//! ```
+//!
+//! `unsafe` stands here for shared mappings and system calls.
+
+mod image;
+mod launch;
+mod merge;
+mod observation;
+mod observe;
+mod ring;
+mod scan;
+mod session;
+mod sys;
+
+pub use launch::{LaunchError, check_command};
+pub use observation::{Observation, ReadError};
+pub use observe::{Destination, Observed, Options, Process, RunError, observe};

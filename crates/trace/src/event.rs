@@ -91,6 +91,9 @@ pub enum Event<'a> {
     /// Leak scan: a complete graph ended; what the roots and edges before it describe is the heap at that time.
     /// `certain` is false when the scan had to leave something out (said in a note).
     GraphEnd { at: Nanos, certain: bool },
+    /// In what kind of memory an address lies that was freed without being a block's
+    /// (`RootKind::Mapping`: none that is known).
+    Place { addr: Addr, kind: RootKind },
     /// Something a reader of the report must know (events lost, scan not possible, ...).
     Note { text: &'a [u8] },
     /// The process ended: exit code, or the signal that killed it.

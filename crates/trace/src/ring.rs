@@ -116,9 +116,14 @@ pub struct RingHeader {
     pub lost: AtomicU64,
     /// The recorder waits for a free chunk (futex).
     pub starved: AtomicU32,
-    /// Bumped when modules were unloaded.
-    pub unloads: AtomicU32,
+    /// Entries of `own` in use.
+    pub own_count: AtomicU32,
+    /// Mappings of the recorder itself, start and end: no part of the program's memory.
+    pub own: [[AtomicU64; 2]; OWN_MAX],
 }
+
+/// Mappings that `RingHeader::own` has room for.
+pub const OWN_MAX: usize = 1024;
 
 /// Words saved at `RingHeader::exit_registers`.
 pub const EXIT_REGISTERS: usize = 16;

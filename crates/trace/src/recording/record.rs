@@ -15,6 +15,7 @@ const EDGE: u8 = 9;
 const GRAPH_END: u8 = 10;
 const NOTE: u8 = 11;
 const EXIT: u8 = 12;
+const PLACE: u8 = 13;
 
 /// Last values, against which the next are written; starts afresh in every block.
 #[derive(Clone, Copy, Default)]
@@ -115,6 +116,11 @@ pub fn push(out: &mut Vec<u8>, body: &mut Vec<u8>, state: &mut State, event: &Ev
             put(at.0);
             put(u64::from(certain));
             GRAPH_END
+        }
+        Event::Place { addr, kind } => {
+            put(addr.0);
+            put(kind as u64);
+            PLACE
         }
         Event::Note { text } => {
             push_bytes(body, text);
@@ -218,6 +224,10 @@ fn decode_one(
             sink(Event::Edge { from, offset, target: Addr(unstep(&mut state.addr, number(body)?)) });
         }
         GRAPH_END => sink(Event::GraphEnd { at: Nanos(number(body)?), certain: number(body)? != 0 }),
+        PLACE => {
+            let addr = Addr(number(body)?);
+            sink(Event::Place { addr, kind: RootKind::from_bits(number(body)? as u8) });
+        }
         NOTE => {
             let length = number(body)?;
             sink(Event::Note { text: body.bytes(length)? });

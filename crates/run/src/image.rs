@@ -1,0 +1,518 @@
+//! One process image (from its start or exec to its end): its ring is read, its ids are made dense, its
+//! events go to the ledger and into its recording.
+
+use crate::merge::{Merge, Sink, Wide};
+use crate::observation::Observation;
+use crate::ring::Ring;
+use crate::{scan, sys};
+use heapwise_model::Termination;
+use heapwise_trace::recording::Writer;
+use heapwise_trace::ring::*;
+use heapwise_trace::{Addr, Event, Family, FrameId, ModuleId, Nanos, StackId};
+use std::collections::{BTreeMap, HashMap};
+use std::fs::File;
+use std::path::PathBuf;
+use std::sync::atomic::Ordering::*;
+
+/// Stamps per nanosecond, measured since `heapwise` started.
+pub struct Clock {
+    stamp: u64,
+    instant: std::time::Instant,
+}
+
+impl Clock {
+    pub fn start() -> Clock {
+        Clock { stamp: sys::stamp(), instant: std::time::Instant::now() }
+    }
+    fn rate(&self) -> f64 {
+        let ns = self.instant.elapsed().as_nanos() as f64;
+        let stamps = sys::stamp().wrapping_sub(self.stamp) as f64;
+        if ns > 0.0 && stamps > 0.0 { stamps / ns } else { 1.0 }
+    }
+}
+
+pub struct Image {
+    pub pid: u32,
+    /// The fork that made it, as numbered in its parent.
+    pub fork: u64,
+    ring: Ring,
+    merge: Merge,
+    book: Book,
+    pub is_over: bool,
+    last_flush: std::time::Instant,
+    last_sample: std::time::Instant,
+}
+
+/// Where the events of an image go.
+struct Book {
+    observation: Observation,
+    writer: Option<Writer<File>>,
+    path: Option<PathBuf>,
+    /// Recorder's numbers to dense ids; 0 is not known.
+    frames: Vec<u32>,
+    stacks: Vec<u32>,
+    /// Loaded modules by base: end and number.
+    modules: BTreeMap<u64, (u64, ModuleId)>,
+    cut: FrameId,
+    start_stamp: u64,
+    /// Nanoseconds per stamp.
+    scale: f64,
+    /// `realloc`s under way, by stream: the old address, taken out of the ledger.
+    resizing: HashMap<u32, (Addr, StackId)>,
+    /// Forks whose child has not shown up yet.
+    forks: Vec<(u64, Observation)>,
+}
+
+/// Greatest recorder's number that is believed.
+const NUMBER_MAX: u64 = 1 << 28;
+/// Snapshots for children that have not shown up.
+const FORKS_MAX: usize = 64;
+
+impl Image {
+    /// `parent` is what a forked child began with.
+    pub fn new(ring: Ring, parent: Option<Observation>, clock: &Clock) -> Image {
+        let header = ring.header();
+        let (pid, fork) = (header.pid.load(Relaxed), header.fork.load(Relaxed));
+        let start_stamp = header.start_stamp.load(Relaxed);
+        let is_forked = parent.is_some();
+        let mut observation = parent.unwrap_or_default();
+        observation.pid = pid;
+        observation.parent = header.parent_pid.load(Relaxed);
+        // A child whose fork was not seen holds blocks that nobody told of.
+        observation.ledger.set_tolerant(fork != 0 && !is_forked);
+        if let Some(command) = read_command(pid) {
+            observation.command = command;
+        }
+        let rate = clock.rate();
+        let age_ns = sys::stamp().saturating_sub(start_stamp) as f64 / rate;
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+        observation.start_unix_ns = (now.as_nanos() as u64).saturating_sub(age_ns as u64);
+        let book = Book {
+            observation,
+            writer: None,
+            path: None,
+            frames: Vec::new(),
+            stacks: Vec::new(),
+            modules: BTreeMap::new(),
+            cut: FrameId(0),
+            start_stamp,
+            scale: 1.0 / rate,
+            resizing: HashMap::new(),
+            forks: Vec::new(),
+        };
+        let now = std::time::Instant::now();
+        let mut image =
+            Image { pid, fork, ring, merge: Merge::default(), book, is_over: false, last_flush: now, last_sample: now };
+        image.sample();
+        image
+    }
+
+    pub fn observation(&self) -> &Observation {
+        &self.book.observation
+    }
+
+    pub fn into_observation(self) -> (Observation, Option<PathBuf>) {
+        (self.book.observation, self.book.path)
+    }
+
+    /// Writes what is known so far, and from now on all that comes, into `file`.
+    pub fn record_into(&mut self, file: File, path: PathBuf) -> std::io::Result<()> {
+        let mut writer = Writer::new(file)?;
+        let it = &self.book.observation;
+        let command = it.command.join("\0");
+        writer.event(&Event::Process {
+            pid: it.pid,
+            parent: it.parent,
+            command: command.as_bytes(),
+            start_unix_ns: it.start_unix_ns,
+        });
+        for (i, module) in it.modules.iter().enumerate().skip(1) {
+            writer.event(&Event::Module {
+                id: ModuleId(i as u32),
+                base: Addr(module.base),
+                end: Addr(module.end),
+                bias: module.bias,
+                path: module.path.as_bytes(),
+                build_id: &module.build_id,
+            });
+        }
+        for (i, frame) in it.frames.iter().enumerate().skip(1) {
+            writer.event(&Event::Frame { id: FrameId(i as u32), module: frame.module, offset: frame.offset });
+        }
+        for i in 1..it.stacks.len() as u32 {
+            let id = StackId(i);
+            writer.event(&Event::Stack { id, parent: it.stacks.parent(id), frame: it.stacks.frame(id) });
+        }
+        for block in it.ledger.live_blocks() {
+            writer.event(&Event::Inherited { addr: block.addr, size: block.size, family: block.family, stack: block.stack });
+        }
+        self.book.writer = Some(writer);
+        self.book.path = Some(path);
+        Ok(())
+    }
+
+    pub fn recording(&self) -> Option<&PathBuf> {
+        self.book.path.as_ref()
+    }
+
+    /// Reads what has come. True when there was something.
+    pub fn drain(&mut self, clock: &Clock, is_final: bool) -> bool {
+        self.book.scale = 1.0 / clock.rate();
+        let has_read = self.merge.drain(&mut self.ring, is_final, &mut self.book);
+        if self.last_sample.elapsed() >= SAMPLE_INTERVAL {
+            self.sample();
+        }
+        if self.last_flush.elapsed() >= FLUSH_INTERVAL {
+            self.flush();
+        }
+        has_read
+    }
+
+    /// Puts what was collected into the file.
+    pub fn flush(&mut self) {
+        self.last_flush = std::time::Instant::now();
+        if let Some(writer) = &mut self.book.writer {
+            writer.flush();
+        }
+        self.book.check_writer();
+    }
+
+    /// Notes resident bytes and faults.
+    fn sample(&mut self) {
+        self.last_sample = std::time::Instant::now();
+        let at = self.book.now();
+        let Some(figures) = read_figures(self.pid) else { return };
+        self.book.emit(&Event::Sample {
+            at,
+            rss_bytes: figures.rss_bytes,
+            minor_faults: figures.minor_faults,
+            major_faults: figures.major_faults,
+            swap_bytes: figures.swap_bytes,
+        });
+    }
+
+    /// The snapshot for the child of fork `number`.
+    pub fn take_fork(&mut self, number: u64) -> Option<Observation> {
+        let at = self.book.forks.iter().position(|(it, _)| *it == number)?;
+        Some(self.book.forks.swap_remove(at).1)
+    }
+
+    /// The process waits for its leak scan.
+    pub fn wants_scan(&self) -> bool {
+        self.ring.header().exit.load(Acquire) == EXIT_WAITING
+    }
+
+    /// How a process ended that is not our child: a scan before a fatal signal tells the signal.
+    pub fn likely_end(&self) -> Termination {
+        let signal = self.ring.header().exit_signal.load(Relaxed);
+        Termination { code: None, signal: (signal != 0).then_some(signal as u8) }
+    }
+
+    /// Finds roots and edges, then lets the process end.
+    pub fn scan(&mut self, clock: &Clock) {
+        self.sample();
+        let header = self.ring.header();
+        let waiting = scan::Waiting {
+            thread: header.exit_thread.load(Relaxed),
+            registers: header.exit_registers.load(Relaxed),
+            stack: header.exit_stack.load(Relaxed),
+        };
+        let threads = scan::stop_others(self.pid, waiting.thread);
+        self.drain(clock, true);
+        for &(tid, ref name) in &threads.names {
+            self.book.emit(&Event::Thread { id: tid, name: name.as_bytes() });
+        }
+        let own = self.ring.own_memory();
+        match scan::scan(self.pid, &waiting, &threads, &self.book.observation, &own) {
+            Ok(found) => {
+                for note in &found.notes {
+                    self.book.note(note);
+                }
+                let at = self.book.now();
+                if let Some(writer) = &mut self.book.writer {
+                    found.events(&mut |event| writer.event(event));
+                    writer.event(&Event::GraphEnd { at, certain: found.is_certain });
+                }
+                self.book.observation.seen(at);
+                self.book.observation.set_graph(found.graph, found.is_certain);
+                for (addr, kind) in found.places {
+                    self.book.emit(&Event::Place { addr, kind });
+                }
+            }
+            Err(reason) => self.book.note(&format!("leak classes are not known: {reason}")),
+        }
+        drop(threads);
+        self.flush();
+        let header = self.ring.header();
+        header.exit.store(EXIT_DONE, SeqCst);
+        sys::futex_wake(&header.exit);
+    }
+
+    /// The image is gone (ended, or replaced by exec): takes the rest and closes the recording.
+    pub fn end(&mut self, clock: &Clock, termination: Option<Termination>) {
+        if self.is_over {
+            return;
+        }
+        self.is_over = true;
+        self.drain(clock, true);
+        self.book.restore_resizing();
+        let lost = self.ring.header().lost.load(Relaxed);
+        if lost > 0 {
+            self.book.note(&format!("{lost} events could not be recorded"));
+        }
+        let at = self.book.now();
+        let at = if termination.is_some() { at } else { self.book.observation.last };
+        let Termination { code, signal } = termination.unwrap_or_default();
+        if self.book.observation.graph.is_none() && termination.is_some() {
+            let why = match signal {
+                Some(9) => "the program was killed (SIGKILL), which leaves no moment to look at its memory",
+                Some(_) => "the program died before its memory could be looked at",
+                None => "the program ended without a moment to look at its memory",
+            };
+            self.book.note(&format!("leak classes are not known: {why}"));
+        }
+        self.book.emit(&Event::Exit { at, code, signal });
+        self.book.observation.finish();
+        if let Some(writer) = self.book.writer.take() {
+            let (file, failure) = writer.finish();
+            if let Some(error) = failure {
+                self.book.write_failed(&error);
+            }
+            let _ = file;
+        }
+    }
+}
+
+const FLUSH_INTERVAL: std::time::Duration = std::time::Duration::from_millis(90);
+const SAMPLE_INTERVAL: std::time::Duration = std::time::Duration::from_millis(100);
+
+impl Book {
+    #[inline]
+    fn time(&self, stamp: u64) -> Nanos {
+        Nanos((stamp.saturating_sub(self.start_stamp) as f64 * self.scale) as u64)
+    }
+
+    fn now(&self) -> Nanos {
+        self.time(sys::stamp()).max(self.observation.last)
+    }
+
+    /// To both the observation and the recording.
+    fn emit(&mut self, event: &Event<'_>) {
+        self.observation.apply(event);
+        if let Some(writer) = &mut self.writer {
+            writer.event(event);
+        }
+    }
+
+    fn note(&mut self, text: &str) {
+        self.emit(&Event::Note { text: text.as_bytes() });
+    }
+
+    /// A failed write ends the recording; the program and the findings at its end are not harmed.
+    fn check_writer(&mut self) {
+        let Some(writer) = &mut self.writer else { return };
+        if let Some(error) = writer.failure() {
+            let error = std::io::Error::new(error.kind(), error.to_string());
+            let written = writer.written();
+            // A block that was written in part would read as damage.
+            let _ = writer.get_mut().set_len(written);
+            self.writer = None;
+            self.write_failed(&error);
+        }
+    }
+
+    fn write_failed(&mut self, error: &std::io::Error) {
+        let path = self.path.as_deref().unwrap_or(std::path::Path::new("")).display().to_string();
+        self.observation.notes.push(format!(
+            "the recording {path} is incomplete: {error}; free some space or choose another place with -o"
+        ));
+    }
+
+    fn restore_resizing(&mut self) {
+        // Killed inside realloc: the old block was still there.
+        self.resizing.clear();
+    }
+
+    fn frame(&mut self, number: u32) -> FrameId {
+        if number == FRAME_CUT {
+            if self.cut.0 == 0 {
+                self.cut = self.new_frame(ModuleId(0), 0);
+            }
+            return self.cut;
+        }
+        FrameId(self.frames.get(number as usize).copied().unwrap_or(0))
+    }
+
+    fn new_frame(&mut self, module: ModuleId, offset: u64) -> FrameId {
+        let id = FrameId(self.observation.frames.len() as u32);
+        self.emit(&Event::Frame { id, module, offset });
+        id
+    }
+
+    #[inline]
+    fn stack(&self, number: u32) -> StackId {
+        StackId(self.stacks.get(number as usize).copied().unwrap_or(0))
+    }
+
+    fn define_frame(&mut self, number: u64, address: u64) {
+        if number >= NUMBER_MAX {
+            return;
+        }
+        let module = self.modules.range(..=address).next_back().filter(|(_, (end, _))| address < *end);
+        let (module, offset) = match module {
+            Some((_, &(_, id))) => {
+                (id, address.wrapping_sub(self.observation.modules[id.index()].bias))
+            }
+            None => (ModuleId(0), address),
+        };
+        let id = self.new_frame(module, offset);
+        set(&mut self.frames, number, id.0);
+    }
+
+    fn define_stack(&mut self, number: u64, key: u64) {
+        if number >= NUMBER_MAX {
+            return;
+        }
+        let parent = self.stack((key >> 32) as u32);
+        let frame = self.frame(key as u32);
+        let id = StackId(self.observation.stacks.len() as u32);
+        self.emit(&Event::Stack { id, parent, frame });
+        set(&mut self.stacks, number, id.0);
+    }
+
+    fn define_module(&mut self, bytes: &[u8]) {
+        let word = |at: usize| bytes.get(at..at + 8).map(|it| u64::from_le_bytes(it.try_into().expect("eight bytes")));
+        let (Some(base), Some(end), Some(bias)) = (word(0), word(8), word(16)) else { return };
+        let Some(length) = bytes.get(24).map(|&it| it as usize) else { return };
+        let (Some(build_id), Some(path)) = (bytes.get(25..25 + length), bytes.get(25 + length..)) else { return };
+        if self.modules.get(&base).is_some_and(|it| it.0 == end) {
+            return;
+        }
+        let id = ModuleId(self.observation.modules.len() as u32);
+        self.emit(&Event::Module { id, base: Addr(base), end: Addr(end), bias, path, build_id });
+        self.modules.insert(base, (end, id));
+    }
+}
+
+/// `column[number] = id`, growing as needed.
+fn set(column: &mut Vec<u32>, number: u64, id: u32) {
+    let number = number as usize;
+    if number >= column.len() {
+        column.resize((number + 1).next_power_of_two(), 0);
+    }
+    column[number] = id;
+}
+
+impl Sink for Book {
+    fn define(&mut self, record: Record, payload: &[Record]) {
+        match record.tag() {
+            tag::FRAME => self.define_frame(record.field(), record.1),
+            tag::STACK => self.define_stack(record.field(), record.1),
+            _ => {
+                let mut bytes: Vec<u8> = payload.iter().flat_map(|it| [it.0.to_le_bytes(), it.1.to_le_bytes()]).flatten().collect();
+                bytes.truncate(record.field() as usize);
+                match record.time() {
+                    blob::MODULE => self.define_module(&bytes),
+                    blob::UNLOAD if bytes.len() >= 8 => {
+                        let base = u64::from_le_bytes(bytes[..8].try_into().expect("eight bytes"));
+                        self.modules.remove(&base);
+                    }
+                    _ => {}
+                }
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn event(&mut self, stream: u32, thread: u32, stamp: u64, record: Record, wide: &Wide) {
+        let at = self.time(stamp);
+        let addr = Addr(wide.addr.unwrap_or(record.addr()));
+        let size = wide.size.unwrap_or(record.size());
+        let stack = self.stack(record.stack());
+        self.observation.last = at;
+        let ledger = &mut self.observation.ledger;
+        match record.tag() {
+            kind @ tag::ALLOC..tag::FREE => {
+                let family = Family::from_bits((kind - tag::ALLOC) as u8);
+                ledger.alloc(at, thread, addr, size, family, stack);
+                if let Some(writer) = &mut self.writer {
+                    writer.alloc(at, thread, addr, size, family, stack);
+                }
+            }
+            kind @ tag::FREE..tag::RESIZE_BEGIN => {
+                let family = Family::from_bits((kind - tag::FREE) as u8);
+                match family {
+                    Family::Map => ledger.unmap(at, addr, size),
+                    _ => ledger.free(at, thread, addr, family, stack),
+                }
+                if let Some(writer) = &mut self.writer {
+                    writer.free(at, thread, addr, size, family, stack);
+                }
+            }
+            tag::RESIZE_BEGIN => {
+                self.resizing.insert(stream, (addr, stack));
+            }
+            tag::RESIZE_END => {
+                let Some((old, free_stack)) = self.resizing.remove(&stream) else { return };
+                match (addr.0, size) {
+                    // realloc(p, 0) freed the block.
+                    (0, 0) => {
+                        ledger.free(at, thread, old, Family::Malloc, free_stack);
+                        if let Some(writer) = &mut self.writer {
+                            writer.free(at, thread, old, 0, Family::Malloc, free_stack);
+                        }
+                    }
+                    // It failed: the old block is as it was.
+                    (0, _) => {}
+                    _ => {
+                        ledger.resize(at, thread, old, addr, size, stack);
+                        if let Some(writer) = &mut self.writer {
+                            writer.resize(at, thread, old, addr, size, stack);
+                        }
+                    }
+                }
+            }
+            tag::WIDE if record.time() == wide::FORK => {
+                if self.forks.len() >= FORKS_MAX {
+                    self.forks.remove(0);
+                }
+                let snapshot = self.observation.fork();
+                self.forks.push((record.1, snapshot));
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Command line of a process.
+fn read_command(pid: u32) -> Option<Vec<String>> {
+    let bytes = std::fs::read(format!("/proc/{pid}/cmdline")).ok()?;
+    let command: Vec<String> =
+        bytes.split(|&it| it == 0).filter(|it| !it.is_empty()).map(|it| String::from_utf8_lossy(it).into_owned()).collect();
+    (!command.is_empty()).then_some(command)
+}
+
+struct Figures {
+    rss_bytes: u64,
+    minor_faults: u64,
+    major_faults: u64,
+    swap_bytes: u64,
+}
+
+/// From `/proc/PID/stat` (proc(5)) and, for swap, `/proc/PID/status`.
+fn read_figures(pid: u32) -> Option<Figures> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let rest = &stat[stat.rfind(')')? + 2..];
+    let field = |n: usize| rest.split(' ').nth(n).and_then(|it| it.parse::<u64>().ok());
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let kib = |name: &str| {
+        let line = status.lines().find_map(|line| line.strip_prefix(name))?;
+        line.split_whitespace().next()?.parse::<u64>().ok()
+    };
+    Some(Figures {
+        rss_bytes: kib("VmRSS:")? * 1024,
+        minor_faults: field(7)?,
+        major_faults: field(9)?,
+        swap_bytes: kib("VmSwap:").unwrap_or(0) * 1024,
+    })
+}

@@ -1,0 +1,363 @@
+//! Follows a command and all processes it starts, from the first event to the last.
+
+use crate::image::{Clock, Image};
+use crate::launch::{self, LaunchError};
+use crate::observation::Observation;
+use crate::ring::Ring;
+use crate::session::Session;
+use crate::sys;
+use heapwise_model::Termination;
+use heapwise_trace::ring::OPTION_NO_FREE_STACKS;
+use std::collections::HashSet;
+use std::ffi::{OsStr, OsString};
+use std::fs::{File, OpenOptions};
+use std::io::Read;
+use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::process::ExitStatusExt;
+use std::path::{Path, PathBuf};
+use std::process::Child;
+use std::sync::atomic::{AtomicI32, Ordering::*};
+use std::time::{Duration, Instant};
+
+/// Where recordings go.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Destination {
+    /// `CMD.PID.heapwise` in this folder.
+    Folder(PathBuf),
+    /// The command itself into this file, processes it starts beside it.
+    File(PathBuf),
+    Nowhere,
+}
+
+/// How to observe.
+#[derive(Clone, Debug)]
+pub struct Options {
+    pub destination: Destination,
+    /// Whether frees are recorded with their call stack.
+    pub has_free_stacks: bool,
+    /// How long processes may go on after the command itself has ended; `None`: until they end.
+    pub linger: Option<Duration>,
+}
+
+/// Why nothing could be observed. The command has not run.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    #[error(transparent)]
+    Launch(#[from] LaunchError),
+    #[error("no shared memory for the recorder: {0}")]
+    Session(std::io::Error),
+    #[error("cannot write recordings to {path}: {source}", path = path.display())]
+    Output { path: PathBuf, source: std::io::Error },
+}
+
+/// What was seen of one process image.
+pub struct Process {
+    pub observation: Observation,
+    pub recording: Option<PathBuf>,
+}
+
+/// The end of a run.
+pub struct Observed {
+    /// How the command itself ended.
+    pub termination: Termination,
+    pub pid: u32,
+    /// By start. The command's own is the last one with its pid. Empty when nothing was heard of any.
+    pub processes: Vec<Process>,
+    pub notes: Vec<String>,
+}
+
+/// Last signal that `heapwise` was sent for the program.
+static FORWARD: AtomicI32 = AtomicI32::new(0);
+
+extern "C" fn remember(signal: i32) {
+    FORWARD.store(signal, Relaxed);
+}
+
+extern "C" fn ignore(_: i32) {}
+
+/// Lets terminal signals reach the program only, and forwards the others. Handlers, unlike ignoring,
+/// are not inherited by the program.
+fn take_signals() {
+    let set = |signal, handler: extern "C" fn(i32)| {
+        // SAFETY: the handlers only store an integer; the structure outlives the call.
+        unsafe {
+            let mut action: libc::sigaction = std::mem::zeroed();
+            action.sa_sigaction = handler as *const () as usize;
+            action.sa_flags = libc::SA_RESTART;
+            libc::sigaction(signal, &action, std::ptr::null_mut());
+        }
+    };
+    set(libc::SIGINT, ignore);
+    set(libc::SIGQUIT, ignore);
+    set(libc::SIGTERM, remember);
+    set(libc::SIGHUP, remember);
+}
+
+/// Runs `command` to its end.
+pub fn observe(command: &[OsString], recorder: &[u8], options: &Options) -> Result<Observed, RunError> {
+    let name = command.first().map(OsString::as_os_str).unwrap_or(OsStr::new(""));
+    let path = launch::check_command(name)?;
+    check_destination(&options.destination)?;
+    let flags = if options.has_free_stacks { 0 } else { OPTION_NO_FREE_STACKS };
+    let session = Session::new(recorder, flags).map_err(RunError::Session)?;
+    let clock = Clock::start();
+    take_signals();
+    let child = launch::start(&path, command, &session)?;
+    let mut follower = Follower {
+        session: &session,
+        clock,
+        options,
+        pid: child.id(),
+        images: Vec::new(),
+        rings: HashSet::new(),
+        notes: Vec::new(),
+    };
+    let termination = follower.follow(child);
+    Ok(follower.finish(termination))
+}
+
+struct Follower<'a> {
+    session: &'a Session,
+    clock: Clock,
+    options: &'a Options,
+    pid: u32,
+    images: Vec<Image>,
+    rings: HashSet<OsString>,
+    notes: Vec<String>,
+}
+
+/// Sleep between looks when nothing rings; doubles up to the second while idle.
+const IDLE: (u64, u64) = (2, 50);
+/// Between looks at which processes still exist.
+const CHECK_INTERVAL: Duration = Duration::from_millis(20);
+
+impl Follower<'_> {
+    fn follow(&mut self, mut child: Child) -> Termination {
+        let mut termination = None;
+        let mut ended_at = Instant::now();
+        let mut idle = IDLE.0;
+        let mut last_check = Instant::now();
+        loop {
+            let control = self.session.control();
+            let seen = control.doorbell.load(SeqCst);
+            control.heartbeat.fetch_add(1, Relaxed);
+            self.discover();
+            let mut is_busy = false;
+            for image in self.images.iter_mut().filter(|it| !it.is_over) {
+                is_busy |= image.drain(&self.clock, false);
+                if image.wants_scan() {
+                    image.scan(&self.clock);
+                    is_busy = true;
+                }
+            }
+            let signal = FORWARD.swap(0, Relaxed);
+            if signal != 0 && termination.is_none() {
+                // SAFETY: the child has not been waited for, so the id is still its own.
+                unsafe { libc::kill(self.pid as i32, signal) };
+            }
+            if last_check.elapsed() >= CHECK_INTERVAL || !is_busy {
+                last_check = Instant::now();
+                if termination.is_none()
+                    && let Ok(Some(status)) = child.try_wait()
+                {
+                    let (code, signal) = (status.code().map(|it| it as u8), status.signal().map(|it| it as u8));
+                    termination = Some(Termination { code, signal });
+                    ended_at = Instant::now();
+                    self.discover();
+                }
+                self.end_dead(termination);
+            }
+            if let Some(it) = termination {
+                let is_over = self.images.iter().all(|image| image.is_over);
+                if is_over || self.has_lingered(ended_at, signal != 0) {
+                    return it;
+                }
+            }
+            idle = if is_busy { IDLE.0 } else { (idle * 2).min(IDLE.1) };
+            if !is_busy {
+                self.session.wait(seen, idle);
+            }
+        }
+    }
+
+    /// Whether to stop waiting for what the command left running.
+    fn has_lingered(&mut self, ended_at: Instant, is_told: bool) -> bool {
+        let is_patient = self.options.linger.is_none_or(|limit| ended_at.elapsed() < limit);
+        if is_patient && !is_told {
+            return false;
+        }
+        let running: Vec<String> = self.images.iter().filter(|it| !it.is_over).map(|it| it.pid.to_string()).collect();
+        self.notes.push(format!(
+            "the command ended, but processes it started run on unobserved (pid {}); --wait follows them to their end",
+            running.join(", ")
+        ));
+        true
+    }
+
+    /// Opens rings that are new.
+    fn discover(&mut self) {
+        let count = self.session.control().rings.load(Acquire);
+        if count as usize <= self.rings.len() {
+            return;
+        }
+        let Ok(entries) = std::fs::read_dir(self.session.folder()) else { return };
+        let mut found: Vec<_> = entries
+            .flatten()
+            .map(|it| it.file_name())
+            .filter(|it| it.to_str().is_some_and(|it| it.starts_with("ring-") && it.ends_with(".0")))
+            .filter(|it| !self.rings.contains(it))
+            .collect();
+        // Names end with the stamp of their making.
+        found.sort_by_key(|it| it.to_str().and_then(|it| it.split('-').nth(2)?.strip_suffix(".0")?.parse::<u64>().ok()));
+        for name in found {
+            let Ok(ring) = Ring::open(&self.session.folder().join(&name)) else { continue };
+            self.rings.insert(name);
+            self.add(ring);
+        }
+    }
+
+    fn add(&mut self, ring: Ring) {
+        let header = ring.header();
+        let (pid, parent, fork) =
+            (header.pid.load(Relaxed), header.parent_pid.load(Relaxed), header.fork.load(Relaxed));
+        // The image that this one replaces (exec) has said all it will ever say.
+        for image in self.images.iter_mut().filter(|it| it.pid == pid && !it.is_over) {
+            image.end(&self.clock, None);
+        }
+        let mut snapshot = None;
+        if fork != 0
+            && let Some(image) = self.images.iter_mut().rfind(|it| it.pid == parent)
+        {
+            image.drain(&self.clock, !image.is_over);
+            snapshot = image.take_fork(fork);
+        }
+        let mut image = Image::new(ring, snapshot, &self.clock);
+        self.open_recording(&mut image);
+        self.images.push(image);
+    }
+
+    fn open_recording(&mut self, image: &mut Image) {
+        let is_command = image.pid == self.pid && image.fork == 0;
+        let opened = match &self.options.destination {
+            Destination::Nowhere => return,
+            Destination::File(path) if is_command && !self.images.iter().any(|it| it.recording() == Some(path)) => {
+                replace_recording(path).map(|file| (file, path.clone()))
+            }
+            Destination::File(path) => create_recording(path.parent().unwrap_or(Path::new("")), image),
+            Destination::Folder(folder) => create_recording(folder, image),
+        };
+        let result = opened.and_then(|(file, path)| image.record_into(file, path));
+        if let Err(error) = result {
+            self.notes.push(format!("process {} is not recorded: {error}", image.pid));
+        }
+    }
+
+    /// Closes the images of processes that are gone.
+    fn end_dead(&mut self, termination: Option<Termination>) {
+        for i in 0..self.images.len() {
+            let image = &self.images[i];
+            if image.is_over {
+                continue;
+            }
+            let end = if image.pid == self.pid { termination } else { (!sys::is_running(image.pid)).then(|| image.likely_end()) };
+            if let Some(end) = end {
+                self.images[i].end(&self.clock, Some(end));
+            }
+        }
+    }
+
+    fn finish(mut self, termination: Termination) -> Observed {
+        for image in self.images.iter_mut().filter(|it| !it.is_over) {
+            image.end(&self.clock, None);
+        }
+        let failed = self.session.control().failed.load(Relaxed);
+        if failed > 0 {
+            self.notes.push(format!(
+                "{failed} processes could not be recorded: no room in shared memory, or no file could be opened"
+            ));
+        }
+        let processes = self
+            .images
+            .into_iter()
+            .map(|image| {
+                let (observation, recording) = image.into_observation();
+                Process { observation, recording }
+            })
+            .collect();
+        Observed { termination, pid: self.pid, processes, notes: self.notes }
+    }
+}
+
+/// Fails early where nothing could be written later.
+fn check_destination(destination: &Destination) -> Result<(), RunError> {
+    let folder = match destination {
+        Destination::Nowhere => return Ok(()),
+        Destination::Folder(folder) => folder.as_path(),
+        Destination::File(path) => {
+            refuse_foreign(path).map_err(|source| RunError::Output { path: path.clone(), source })?;
+            path.parent().unwrap_or(Path::new(""))
+        }
+    };
+    let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+    let failed = |source| RunError::Output { path: folder.to_owned(), source };
+    if !folder.metadata().map_err(failed)?.is_dir() {
+        return Err(failed(std::io::ErrorKind::NotADirectory.into()));
+    }
+    // The only sure test: permission bits do not tell of read-only file systems.
+    let probe = folder.join(format!(".heapwise-{}-{:x}", std::process::id(), sys::stamp()));
+    create_new(&probe).map_err(failed)?;
+    let _ = std::fs::remove_file(probe);
+    Ok(())
+}
+
+fn create_new(path: &Path) -> std::io::Result<File> {
+    OpenOptions::new().write(true).create_new(true).mode(0o600).custom_flags(libc::O_NOFOLLOW).open(path)
+}
+
+/// An existing file is replaced only if it is a recording.
+fn refuse_foreign(path: &Path) -> std::io::Result<()> {
+    match std::fs::symlink_metadata(path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(error),
+        Ok(metadata) => {
+            let mut magic = [0u8; 8];
+            let is_recording = metadata.is_file()
+                && (metadata.len() == 0
+                    || File::open(path).and_then(|mut it| it.read_exact(&mut magic)).is_ok() && &magic == b"HEAPWISE");
+            if is_recording {
+                Ok(())
+            } else {
+                Err(std::io::Error::other("it exists and is not a recording; it is left alone"))
+            }
+        }
+    }
+}
+
+fn replace_recording(path: &Path) -> std::io::Result<File> {
+    refuse_foreign(path)?;
+    let _ = std::fs::remove_file(path);
+    create_new(path)
+}
+
+/// `CMD.PID.heapwise`, with a number where that exists.
+fn create_recording(folder: &Path, image: &Image) -> std::io::Result<(File, PathBuf)> {
+    let command = image.observation().command.first().map_or("program", String::as_str);
+    let name: String = command
+        .rsplit('/')
+        .next()
+        .unwrap_or(command)
+        .chars()
+        .map(|c| if c.is_ascii_alphanumeric() || "._+-".contains(c) { c } else { '_' })
+        .take(64)
+        .collect();
+    let name = if name.trim_matches('.').is_empty() { "program" } else { name.as_str() };
+    for number in 1..10_000 {
+        let suffix = if number == 1 { String::new() } else { format!(".{number}") };
+        let path = folder.join(format!("{name}.{}{suffix}.heapwise", image.pid));
+        match create_new(&path) {
+            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
+            result => return result.map(|file| (file, path)),
+        }
+    }
+    Err(std::io::ErrorKind::AlreadyExists.into())
+}

@@ -1,0 +1,127 @@
+//! The private folder of one `heapwise run`.
+//!
+//! In memory where the system has a shared memory file system with room, mode 0700, with a random name,
+//! removed at the end. What a killed `heapwise` left behind is removed by the next.
+
+use crate::sys::{self, Shared};
+use heapwise_trace::ring::{CONTROL_FILE, Control, MAGIC, VERSION};
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering::*;
+
+const PAGE: usize = 4096;
+/// Room that a session may need at least.
+const ROOM_BYTES: u64 = 64 << 20;
+const PREFIX: &str = "heapwise-";
+
+pub struct Session {
+    folder: PathBuf,
+    control: Shared,
+}
+
+impl Session {
+    /// Makes the folder, the control page and the recorder's file.
+    pub fn new(recorder: &[u8], options: u32) -> io::Result<Session> {
+        remove_stale();
+        let folder = make_folder()?;
+        let path = folder.join(std::ffi::OsStr::from_bytes(CONTROL_FILE));
+        let file = private_file(&path)?;
+        file.set_len(PAGE as u64)?;
+        let control = Shared::map(&file, PAGE)?;
+        let session = Session { folder, control };
+        let page = session.control();
+        page.version.store(VERSION, Relaxed);
+        page.listener.store(std::process::id(), Relaxed);
+        page.options.store(options, Relaxed);
+        page.magic.store(MAGIC, Release);
+        private_file(&session.recorder())?.write_all(recorder)?;
+        Ok(session)
+    }
+
+    pub fn control(&self) -> &Control {
+        self.control.at(0)
+    }
+
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// Path of the library to load.
+    pub fn recorder(&self) -> PathBuf {
+        self.folder.join("libheapwise_recorder.so")
+    }
+
+    /// Sleeps until something happens, at most `milliseconds`.
+    pub fn wait(&self, seen: u32, milliseconds: u64) {
+        let control = self.control();
+        control.sleeping.store(1, SeqCst);
+        if control.doorbell.load(SeqCst) == seen {
+            sys::futex_wait(&control.doorbell, seen, milliseconds);
+        }
+        control.sleeping.store(0, SeqCst);
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        self.control().closed.store(1, SeqCst);
+        let _ = fs::remove_dir_all(&self.folder);
+    }
+}
+
+fn private_file(path: &Path) -> io::Result<File> {
+    OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).custom_flags(libc::O_NOFOLLOW).open(path)
+}
+
+fn has_room(path: &Path) -> bool {
+    let Ok(name) = std::ffi::CString::new(path.as_os_str().as_bytes()) else { return false };
+    // SAFETY: a terminated path, and a plain structure that outlives the call.
+    unsafe {
+        let mut stat: libc::statvfs = std::mem::zeroed();
+        libc::statvfs(name.as_ptr(), &mut stat) == 0 && stat.f_bavail * stat.f_frsize >= ROOM_BYTES
+    }
+}
+
+fn bases() -> [PathBuf; 2] {
+    [PathBuf::from("/dev/shm"), std::env::temp_dir()]
+}
+
+fn make_folder() -> io::Result<PathBuf> {
+    let mut last = io::Error::other("neither /dev/shm nor the temporary folder has 64 MiB of room");
+    for base in bases() {
+        if !has_room(&base) {
+            continue;
+        }
+        // Only against collisions: the folder must not exist, and is ours alone.
+        let random = sys::stamp() ^ u64::from(std::process::id()) << 32;
+        let folder = base.join(format!("{PREFIX}{}-{random:016x}", std::process::id()));
+        match DirBuilder::new().mode(0o700).create(&folder) {
+            Ok(()) => return Ok(folder),
+            Err(error) => last = error,
+        }
+    }
+    Err(last)
+}
+
+/// Removes folders of our own user whose `heapwise` is gone.
+fn remove_stale() {
+    // SAFETY: no arguments.
+    let user = unsafe { libc::geteuid() };
+    for base in bases() {
+        let Ok(entries) = fs::read_dir(base) else { continue };
+        for entry in entries.flatten() {
+            let name = entry.file_name();
+            let pid = name.to_str().and_then(|it| it.strip_prefix(PREFIX)).and_then(|it| it.split('-').next()).and_then(|it| it.parse().ok());
+            let is_ours = entry.metadata().is_ok_and(|it| it.is_dir() && it.uid() == user);
+            if let Some(pid) = pid
+                && is_ours
+                && !sys::is_running(pid)
+            {
+                let _ = fs::remove_dir_all(entry.path());
+            }
+        }
+    }
+}
