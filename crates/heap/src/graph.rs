@@ -28,6 +28,8 @@ pub struct GraphBuilder {
     edges: Vec<Edge>,
     is_sorted: bool,
     is_complete: bool,
+    /// The block that the last edge came from: edges of a block come together.
+    last_from: Option<(u64, NodeId)>,
 }
 
 impl GraphBuilder {
@@ -49,7 +51,7 @@ impl GraphBuilder {
         }
         let index = BlockIndex::new(&graph.addr, &graph.size);
         let is_complete = graph.addr.len() == blocks.len();
-        GraphBuilder { graph, index, edges: Vec::new(), is_sorted: true, is_complete }
+        GraphBuilder { graph, index, edges: Vec::new(), is_sorted: true, is_complete, last_from: None }
     }
 
     /// The index over the blocks: for a scan that wants to know what a word points to.
@@ -75,10 +77,15 @@ impl GraphBuilder {
     /// A pointer at `offset` in the block that starts at `from`; `false` when there is no such block, or it
     /// points to none.
     pub fn edge(&mut self, from: Addr, offset: u64, target: Addr) -> bool {
-        match self.index.find(from.0) {
-            Some((node, 0)) => self.edge_from(node, offset, target.0),
-            _ => false,
-        }
+        let node = match self.last_from {
+            Some((addr, node)) if addr == from.0 => node,
+            _ => match self.index.find(from.0) {
+                Some((node, 0)) => node,
+                _ => return false,
+            },
+        };
+        self.last_from = Some((from.0, node));
+        self.edge_from(node, offset, target.0)
     }
 
     /// A word at `offset` in block `from`; `false` when it points to no block.

@@ -1,17 +1,20 @@
 //! From any word of memory to the block it points to or into.
 //!
 //! ```text
-//!   value -> [min, max) -> region (16 KiB) -> directory: hash -> blocks lo..hi -> binary search
-//!                                                  miss -> large blocks, by binary search
+//!   value -> min..=max -> filter: 4096 bits -> directory: region (4 KiB) -> blocks lo..hi -> binary search
+//!                                                          miss -> large blocks, by binary search
 //! ```
 //!
 //! Called for every aligned word of the program's memory, nearly all of which point nowhere: those end at the
-//! range test, or at one probe of the directory. Blocks of [`LARGE`] bytes and more are not entered in all regions
+//! range test, or at the filter (a bit per hash of a 4 MiB unit that a block touches, 512 bytes in all), or at one
+//! probe of the directory. Blocks of [`LARGE`] bytes and more are not entered in all regions
 //! they cover, so that the index stays in proportion to the blocks, whatever sizes the input makes up.
 
 use heapwise_model::NodeId;
 
-const REGION_SHIFT: u32 = 14;
+const REGION_SHIFT: u32 = 12;
+const UNIT_SHIFT: u32 = 22;
+const FILTER_WORDS: usize = 64;
 /// Bytes from which on a block is kept in a list of its own.
 const LARGE: u64 = 8 << REGION_SHIFT;
 const NO_REGION: u64 = u64::MAX;
@@ -19,15 +22,14 @@ const NO_REGION: u64 = u64::MAX;
 /// Finds blocks by address.
 #[derive(Clone, Debug)]
 pub struct BlockIndex {
-    addr: Vec<u64>,
-    size: Vec<u64>,
+    /// Start and size.
+    blocks: Vec<(u64, u64)>,
     /// All pointers to or into blocks are in `min..=max`.
     min: u64,
     max: u64,
-    /// Open addressing, linear probing, at most half full.
-    regions: Vec<u64>,
-    /// Parallel to `regions`, see `region_rows`.
-    rows: Vec<(u32, u32)>,
+    filter: [u64; FILTER_WORDS],
+    /// Open addressing, linear probing, at most half full: region and its row, see `region_rows`.
+    slots: Vec<(u64, (u32, u32))>,
     shift: u32,
     large: Vec<u32>,
     large_min: u64,
@@ -39,43 +41,41 @@ impl BlockIndex {
     /// 2^32 - 1 that a `NodeId` can name are left out.
     pub fn new(addr: &[u64], size: &[u64]) -> BlockIndex {
         let count = addr.len().min(size.len()).min(u32::MAX as usize);
-        let (addr, size) = (addr[..count].to_vec(), size[..count].to_vec());
+        let (addr, size) = (&addr[..count], &size[..count]);
         debug_assert!(addr.is_sorted(), "blocks must be sorted");
-        let rows = region_rows(&addr, &size);
+        let rows = region_rows(addr, size);
         let bits = (rows.len().max(8) * 2).next_power_of_two().trailing_zeros();
         let large: Vec<u32> = (0..count as u32).filter(|&i| size[i as usize] >= LARGE).collect();
         let last_of = |i: usize| addr[i].saturating_add(size[i].max(1) - 1);
         let mut index = BlockIndex {
             min: addr.first().copied().unwrap_or(u64::MAX),
             max: (0..count).next_back().map_or(0, last_of),
-            regions: vec![NO_REGION; 1 << bits],
-            rows: vec![(0, 0); 1 << bits],
+            filter: filter_of(addr, size),
+            slots: vec![(NO_REGION, (0, 0)); 1 << bits],
             shift: 64 - bits,
             large_min: large.first().map_or(u64::MAX, |&i| addr[i as usize]),
             large_max: large.last().map_or(0, |&i| last_of(i as usize)),
             large,
-            addr,
-            size,
+            blocks: addr.iter().copied().zip(size.iter().copied()).collect(),
         };
-        for (region, row) in rows {
-            let mut at = index.start(region);
-            while index.regions[at] != NO_REGION {
-                at = (at + 1) & (index.regions.len() - 1);
+        for row in rows {
+            let mut at = hash(row.0, index.shift);
+            while index.slots[at].0 != NO_REGION {
+                at = (at + 1) & (index.slots.len() - 1);
             }
-            index.regions[at] = region;
-            index.rows[at] = row;
+            index.slots[at] = row;
         }
         index
     }
 
     /// Number of blocks.
     pub fn len(&self) -> usize {
-        self.addr.len()
+        self.blocks.len()
     }
 
     /// Whether there are no blocks.
     pub fn is_empty(&self) -> bool {
-        self.addr.is_empty()
+        self.blocks.is_empty()
     }
 
     /// Lowest and highest address that any block holds; nothing outside can be a pointer.
@@ -89,18 +89,21 @@ impl BlockIndex {
         if value < self.min || value > self.max {
             return None;
         }
+        let (word, bit) = filter_bit(value >> UNIT_SHIFT);
+        if self.filter[word] & bit == 0 {
+            return None;
+        }
         let region = value >> REGION_SHIFT;
-        let mut at = self.start(region);
+        let mut at = hash(region, self.shift);
         loop {
-            let here = self.regions[at];
+            let (here, (lo, hi)) = self.slots[at];
             if here == region {
-                let (lo, hi) = self.rows[at];
                 return self.search(value, lo as usize, hi as usize);
             }
             if here == NO_REGION {
                 break;
             }
-            at = (at + 1) & (self.regions.len() - 1);
+            at = (at + 1) & (self.slots.len() - 1);
         }
         if value < self.large_min || value > self.large_max {
             return None;
@@ -108,27 +111,52 @@ impl BlockIndex {
         self.find_large(value)
     }
 
-    #[inline]
-    fn start(&self, region: u64) -> usize {
-        (region.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> self.shift) as usize
-    }
-
     /// Among blocks `lo..hi`, which hold the nearest start at or below `value` if any block does.
     fn search(&self, value: u64, lo: usize, hi: usize) -> Option<(NodeId, u64)> {
-        let after = lo + self.addr[lo..hi].partition_point(|&start| start <= value);
+        let after = lo + self.blocks[lo..hi].partition_point(|block| block.0 <= value);
         self.check(value, after.checked_sub(1).filter(|&at| at >= lo)?)
     }
 
     fn find_large(&self, value: u64) -> Option<(NodeId, u64)> {
-        let after = self.large.partition_point(|&i| self.addr[i as usize] <= value);
+        let after = self.large.partition_point(|&i| self.blocks[i as usize].0 <= value);
         self.check(value, self.large[after.checked_sub(1)?] as usize)
     }
 
     #[inline]
     fn check(&self, value: u64, at: usize) -> Option<(NodeId, u64)> {
-        let offset = value - self.addr[at];
-        (offset < self.size[at].max(1)).then_some((NodeId(at as u32), offset))
+        let (start, size) = self.blocks[at];
+        let offset = value - start;
+        (offset < size.max(1)).then_some((NodeId(at as u32), offset))
     }
+}
+
+#[inline]
+fn hash(key: u64, shift: u32) -> usize {
+    (key.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> shift) as usize
+}
+
+#[inline]
+fn filter_bit(unit: u64) -> (usize, u64) {
+    let bit = hash(unit, 52);
+    (bit / 64 % FILTER_WORDS, 1 << (bit % 64))
+}
+
+fn filter_of(addr: &[u64], size: &[u64]) -> [u64; FILTER_WORDS] {
+    let mut filter = [0; FILTER_WORDS];
+    // Blocks that cover more units than this fill the filter anyway.
+    let mut budget = 1024 * FILTER_WORDS as u64;
+    for (&start, &size) in addr.iter().zip(size) {
+        let (first, last) = (start >> UNIT_SHIFT, start.saturating_add(size.max(1) - 1) >> UNIT_SHIFT);
+        if last - first > budget {
+            return [u64::MAX; FILTER_WORDS];
+        }
+        budget -= last - first;
+        for unit in first..=last {
+            let (word, bit) = filter_bit(unit);
+            filter[word] |= bit;
+        }
+    }
+    filter
 }
 
 /// Regions, ascending, with the blocks that begin in them or reach into them, and the one before those. Large blocks
