@@ -15,7 +15,7 @@ fn main() -> io::Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let report = match arguments.first().map(String::as_str) {
         Some("small") => small(),
-        Some("large") => large(1_000_000),
+        Some("large") => large(1_030_000),
         Some("hostile") => hostile(),
         Some("empty") => Report { version: "0.1.0".into(), ..Report::default() },
         _ => return Err(io::Error::other("usage: sample_report small|large|hostile|empty FILE")),
@@ -350,7 +350,7 @@ pub fn hostile() -> Report {
     report
 }
 
-/// A program with `stacks` distinct allocating stacks, about 1.8 frames of the trie to each.
+/// A program with about `stacks` distinct allocating stacks, 1.8 frames of the trie to each.
 pub fn large(stacks: usize) -> Report {
     const FUNCTIONS: u64 = 20_000;
     const MODULES: [&str; 6] = ["server", "libstdc++.so.6", "libcore.so", "libc.so.6", "libssl.so.3", "libplugin.so"];
@@ -368,7 +368,7 @@ pub fn large(stacks: usize) -> Report {
     let frames = FUNCTIONS * 3;
     let callees: Vec<Vec<u32>> = (0..=frames)
         .map(|_| {
-            let length = 2 + random.skewed(14);
+            let length = 1 + random.skewed(5);
             let mut list: Vec<u32> = (0..length).map(|_| 1 + random.skewed(frames) as u32).collect();
             list.sort_unstable();
             list.dedup();
@@ -376,19 +376,27 @@ pub fn large(stacks: usize) -> Report {
         })
         .collect();
     let mut inner = std::collections::VecDeque::from([(StackId::UNKNOWN, 0u32)]);
-    while report.costs.len() < stacks {
+    while report.costs.len() + inner.len() < stacks {
         let (caller, frame) = inner.pop_front().unwrap_or((StackId::UNKNOWN, random.below(frames) as u32));
         for &callee in &callees[frame as usize] {
             let id = report.stacks.push(caller, FrameId(callee)).expect("far below 2^32 stacks");
-            // Breadth first: a few unlucky levels at the top must not end the growth.
-            let is_inner = inner.len() < 64 || random.below(100) < 48;
+            // A few unlucky levels at the top must not end the growth.
+            let is_inner = inner.len() < 64 || random.below(100) < 85;
             if is_inner {
                 inner.push_back((id, callee));
             }
-            if !is_inner || random.below(100) < 6 {
+            if !is_inner || random.below(100) < 3 {
                 let cost = cost(&mut random, id, callee);
                 report.costs.push(cost);
             }
+        }
+    }
+    // Who still waits for callees has none, so it allocates itself.
+    let has_cost: std::collections::HashSet<StackId> = report.costs.iter().map(|it| it.stack).collect();
+    for (id, frame) in inner {
+        if !has_cost.contains(&id) && id != StackId::UNKNOWN {
+            let cost = cost(&mut random, id, frame);
+            report.costs.push(cost);
         }
     }
     let used = report.costs.iter().fold((0, 0, 0), |sum, it| {
@@ -412,7 +420,9 @@ pub fn large(stacks: usize) -> Report {
 
 /// As programs are: most sites have one size, most blocks are freed, few are lost.
 fn cost(random: &mut Random, stack: StackId, frame: u32) -> StackCost {
-    let allocations = 1 + random.skewed(4_000);
+    // Half of all stacks allocate a few times only.
+    let magnitude = random.skewed(16);
+    let allocations = 1 + random.below(1 << magnitude);
     let size = 16 * (1 + u64::from(frame) * 7 % 40);
     let varied = if frame.is_multiple_of(3) { random.below(size * allocations) } else { 0 };
     let allocated_bytes = size * allocations + varied;

@@ -93,9 +93,7 @@ mod tests {
     #[test]
     fn scripts_and_style_cannot_end_their_element() {
         for text in SCRIPTS.iter().chain([&STYLE]) {
-            assert!(
-                !text.contains("</script") && !text.contains("</style") && !text.contains("<!--")
-            );
+            assert!(!text.contains("</script") && !text.contains("</style") && !text.contains("<!--"));
         }
     }
 
@@ -104,23 +102,9 @@ mod tests {
         let mut page = Vec::new();
         write(&mut page, &Report::default()).unwrap();
         let page = String::from_utf8(page).unwrap();
-        let script = page
-            .split_once("<script>")
-            .unwrap()
-            .1
-            .split_once("</script>")
-            .unwrap()
-            .0;
-        let style = page
-            .split_once("<style>")
-            .unwrap()
-            .1
-            .split_once("</style>")
-            .unwrap()
-            .0;
+        let script = page.split_once("<script>").unwrap().1.split_once("</script>").unwrap().0;
+        let style = page.split_once("<style>").unwrap().1.split_once("</style>").unwrap().0;
         assert!(page.contains(&source_hash(script)) && page.contains(&source_hash(style)));
-        assert!(
-            !page.contains("{{") && !page.contains("src=\"http") && !page.contains("href=\"http")
-        );
+        assert!(!page.contains("{{") && !page.contains("src=\"http") && !page.contains("href=\"http"));
     }
 }

@@ -149,7 +149,9 @@ class Trie {
 
   /** Whether any stack has the metric, without decoding it. */
   has(metric) {
-    return this.columns[metric.id].some((byte) => byte !== 0);
+    // Bytes are coded as the difference to what the blocks let expect.
+    const columns = [metric.id, metric.blocks ?? metric.id];
+    return columns.some((name) => this.columns[name].some((byte) => byte !== 0));
   }
 
   name(place) {

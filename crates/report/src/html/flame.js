@@ -491,7 +491,7 @@ class Flame {
       onclick: () => this.pick(node),
     }, name,
     make("td", { class: "number", title: exactAmount(view.metric, this.value(node)), text: amount(view.metric, this.value(node)) }),
-    make("td", { class: "number share" }, bar, make("span", { text: share(this.value(node), view.total) })),
+    make("td", { class: "number share" }, make("span", { class: "track" }, bar), make("span", { class: "percent", text: share(this.value(node), view.total) })),
     make("td", { class: "path", title: trie.where(place), text: shortPath(trie.where(place)) }),
     make("td", { class: "path", text: trie.module(place) }));
   }

@@ -153,23 +153,13 @@ struct ChildRow {
 /// The overview as JSON.
 pub fn encode(report: &Report) -> Vec<u8> {
     let mut frames = Frames::default();
-    let findings: Vec<Row> = report
-        .findings
-        .iter()
-        .take(MOST_FINDINGS)
-        .map(|it| row(report, it, &mut frames))
-        .collect();
-    let mut notes: Vec<String> = report
-        .notes
-        .iter()
-        .map(|it| clean_to(it, LONGEST_TEXT).into_owned())
-        .collect();
+    let findings: Vec<Row> =
+        report.findings.iter().take(MOST_FINDINGS).map(|it| row(report, it, &mut frames)).collect();
+    let mut notes: Vec<String> =
+        report.notes.iter().map(|it| clean_to(it, LONGEST_TEXT).into_owned()).collect();
     if report.findings.len() > findings.len() {
         let hidden = report.findings.len() - findings.len();
-        notes.push(format!(
-            "{} more findings are not on this page.",
-            grouped(hidden as u64)
-        ));
+        notes.push(format!("{} more findings are not on this page.", grouped(hidden as u64)));
     }
     let overview = Overview {
         version: clean(&report.version).into_owned(),
@@ -189,44 +179,28 @@ pub fn encode(report: &Report) -> Vec<u8> {
 
 /// The worst finding in words, after the number of its kind.
 fn verdict(report: &Report) -> String {
-    let Some(worst) = report
-        .findings
-        .iter()
-        .max_by_key(|it| (it.severity, it.bytes))
-    else {
+    let Some(worst) = report.findings.iter().max_by_key(|it| (it.severity, it.bytes)) else {
         return match &report.program {
             Some(Program { leaks: Some(_), .. }) => "No findings: nothing is lost.".to_owned(),
             _ => "No findings.".to_owned(),
         };
     };
-    let of_kind = report
-        .findings
-        .iter()
-        .filter(|it| it.severity == worst.severity)
-        .count();
+    let of_kind = report.findings.iter().filter(|it| it.severity == worst.severity).count();
     let name = match worst.severity {
         Severity::Error => "error",
         Severity::Warning => "warning",
         Severity::Note => "note",
     };
     let plural = if of_kind == 1 { "" } else { "s" };
-    let place = plain_place(report, worst);
-    let place = if place.is_empty() {
-        place
-    } else {
-        format!(" — {place}")
-    };
-    format!(
-        "{} {name}{plural}: {}{place}",
-        grouped(of_kind as u64),
-        clean(&worst.message)
-    )
+    let place = plain_place(report, worst, last_two);
+    let place = if place.is_empty() { place } else { format!(" — {place}") };
+    format!("{} {name}{plural}: {}{place}", grouped(of_kind as u64), clean(&worst.message))
 }
 
 /// `make (src/app.c:12)`, `make`, `src/app.c:12` or nothing.
-fn plain_place(report: &Report, finding: &Finding) -> String {
+fn plain_place(report: &Report, finding: &Finding, shown: fn(&str) -> &str) -> String {
     let spot = spot(place::locate(report, finding));
-    let at = match (spot.path.as_str(), spot.line) {
+    let at = match (shown(&spot.path), spot.line) {
         ("", _) => spot.module,
         (path, 0) => path.to_owned(),
         (path, line) => format!("{path}:{line}"),
@@ -236,6 +210,12 @@ fn plain_place(report: &Report, finding: &Finding) -> String {
         (function, "") => function.to_owned(),
         (function, at) => format!("{function} ({at})"),
     }
+}
+
+/// The end of a path: what a headline has room for.
+fn last_two(path: &str) -> &str {
+    let start = path.rmatch_indices('/').nth(1).map_or(0, |(at, _)| at + 1);
+    &path[start..]
 }
 
 fn spot(place: Option<Located>) -> Spot {
@@ -259,11 +239,7 @@ fn spot(place: Option<Located>) -> Spot {
 
 fn source_spot(at: &Location) -> Spot {
     Spot {
-        function: at
-            .function
-            .as_deref()
-            .map(|it| clean(it).into_owned())
-            .unwrap_or_default(),
+        function: at.function.as_deref().map(|it| clean(it).into_owned()).unwrap_or_default(),
         path: clean(&at.path).into_owned(),
         line: at.line,
         column: at.column.unwrap_or(0),
@@ -281,21 +257,14 @@ fn row(report: &Report, finding: &Finding, frames: &mut Frames) -> Row {
         confidence: finding.confidence,
         engine: finding.engine,
         message: clean_to(&finding.message, LONGEST_TEXT).into_owned(),
-        help: finding
-            .help
-            .as_deref()
-            .map(|it| clean_to(it, LONGEST_TEXT).into_owned()),
+        help: finding.help.as_deref().map(|it| clean_to(it, LONGEST_TEXT).into_owned()),
         bytes: finding.bytes,
         blocks: finding.blocks,
         source: at.as_ref().and_then(|at| source(report, at)),
         place: spot(at),
         stack,
         more_frames,
-        related: finding
-            .related
-            .iter()
-            .map(|it| related(report, &it.message, &it.place, frames))
-            .collect(),
+        related: finding.related.iter().map(|it| related(report, &it.message, &it.place, frames)).collect(),
         fix: finding.fix.as_ref().map(fix),
     }
 }
@@ -314,11 +283,7 @@ fn related(report: &Report, message: &str, at: &Place, frames: &mut Frames) -> R
 
 fn fix(fix: &Fix) -> FixRow {
     let edit = |it: &heapwise_model::Edit| {
-        let lines: Vec<String> = it
-            .insert
-            .lines()
-            .map(|line| source_line(line, LONGEST_LINE))
-            .collect();
+        let lines: Vec<String> = it.insert.lines().map(|line| source_line(line, LONGEST_LINE)).collect();
         (source_spot(&it.location), lines.join("\n"))
     };
     FixRow {
@@ -332,29 +297,14 @@ fn fix(fix: &Fix) -> FixRow {
 fn source(report: &Report, at: &Located) -> Option<Source> {
     let (path, line) = (at.path?, at.line?);
     let holds = |first: u32, lines: usize| first <= line && ((line - first) as usize) < lines;
-    let excerpt = report
-        .sources
-        .iter()
-        .find(|it| it.path == path && holds(it.first_line, it.lines.len()))?;
+    let excerpt = report.sources.iter().find(|it| it.path == path && holds(it.first_line, it.lines.len()))?;
     let first_line = excerpt.first_line.max(line.saturating_sub(AROUND)).max(1);
     let skipped = (first_line - excerpt.first_line.min(first_line)) as usize;
-    let last_marked = at
-        .end_line
-        .unwrap_or(line)
-        .clamp(line, line.saturating_add(AROUND));
+    let last_marked = at.end_line.unwrap_or(line).clamp(line, line.saturating_add(AROUND));
     let wanted = (last_marked.saturating_add(AROUND) - first_line) as usize + 1;
-    let lines: Vec<String> = excerpt
-        .lines
-        .iter()
-        .skip(skipped)
-        .take(wanted)
-        .map(|it| source_line(it, LONGEST_LINE))
-        .collect();
-    Some(Source {
-        first_line,
-        lines,
-        marked: (line, last_marked),
-    })
+    let lines: Vec<String> =
+        excerpt.lines.iter().skip(skipped).take(wanted).map(|it| source_line(it, LONGEST_LINE)).collect();
+    Some(Source { first_line, lines, marked: (line, last_marked) })
 }
 
 /// Frames that findings name, each once.
@@ -371,11 +321,7 @@ impl Frames {
             return (Vec::new(), 0);
         };
         let mut rest = report.resolved(stack);
-        let indexes = rest
-            .by_ref()
-            .take(MOST_FRAMES)
-            .map(|it| self.index(it))
-            .collect();
+        let indexes = rest.by_ref().take(MOST_FRAMES).map(|it| self.index(it)).collect();
         (indexes, rest.count())
     }
 
@@ -415,14 +361,9 @@ fn figures(program: &Program) -> Figures {
         peak_rss_bytes: program.peak_rss_bytes,
         temporary: program.temporary,
         live: pair(program.live),
-        leaks: program.leaks.map(|it| {
-            [
-                pair(it.definite),
-                pair(it.indirect),
-                pair(it.possible),
-                pair(it.reachable),
-            ]
-        }),
+        leaks: program
+            .leaks
+            .map(|it| [pair(it.definite), pair(it.indirect), pair(it.possible), pair(it.reachable)]),
     }
 }
 
@@ -459,9 +400,7 @@ fn child(child: &Child) -> ChildRow {
         recording: child.recording.as_deref().map(|it| clean(it).into_owned()),
         exit: exit(child.exit),
         allocations: child.allocations,
-        lost: child
-            .leaks
-            .map(|it| (it.definite.bytes, it.definite.blocks)),
+        lost: child.leaks.map(|it| (it.definite.bytes, it.definite.blocks)),
         errors: child.errors,
     }
 }
@@ -473,10 +412,7 @@ pub fn write_plain(out: &mut dyn Write, report: &Report) -> io::Result<()> {
         return Ok(());
     }
     writeln!(out, "<table>\n<caption>Findings</caption>")?;
-    writeln!(
-        out,
-        "<tr><th>Severity<th>Rule<th>Kind<th>Bytes<th>Blocks<th>Message<th>Place</tr>"
-    )?;
+    writeln!(out, "<tr><th>Severity<th>Rule<th>Kind<th>Bytes<th>Blocks<th>Message<th>Place</tr>")?;
     for finding in report.findings.iter().take(MOST_PLAIN) {
         let number = |it: Option<u64>| it.map(grouped).unwrap_or_default();
         writeln!(
@@ -492,7 +428,7 @@ pub fn write_plain(out: &mut dyn Write, report: &Report) -> io::Result<()> {
             number(finding.bytes),
             number(finding.blocks),
             escaped(&clean(&finding.message)),
-            escaped(&plain_place(report, finding)),
+            escaped(&plain_place(report, finding, |path| path)),
         )?;
     }
     writeln!(out, "</table>")

@@ -70,6 +70,13 @@ function spotCell(spot) {
     short && short !== spot.function ? make("span", { class: "path", text: short }) : null);
 }
 
+/** The place below the message, where the window has no room for a column of its own. */
+function narrowSpot(spot) {
+  const cell = spotCell(spot);
+  cell.classList.add("narrow");
+  return cell;
+}
+
 function findingsTable(overview) {
   const open = new Set();
   let serial = 0;
@@ -101,9 +108,9 @@ function findingsTable(overview) {
       cell: (it) => make("button", { type: "button", class: `expand severity ${it.severity}`, "aria-expanded": "false",
         "aria-label": `${it.severity}: ${it.message}` }, make("span", { class: "arrow", "aria-hidden": "true" }), it.severity),
     },
-    { label: "Finding", key: (it) => it.message, class: "message", cell: (it) => it.message },
+    { label: "Finding", key: (it) => it.message, class: "message", cell: (it) => make("div", { text: it.message }, narrowSpot(it.place)) },
     { label: "Bytes", key: (it) => it.bytes ?? -1, numeric: true, class: "number", cell: (it) => orDash(it.bytes, count) },
-    { label: "Blocks", key: (it) => it.blocks ?? -1, numeric: true, class: "number", cell: (it) => orDash(it.blocks, count) },
+    { label: "Blocks", key: (it) => it.blocks ?? -1, numeric: true, class: "number blocks", cell: (it) => orDash(it.blocks, count) },
     { label: "Place", key: (it) => `${it.place.path} ${String(it.place.line).padStart(9)}`, class: "place", cell: (it) => spotCell(it.place) },
     { label: "Rule", key: (it) => it.rule, class: "rule", cell: (it) => it.rule },
     { label: "Kind", key: (it) => it.kind, class: "kind", cell: (it) => it.kind || orDash(null) },
@@ -114,7 +121,6 @@ function findingsTable(overview) {
 function findingDetail(overview, finding) {
   const facts = [finding.kind ? `${finding.rule} (${finding.kind})` : finding.rule, finding.confidence, `found by ${finding.engine}`];
   const detail = make("div", { class: "finding" },
-    make("p", { class: "full", text: finding.message }),
     make("p", { class: "facts", text: facts.join(" · ") }));
   if (finding.source) detail.append(sourceExcerpt(finding.place, finding.source));
   if (finding.help) detail.append(make("p", { class: "help" }, make("strong", { text: "help: " }), finding.help));

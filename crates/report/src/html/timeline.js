@@ -69,11 +69,14 @@ class TimelineChart {
         svg("text", { class: "tick", x: area.left - 8, y: this.y(value) + 4, "text-anchor": "end" }, bytes(value)),
       );
     }
-    const labels = Math.max(2, Math.min(7, Math.floor(width / 150)));
-    for (let at = 0; at < labels; at++) {
-      const ns = first + ((last - first) * at) / (labels - 1);
-      const anchor = at === 0 ? "start" : at === labels - 1 ? "end" : "middle";
-      root.append(svg("text", { class: "tick", x: this.x(ns), y: 186, "text-anchor": anchor }, duration(ns)));
+    const pace = niceTime((last - first) / Math.max(2, width / 140));
+    for (let ns = Math.ceil(first / pace) * pace; ns <= last; ns += pace) {
+      const isNearEnd = this.x(ns) > area.right - 24;
+      const anchor = ns === 0 ? "start" : isNearEnd ? "end" : "middle";
+      root.append(
+        svg("line", { class: "notch", x1: this.x(ns), x2: this.x(ns), y1: 168, y2: 172 }),
+        svg("text", { class: "tick", x: this.x(ns), y: 185, "text-anchor": anchor }, moment(ns)),
+      );
     }
     if (this.hasFaults) this.drawFaults(root, area);
     for (const { id } of [...this.shown].reverse()) {
@@ -212,4 +215,34 @@ function niceStep(value) {
   let step = 1;
   while (step < value) step *= 2;
   return step * 0.75 >= value && step >= 4 ? step * 0.75 : step;
+}
+
+/** 1, 2 or 5 times a power of ten below a minute, then what clocks show; not below `ns`. */
+function niceTime(ns) {
+  const minute = 60e9;
+  for (const step of [5e9, 10e9, 15e9, 30e9, 1, 2, 5, 10, 15, 30, 60, 120, 180, 360, 720, 1440]) {
+    const length = step < 1e9 ? step * minute : step;
+    if (ns > 2e9 && length >= ns) return length;
+  }
+  const days = ns > 1440 * minute ? 1440 * minute : 1;
+  let scale = days;
+  while (scale * 10 < ns) scale *= 10;
+  return [1, 2, 5, 10].find((it) => it * scale >= ns) * scale;
+}
+
+/** A label of the axis: the shortest that is exact at its step. */
+function moment(ns) {
+  const seconds = ns / 1e9;
+  if (ns === 0) return "0";
+  if (seconds < 1e-3) return `${+(ns / 1e3).toFixed(2)} µs`;
+  if (seconds < 1) return `${+(ns / 1e6).toFixed(2)} ms`;
+  if (seconds < 60) return `${+seconds.toFixed(2)} s`;
+  const units = [[86400, "d"], [3600, "h"], [60, "min"], [1, "s"]];
+  let rest = Math.round(seconds);
+  const parts = [];
+  for (const [length, unit] of units) {
+    if (rest >= length) parts.push(`${Math.floor(rest / length)} ${unit}`);
+    rest %= length;
+  }
+  return parts.slice(0, 2).join(" ");
 }

@@ -71,10 +71,7 @@ pub fn encode(report: &Report) -> Vec<u8> {
     let head = Head {
         nodes: order.len(),
         stacks: trie.cost.iter().flatten().count(),
-        columns: COLUMNS
-            .into_iter()
-            .zip(columns.iter().map(Vec::len))
-            .collect(),
+        columns: COLUMNS.into_iter().zip(columns.iter().map(Vec::len)).collect(),
         strings: &places.strings,
         function: shown.iter().map(|id| at(id).function).collect(),
         path: shown.iter().map(|id| at(id).path).collect(),
@@ -100,15 +97,10 @@ fn encode_nodes(trie: &Trie, order: &[u32], places: usize, columns: &mut [Vec<u8
     for &node in &order[1..] {
         let node = node as usize;
         let up = trie.depth[before] + 1 - trie.depth[node];
-        push(
-            &mut columns[0],
-            u64::from(up) << 1 | u64::from(trie.cost[node].is_some()),
-        );
+        push(&mut columns[0], u64::from(up) << 1 | u64::from(trie.cost[node].is_some()));
         let (caller, place) = (trie.place[trie.parent[node] as usize], trie.place[node]);
         let next = distinct[caller as usize];
-        let known = *callees
-            .entry(u64::from(caller) << 32 | u64::from(place))
-            .or_insert(next);
+        let known = *callees.entry(u64::from(caller) << 32 | u64::from(place)).or_insert(next);
         if known < next {
             push(&mut columns[1], u64::from(known) + 2);
         } else {
@@ -132,14 +124,7 @@ fn encode_cost(cost: &StackCost, columns: &mut [Vec<u8>]) {
     let bytes = cost.allocated_bytes.min(GREATEST);
     push(&mut columns[2], count);
     let even = count > 0 && bytes.is_multiple_of(count);
-    push(
-        &mut columns[3],
-        if even {
-            bytes / count * 2
-        } else {
-            bytes * 2 + 1
-        },
-    );
+    push(&mut columns[3], if even { bytes / count * 2 } else { bytes * 2 + 1 });
     push(&mut columns[4], part(cost.temporary, count));
     let mean = bytes.checked_div(count).unwrap_or(0);
     let rest = [
@@ -151,10 +136,7 @@ fn encode_cost(cost: &StackCost, columns: &mut [Vec<u8>]) {
         let blocks = blocks.min(GREATEST);
         let expected = if blocks <= count { mean * blocks } else { 0 };
         push(&mut columns[5 + 2 * at], part(blocks, count));
-        push(
-            &mut columns[6 + 2 * at],
-            zigzag(bytes.min(GREATEST) as i64 - expected as i64),
-        );
+        push(&mut columns[6 + 2 * at], zigzag(bytes.min(GREATEST) as i64 - expected as i64));
     }
 }
 
@@ -228,11 +210,7 @@ impl Places {
 
     fn unnamed(&mut self, text: &str) -> u32 {
         let function = self.string(text);
-        self.place(Place {
-            function,
-            is_library: true,
-            ..Place::default()
-        })
+        self.place(Place { function, is_library: true, ..Place::default() })
     }
 
     fn resolved(&mut self, frame: &ResolvedFrame) -> u32 {
@@ -275,13 +253,7 @@ impl Trie {
             let mut step = |place| node = trie.child(node, place);
             match (frames.get_mut(frame), report.frames.get(frame)) {
                 (Some(known), Some(resolved)) if !resolved.is_empty() => known
-                    .get_or_insert_with(|| {
-                        resolved
-                            .iter()
-                            .rev()
-                            .map(|it| places.resolved(it))
-                            .collect()
-                    })
+                    .get_or_insert_with(|| resolved.iter().rev().map(|it| places.resolved(it)).collect())
                     .iter()
                     .for_each(|&place| step(place)),
                 _ => step(places.unnamed("(unresolved frame)")),
@@ -305,10 +277,7 @@ impl Trie {
             return node;
         }
         let next = self.parent.len() as u32;
-        let id = *self
-            .children
-            .entry(u64::from(node) << 32 | u64::from(place))
-            .or_insert(next);
+        let id = *self.children.entry(u64::from(node) << 32 | u64::from(place)).or_insert(next);
         if id == next {
             self.parent.push(node);
             self.place.push(place);
@@ -351,9 +320,7 @@ impl Trie {
     /// Lost, then peak, then allocated bytes of each subtree.
     fn weights(&self) -> Vec<(u64, u64, u64)> {
         let own = |cost: &Option<StackCost>| {
-            cost.as_ref().map_or((0, 0, 0), |it| {
-                (it.lost_bytes, it.peak_bytes, it.allocated_bytes)
-            })
+            cost.as_ref().map_or((0, 0, 0), |it| (it.lost_bytes, it.peak_bytes, it.allocated_bytes))
         };
         let mut weight: Vec<_> = self.cost.iter().map(own).collect();
         for node in (1..weight.len()).rev() {
@@ -398,4 +365,191 @@ fn add(sum: &mut StackCost, cost: &StackCost) {
     plus(|it| &mut it.live_blocks);
     plus(|it| &mut it.lost_bytes);
     plus(|it| &mut it.lost_blocks);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use heapwise_model::FrameId;
+    use proptest::prelude::*;
+    use std::collections::BTreeMap;
+
+    /// Per stack of places, outermost first: allocations, allocated, temporary, then blocks and
+    /// bytes at the peak, at the end, lost.
+    type Costs = BTreeMap<Vec<String>, [u64; 9]>;
+
+    fn columns(cost: &StackCost) -> [u64; 9] {
+        [
+            cost.allocations,
+            cost.allocated_bytes,
+            cost.temporary,
+            cost.peak_blocks,
+            cost.peak_bytes,
+            cost.live_blocks,
+            cost.live_bytes,
+            cost.lost_blocks,
+            cost.lost_bytes,
+        ]
+    }
+
+    fn naive(report: &Report) -> Costs {
+        let mut costs = Costs::new();
+        for cost in &report.costs {
+            let mut path: Vec<String> = report
+                .stacks
+                .frames(cost.stack)
+                .flat_map(|frame| match report.frames.get(frame.index()) {
+                    Some(resolved) if !resolved.is_empty() => {
+                        resolved.iter().map(|it| place::frame_name(it).into_owned()).collect()
+                    }
+                    _ => vec!["(unresolved frame)".to_owned()],
+                })
+                .collect();
+            path.reverse();
+            if path.is_empty() {
+                path.push("(unknown stack)".to_owned());
+            }
+            let sum = costs.entry(path).or_default();
+            for (sum, more) in sum.iter_mut().zip(columns(cost)) {
+                *sum = (*sum + more).min(GREATEST);
+            }
+        }
+        costs
+    }
+
+    struct Numbers<'a>(&'a [u8]);
+
+    impl Numbers<'_> {
+        fn next(&mut self) -> u64 {
+            let mut value = 0;
+            for shift in (0..64).step_by(7) {
+                let byte = self.0[0];
+                self.0 = &self.0[1..];
+                value |= u64::from(byte & 0x7f) << shift;
+                if byte < 0x80 {
+                    break;
+                }
+            }
+            value
+        }
+    }
+
+    /// As `data.js` reads it.
+    fn decode(bytes: &[u8]) -> Costs {
+        let length = u32::from_le_bytes(bytes[..4].try_into().unwrap()) as usize;
+        let head: serde_json::Value = serde_json::from_slice(&bytes[4..4 + length]).unwrap();
+        let mut rest = &bytes[4 + length..];
+        let mut read: Vec<Numbers> = Vec::new();
+        for column in head["columns"].as_array().unwrap() {
+            let (now, later) = rest.split_at(column[1].as_u64().unwrap() as usize);
+            read.push(Numbers(now));
+            rest = later;
+        }
+        assert!(rest.is_empty());
+        let name = |place: usize| {
+            let function = head["function"][place].as_u64().unwrap() as usize;
+            head["strings"][function].as_str().unwrap().to_owned()
+        };
+        let mut costs = Costs::new();
+        let mut open = vec![0usize];
+        let mut callees: Vec<Vec<usize>> = vec![Vec::new(); head["function"].as_array().unwrap().len()];
+        let mut unseen = 1;
+        for _ in 1..head["nodes"].as_u64().unwrap() {
+            let shape = read[0].next();
+            open.truncate(open.len() - (shape / 2) as usize);
+            let known = &mut callees[*open.last().unwrap()];
+            let place = match read[1].next() {
+                0 => {
+                    unseen += 1;
+                    known.push(unseen - 1);
+                    unseen - 1
+                }
+                1 => {
+                    known.push(read[1].next() as usize);
+                    known[known.len() - 1]
+                }
+                code => known[code as usize - 2],
+            };
+            open.push(place);
+            if shape % 2 == 1 {
+                let path = open[1..].iter().map(|place| name(*place)).collect();
+                assert!(costs.insert(path, decode_cost(&mut read)).is_none(), "each stack stands once");
+            }
+        }
+        assert!(read.iter().all(|column| column.0.is_empty()));
+        costs
+    }
+
+    fn decode_cost(read: &mut [Numbers]) -> [u64; 9] {
+        let portion = |code, all| match code {
+            0 => 0,
+            1 => all,
+            code => code - 1,
+        };
+        let count = read[2].next();
+        let size = read[3].next();
+        let bytes = if size % 2 == 0 { size / 2 * count } else { size / 2 };
+        let mut cost = [count, bytes, portion(read[4].next(), count), 0, 0, 0, 0, 0, 0];
+        for at in [3, 5, 7] {
+            let blocks = portion(read[at + 2].next(), count);
+            let expected = if blocks <= count { bytes.checked_div(count).unwrap_or(0) * blocks } else { 0 };
+            let code = read[at + 3].next();
+            let difference = (code >> 1) as i64 ^ -((code & 1) as i64);
+            cost[at] = blocks;
+            cost[at + 1] = (expected as i64 + difference) as u64;
+        }
+        cost
+    }
+
+    fn reports() -> impl Strategy<Value = Report> {
+        let number = prop_oneof![Just(0u64), 1..5u64, 0..1_000_000u64, GREATEST - 2..=GREATEST];
+        let costs = prop::collection::vec((0..40usize, prop::array::uniform9(number), any::<bool>()), 0..30);
+        let stacks = prop::collection::vec((0..40usize, 0..12u32), 0..40);
+        let frames = prop::collection::vec(prop::collection::vec(0..6u8, 0..3), 0..12);
+        (stacks, frames, costs).prop_map(|(stacks, frames, costs)| {
+            let mut report = Report::default();
+            for (parent, frame) in stacks {
+                let parent = StackId((parent % report.stacks.len()) as u32);
+                report.stacks.push(parent, FrameId(frame)).unwrap();
+            }
+            let resolved = |name: u8| ResolvedFrame { function: Some(format!("f{name}")), ..ResolvedFrame::default() };
+            report.frames = frames.into_iter().map(|it| it.into_iter().map(resolved).collect()).collect();
+            report.costs = costs
+                .into_iter()
+                .map(|(stack, it, is_even)| StackCost {
+                    stack: StackId((stack % report.stacks.len()) as u32),
+                    allocations: it[0],
+                    allocated_bytes: if is_even { it[0].saturating_mul(48).min(GREATEST) } else { it[1] },
+                    temporary: it[2],
+                    peak_blocks: it[3],
+                    peak_bytes: it[4],
+                    live_blocks: if is_even { it[0] } else { it[5] },
+                    live_bytes: it[6],
+                    lost_blocks: it[7],
+                    lost_bytes: it[8],
+                })
+                .collect();
+            report
+        })
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(400) })]
+        #[test]
+        fn what_is_read_is_what_every_stack_cost(report in reports()) {
+            prop_assert_eq!(decode(&encode(&report)), naive(&report));
+        }
+    }
+
+    #[test]
+    fn endless_recursion_is_charged_at_the_greatest_depth() {
+        let mut report = Report { frames: vec![vec![], vec![ResolvedFrame::default()]], ..Report::default() };
+        let mut at = StackId(0);
+        for _ in 0..DEEPEST + 10 {
+            at = report.stacks.push(at, FrameId(1)).unwrap();
+        }
+        report.costs.push(StackCost { stack: at, allocations: 1, allocated_bytes: 8, ..StackCost::default() });
+        let costs = decode(&encode(&report));
+        assert_eq!(costs.keys().next().unwrap().len(), DEEPEST as usize);
+    }
 }
