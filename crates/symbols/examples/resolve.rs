@@ -5,10 +5,7 @@ use heapwise_symbols::Symbolizer;
 
 fn main() {
     let mut arguments = std::env::args().skip(1);
-    let module = Module {
-        path: arguments.next().unwrap_or_default(),
-        ..Module::default()
-    };
+    let module = Module { path: arguments.next().unwrap_or_default(), ..Module::default() };
     let mut symbolizer = Symbolizer::default();
     for address in arguments {
         let Ok(offset) = u64::from_str_radix(address.trim_start_matches("0x"), 16) else {

@@ -30,14 +30,11 @@ impl Search {
 
     /// The separate debug file of `elf`, which lies at `path` (of the recorded file system).
     pub(crate) fn find_debug(&self, elf: &Elf, path: &Path) -> Option<Elf> {
-        self.find_by_build_id(&elf.build_id)
-            .or_else(|| self.find_by_link(elf, path))
+        self.find_by_build_id(&elf.build_id).or_else(|| self.find_by_link(elf, path))
     }
 
     fn find_by_build_id(&self, build_id: &[u8]) -> Option<Elf> {
-        let (first, rest) = build_id
-            .split_first()
-            .filter(|(_, rest)| !rest.is_empty())?;
+        let (first, rest) = build_id.split_first().filter(|(_, rest)| !rest.is_empty())?;
         let rest: String = rest.iter().map(|byte| format!("{byte:02x}")).collect();
         self.debug_dirs.iter().find_map(|folder| {
             let path = folder.join(format!(".build-id/{first:02x}/{rest}.debug"));
@@ -50,16 +47,9 @@ impl Search {
         let folder = path.parent()?;
         let beside = self.rooted(folder);
         let below = folder.strip_prefix("/").unwrap_or(folder);
-        let places = [
-            beside.join(&link.name),
-            beside.join(".debug").join(&link.name),
-        ]
-        .into_iter()
-        .chain(
-            self.debug_dirs
-                .iter()
-                .map(|dir| dir.join(below).join(&link.name)),
-        );
+        let places = [beside.join(&link.name), beside.join(".debug").join(&link.name)]
+            .into_iter()
+            .chain(self.debug_dirs.iter().map(|dir| dir.join(below).join(&link.name)));
         for place in places {
             let Some(found) = open_elf(&place) else {
                 continue;
@@ -89,18 +79,9 @@ impl Search {
     /// The file of a split unit: as recorded, or beside the module. Its id is checked when it is read.
     pub(crate) fn find_split(&self, module: &Path, comp_dir: &str, name: &str) -> Option<Elf> {
         let recorded = Path::new(comp_dir).join(name);
-        let recorded = recorded
-            .is_absolute()
-            .then(|| self.rooted(&recorded))
-            .and_then(|path| open_elf(&path));
-        recorded.or_else(|| {
-            open_elf(
-                &self
-                    .rooted(module)
-                    .parent()?
-                    .join(Path::new(name).file_name()?),
-            )
-        })
+        let recorded =
+            recorded.is_absolute().then(|| self.rooted(&recorded)).and_then(|path| open_elf(&path));
+        recorded.or_else(|| open_elf(&self.rooted(module).parent()?.join(Path::new(name).file_name()?)))
     }
 
     /// The package of all split units: the module's path with `.dwp` added.

@@ -18,6 +18,7 @@ use crate::names;
 use gimli::{AttributeValue, EndianReader, Reader, RunTimeEndian, Section, UnitOffset, UnitType};
 use heapwise_model::Language;
 use rustc_hash::FxHashMap;
+use std::cell::Cell;
 use std::sync::Arc;
 
 /// Opens the split part of a unit: the main file's information, compilation directory, path and id of the part.
@@ -28,16 +29,19 @@ pub(crate) type Dwarf = gimli::Dwarf<Bytes>;
 
 /// Steps per file: about 5 s of work. A thousand addresses in a 100 MB file take a tenth.
 const FUEL: u64 = 400 << 20;
-/// Rows of one unit's line table: 72 MB.
-const MAX_ROWS: usize = 3 << 20;
-/// Address ranges of all units, and of all functions of one unit: 96 MB.
-const MAX_RANGES: usize = 4 << 20;
+/// Rows of one unit's line table: 48 MB.
+const MAX_ROWS: usize = 2 << 20;
+/// Address ranges of all units, and of all functions of one unit: 16 MB, and as much as the file.
+const MAX_RANGES: usize = 512 << 10;
+const BYTES_PER_RANGE: usize = 32;
+/// A string is looked through for its end: so many bytes cost one step.
+const BYTES_PER_STEP: usize = 16;
 /// Bytes of units that are kept for the next address.
 const MAX_KEPT: usize = 64 << 20;
 /// Bytes of one abbreviation table; in memory up to 24 times as much.
 const MAX_ABBREVIATIONS: usize = 2 << 20;
 /// Bytes of a line program's header; in memory up to 170 times as much in version 5, 60 times before.
-const MAX_LINE_HEADER_5: usize = 1 << 20;
+const MAX_LINE_HEADER_5: usize = 512 << 10;
 const MAX_LINE_HEADER: usize = 4 << 20;
 /// Units looked at for one address.
 const MAX_CANDIDATES: usize = 16;
@@ -47,23 +51,34 @@ pub(crate) const MAX_INLINED: usize = 64;
 const MAX_HOPS: usize = 16;
 
 /// Work that is left.
-struct Fuel(u64);
+struct Fuel(Cell<u64>);
 
 impl Fuel {
-    fn burn(&mut self, steps: usize) -> gimli::Result<()> {
-        self.0 = self
-            .0
-            .checked_sub(steps as u64)
-            .ok_or(gimli::Error::UnexpectedEof(gimli::ReaderOffsetId(0)))?;
-        Ok(())
+    fn burn(&self, steps: usize) -> gimli::Result<()> {
+        let left = self.0.get().checked_sub(steps as u64);
+        self.0.set(left.unwrap_or(0));
+        left.map(drop).ok_or(TOO_MUCH)
+    }
+
+    /// A string attribute; costs what looking for its end costs.
+    fn string(&self, dwarf: &Dwarf, unit: &Unit, value: AttributeValue<Bytes>) -> Option<Bytes> {
+        let string = dwarf.attr_string(unit, value).ok();
+        let looked_through = string.as_ref().map_or_else(|| dwarf.debug_str.reader().len(), Bytes::len);
+        self.burn(1 + looked_through / BYTES_PER_STEP).ok()?;
+        string
     }
 }
+
+/// The work for a file is used up, or a table is larger than its cap.
+const TOO_MUCH: gimli::Error = gimli::Error::UnexpectedEof(gimli::ReaderOffsetId(0));
 
 /// A frame as DWARF tells it; innermost first.
 #[derive(Debug, Default)]
 pub(crate) struct RawFrame {
-    /// Mangled or plain, as recorded.
+    /// As recorded.
     pub(crate) name: Option<String>,
+    /// The name is the linker's, which holds all scopes; a plain one does not.
+    pub(crate) is_linkage: bool,
     pub(crate) path: Option<String>,
     pub(crate) line: Option<u32>,
     pub(crate) column: Option<u32>,
@@ -169,6 +184,7 @@ pub(crate) struct DebugInfo {
     kept: usize,
     split: FxHashMap<usize, Option<(Dwarf, Arc<Head>)>>,
     fuel: Fuel,
+    max_ranges: usize,
     is_damaged: bool,
 }
 
@@ -186,15 +202,16 @@ impl DebugInfo {
             abbreviations: FxHashMap::default(),
             kept: 0,
             split: FxHashMap::default(),
-            fuel: Fuel(FUEL),
+            fuel: Fuel(Cell::new(FUEL)),
+            max_ranges: MAX_RANGES + dwarf.debug_info.reader().len() / BYTES_PER_RANGE,
             is_damaged: false,
             dwarf,
         };
-        let (units, is_whole) = list_units(&out.dwarf, &mut out.fuel);
+        let (units, is_whole) = list_units(&out.dwarf, &out.fuel);
         out.units = units;
         out.is_damaged |= !is_whole;
         if let Some(supplementary) = out.dwarf.sup() {
-            let (units, is_whole) = list_units(supplementary, &mut out.fuel);
+            let (units, is_whole) = list_units(supplementary, &out.fuel);
             out.supplementary_units = units;
             out.is_damaged |= !is_whole;
         }
@@ -211,7 +228,7 @@ impl DebugInfo {
 
     /// Whether something could not be read, or the work for this file is used up.
     pub(crate) fn is_damaged(&self) -> bool {
-        self.is_damaged || self.fuel.0 == 0
+        self.is_damaged || self.fuel.0.get() == 0
     }
 
     /// Bytes that are held, roughly.
@@ -233,15 +250,14 @@ impl DebugInfo {
             };
             let mut entries = header.entries();
             loop {
-                if self.fuel.burn(1).is_err() || self.ranges.len() >= MAX_RANGES {
+                if self.fuel.burn(1).is_err() || self.ranges.len() >= self.max_ranges {
                     self.is_damaged = true;
                     return;
                 }
                 match entries.next_raw() {
                     Ok(Some(entry)) => {
                         let (begin, length) = (entry.address(), entry.length());
-                        if push_range(&mut self.ranges, begin, begin.saturating_add(length), index)
-                        {
+                        if push_range(&mut self.ranges, begin, begin.saturating_add(length), index) {
                             self.covered[index] = true;
                         }
                     }
@@ -254,45 +270,35 @@ impl DebugInfo {
 
     /// Adds the ranges that a unit's root entry names.
     fn read_unit_ranges(&mut self, index: usize) {
-        let Ok(header) = self
-            .dwarf
-            .debug_info
-            .header_from_offset(gimli::DebugInfoOffset(self.units[index]))
+        let Ok(header) = self.dwarf.debug_info.header_from_offset(gimli::DebugInfoOffset(self.units[index]))
         else {
             self.is_damaged = true;
             return;
         };
-        let names_no_code = matches!(
-            header.type_(),
-            UnitType::Partial | UnitType::Type { .. } | UnitType::SplitType { .. }
-        );
+        let names_no_code =
+            matches!(header.type_(), UnitType::Partial | UnitType::Type { .. } | UnitType::SplitType { .. });
         if names_no_code {
             return;
         }
-        let head = match root_abbreviation(&self.dwarf, &header, &mut self.fuel) {
-            Ok(abbreviations) => read_head(&self.dwarf, header, abbreviations, &mut self.fuel),
+        let head = match root_abbreviation(&self.dwarf, &header, &self.fuel) {
+            Ok(abbreviations) => read_head(&self.dwarf, header, abbreviations, &self.fuel),
             Err(error) => Err(error),
         };
         let Ok(head) = head else {
             self.is_damaged = true;
             return;
         };
-        let DebugInfo {
-            dwarf,
-            ranges,
-            fuel,
-            ..
-        } = self;
+        let DebugInfo { dwarf, ranges, fuel, max_ranges, .. } = self;
+        let max_ranges = *max_ranges;
         let result = for_each_range(dwarf, &head.unit, &head.pcs, fuel, |begin, end| {
             push_range(ranges, begin, end, index);
-            ranges.len() < MAX_RANGES
+            ranges.len() < max_ranges
         });
         self.is_damaged |= result.is_err();
     }
 
     fn sort_ranges(&mut self) {
-        self.ranges
-            .sort_unstable_by_key(|range| (range.end, range.unit));
+        self.ranges.sort_unstable_by_key(|range| (range.end, range.unit));
         let mut min = u64::MAX;
         for range in self.ranges.iter_mut().rev() {
             min = min.min(range.begin);
@@ -304,11 +310,7 @@ impl DebugInfo {
     fn candidates(&self, address: u64) -> Vec<usize> {
         let first = self.ranges.partition_point(|range| range.end <= address);
         let mut out = Vec::new();
-        for range in self.ranges[first..]
-            .iter()
-            .take_while(|range| range.min_begin <= address)
-            .take(4096)
-        {
+        for range in self.ranges[first..].iter().take_while(|range| range.min_begin <= address).take(4096) {
             let unit = range.unit as usize;
             if range.begin <= address && !out.contains(&unit) {
                 out.push(unit);
@@ -367,23 +369,18 @@ impl DebugInfo {
         if chain.is_empty() && location.is_none() {
             return Ok(Vec::new());
         }
-        let path = |file: u64| {
-            lines
-                .as_deref()
-                .and_then(|lines| self.path(&skeleton.unit, &lines.header, file))
-        };
+        let path =
+            |file: u64| lines.as_deref().and_then(|lines| self.path(&skeleton.unit, &lines.header, file));
         let place = |file: u64, line: u32, column: u32| RawFrame {
             name: None,
+            is_linkage: false,
             path: path(file),
             line: (line != 0).then_some(line),
             column: (column != 0).then_some(column),
             language,
         };
         let mut next = location.map_or_else(
-            || RawFrame {
-                language,
-                ..RawFrame::default()
-            },
+            || RawFrame { language, ..RawFrame::default() },
             |row| place(u64::from(row.file), row.line, row.column),
         );
         let mut frames = Vec::with_capacity(chain.len().max(1));
@@ -395,40 +392,24 @@ impl DebugInfo {
             frames.push(next);
         }
         for (frame, call) in frames.iter_mut().zip(chain.iter().rev()) {
-            frame.name = self.name(home, &head, call.entry).ok().flatten();
+            if let Ok(Some((name, is_linkage))) = self.name(home, &head, call.entry) {
+                (frame.name, frame.is_linkage) = (Some(name), is_linkage);
+            }
         }
         Ok(frames)
     }
 
     /// The subprogram around `address` and the calls inlined into it, outermost first.
-    fn chain(
-        &mut self,
-        index: usize,
-        home: Home,
-        head: &Head,
-        address: u64,
-    ) -> gimli::Result<Vec<Call>> {
+    fn chain(&mut self, index: usize, home: Home, head: &Head, address: u64) -> gimli::Result<Vec<Call>> {
         let functions = self.functions(index, home, head)?;
         let end = functions.partition_point(|function| function.begin <= address);
-        let Some(function) = functions[..end]
-            .iter()
-            .rev()
-            .take(32)
-            .find(|function| address < function.end)
+        let Some(function) = functions[..end].iter().rev().take(32).find(|function| address < function.end)
         else {
             return Ok(Vec::new());
         };
         let entry = function.entry;
-        let mut chain = vec![Call {
-            entry,
-            depth: 0,
-            file: 0,
-            line: 0,
-            column: 0,
-        }];
-        let DebugInfo {
-            dwarf, split, fuel, ..
-        } = self;
+        let mut chain = vec![Call { entry, depth: 0, file: 0, line: 0, column: 0 }];
+        let DebugInfo { dwarf, split, fuel, .. } = self;
         let dwarf = dwarf_of(dwarf, split, home);
         let mut entries = head.unit.entries_raw(Some(entry))?;
         // Entries deeper than this belong to a nested subprogram, which has frames of its own.
@@ -465,13 +446,7 @@ impl DebugInfo {
                     if skip_below == isize::MAX && chain.len() <= MAX_INLINED =>
                 {
                     let mut pcs = Pcs::default();
-                    let mut call = Call {
-                        entry: offset,
-                        depth,
-                        file: 0,
-                        line: 0,
-                        column: 0,
-                    };
+                    let mut call = Call { entry: offset, depth, file: 0, line: 0, column: 0 };
                     for specification in attributes {
                         let attribute = entries.read_attribute(*specification)?;
                         pcs.take(&attribute);
@@ -497,28 +472,17 @@ impl DebugInfo {
     }
 
     /// Ranges of all subprograms of a unit, ascending by start.
-    fn functions(
-        &mut self,
-        index: usize,
-        home: Home,
-        head: &Head,
-    ) -> gimli::Result<Arc<Vec<FunctionRange>>> {
+    fn functions(&mut self, index: usize, home: Home, head: &Head) -> gimli::Result<Arc<Vec<FunctionRange>>> {
         if let Some(functions) = self.functions.get(&index) {
             return Ok(functions.clone());
         }
-        let DebugInfo {
-            dwarf, split, fuel, ..
-        } = self;
+        let DebugInfo { dwarf, split, fuel, .. } = self;
         let dwarf = dwarf_of(dwarf, split, home);
         let mut functions = Vec::new();
         let result = read_functions(dwarf, &head.unit, fuel, &mut functions);
         self.is_damaged |= result.is_err();
         functions.sort_unstable_by_key(|function| {
-            (
-                function.begin,
-                std::cmp::Reverse(function.end),
-                function.entry.0,
-            )
+            (function.begin, std::cmp::Reverse(function.end), function.entry.0)
         });
         functions.shrink_to_fit();
         self.kept += functions.len() * size_of::<FunctionRange>() + 64;
@@ -532,7 +496,7 @@ impl DebugInfo {
             return Ok(lines.clone());
         }
         let lines = match head.lines {
-            Some(offset) => match Lines::read(&self.dwarf, &head.unit, offset, &mut self.fuel) {
+            Some(offset) => match Lines::read(&self.dwarf, &head.unit, offset, &self.fuel) {
                 Ok(lines) => Some(Arc::new(lines)),
                 Err(_) => {
                     self.is_damaged = true;
@@ -551,18 +515,9 @@ impl DebugInfo {
         if let Some(head) = self.heads.get(&(home, offset)) {
             return Ok(head.clone());
         }
-        let DebugInfo {
-            dwarf,
-            split,
-            fuel,
-            abbreviations,
-            kept,
-            ..
-        } = self;
+        let DebugInfo { dwarf, split, fuel, abbreviations, kept, .. } = self;
         let dwarf = dwarf_of(dwarf, split, home);
-        let header = dwarf
-            .debug_info
-            .header_from_offset(gimli::DebugInfoOffset(offset))?;
+        let header = dwarf.debug_info.header_from_offset(gimli::DebugInfoOffset(offset))?;
         let key = (home, header.debug_abbrev_offset().0);
         let table = match abbreviations.get(&key) {
             Some(table) => table.clone(),
@@ -581,12 +536,7 @@ impl DebugInfo {
     }
 
     /// The split part of a unit, opened at its first use.
-    fn split_head(
-        &mut self,
-        index: usize,
-        skeleton: &Head,
-        load: &mut LoadSplit<'_>,
-    ) -> Option<Arc<Head>> {
+    fn split_head(&mut self, index: usize, skeleton: &Head, load: &mut LoadSplit<'_>) -> Option<Arc<Head>> {
         let id = skeleton.unit.dwo_id?;
         if let Some(split) = self.split.get(&index) {
             return split.as_ref().map(|(_, head)| head.clone());
@@ -603,28 +553,19 @@ impl DebugInfo {
         skeleton: &Head,
         load: &mut LoadSplit<'_>,
     ) -> Option<(Dwarf, Arc<Head>)> {
-        let folder = skeleton
-            .unit
-            .comp_dir
-            .as_ref()
-            .map(text)
-            .unwrap_or_default();
+        let folder = skeleton.unit.comp_dir.as_ref().map(text).unwrap_or_default();
         let mut dwarf = load(&self.dwarf, &folder, skeleton.split_path.as_deref()?, id)?;
         dwarf.make_dwo(&self.dwarf);
-        let (units, _) = list_units(&dwarf, &mut self.fuel);
+        let (units, _) = list_units(&dwarf, &self.fuel);
         for offset in units.into_iter().take(64) {
-            let header = dwarf
-                .debug_info
-                .header_from_offset(gimli::DebugInfoOffset(offset))
-                .ok()?;
-            let (table, size) = read_abbreviations(&dwarf, &header, &mut self.fuel).ok()?;
-            let mut head = read_head(&dwarf, header, Arc::new(table), &mut self.fuel).ok()?;
+            let header = dwarf.debug_info.header_from_offset(gimli::DebugInfoOffset(offset)).ok()?;
+            let (table, size) = read_abbreviations(&dwarf, &header, &self.fuel).ok()?;
+            let mut head = read_head(&dwarf, header, Arc::new(table), &self.fuel).ok()?;
             if head.unit.dwo_id != Some(id) {
                 continue;
             }
             head.unit.copy_relocated_attributes(&skeleton.unit);
-            self.kept +=
-                24 * size + dwarf.debug_info.reader().len() + dwarf.debug_str.reader().len();
+            self.kept += 24 * size + dwarf.debug_info.reader().len() + dwarf.debug_str.reader().len();
             return Some((dwarf, Arc::new(head)));
         }
         None
@@ -636,16 +577,14 @@ impl DebugInfo {
         home: Home,
         head: &Arc<Head>,
         entry: UnitOffset,
-    ) -> gimli::Result<Option<String>> {
+    ) -> gimli::Result<Option<(String, bool)>> {
         let (mut home, mut head, mut entry) = (home, head.clone(), entry);
         let mut plain = None;
         for _ in 0..MAX_HOPS {
             let mut linkage = None;
             let mut next = None;
             {
-                let DebugInfo {
-                    dwarf, split, fuel, ..
-                } = &mut *self;
+                let DebugInfo { dwarf, split, fuel, .. } = &mut *self;
                 let dwarf = dwarf_of(dwarf, split, home);
                 let mut entries = head.unit.entries_raw(Some(entry))?;
                 let Some(abbreviation) = entries.read_abbreviation()? else {
@@ -656,16 +595,11 @@ impl DebugInfo {
                     let attribute = entries.read_attribute(*specification)?;
                     match attribute.name() {
                         gimli::DW_AT_linkage_name | gimli::DW_AT_MIPS_linkage_name => {
-                            linkage = dwarf
-                                .attr_string(&head.unit, attribute.value())
-                                .ok()
-                                .map(|name| text(&name));
+                            linkage =
+                                fuel.string(dwarf, &head.unit, attribute.value()).map(|name| text(&name));
                         }
                         gimli::DW_AT_name if plain.is_none() => {
-                            plain = dwarf
-                                .attr_string(&head.unit, attribute.value())
-                                .ok()
-                                .map(|name| text(&name));
+                            plain = fuel.string(dwarf, &head.unit, attribute.value()).map(|name| text(&name));
                         }
                         gimli::DW_AT_abstract_origin | gimli::DW_AT_specification => {
                             next = Some(attribute.value())
@@ -675,7 +609,7 @@ impl DebugInfo {
                 }
             }
             if linkage.is_some() {
-                return Ok(linkage);
+                return Ok(linkage.map(|name| (name, true)));
             }
             let Some(next) = next else { break };
             let Some(target) = self.follow(home, &head, next)? else {
@@ -683,7 +617,7 @@ impl DebugInfo {
             };
             (home, head, entry) = target;
         }
-        Ok(plain)
+        Ok(plain.map(|name| (name, false)))
     }
 
     /// The entry that a reference leads to.
@@ -704,10 +638,7 @@ impl DebugInfo {
             Home::Supplementary => &self.supplementary_units,
             Home::Split(_) => return Ok(None),
         };
-        let Some(unit) = units
-            .partition_point(|start| *start <= offset.0)
-            .checked_sub(1)
-        else {
+        let Some(unit) = units.partition_point(|start| *start <= offset.0).checked_sub(1) else {
             return Ok(None);
         };
         let head = self.head(home, units[unit])?;
@@ -716,19 +647,9 @@ impl DebugInfo {
     }
 
     /// Path of a file of a line table.
-    fn path(
-        &self,
-        unit: &Unit,
-        header: &gimli::LineProgramHeader<Bytes>,
-        index: u64,
-    ) -> Option<String> {
+    fn path(&self, unit: &Unit, header: &gimli::LineProgramHeader<Bytes>, index: u64) -> Option<String> {
         let file = header.file(index)?;
-        let string = |value| {
-            self.dwarf
-                .attr_string(unit, value)
-                .ok()
-                .map(|name| text(&name))
-        };
+        let string = |value| self.fuel.string(&self.dwarf, unit, value).map(|name| text(&name));
         let name = string(file.path_name())?;
         let comp_dir = unit.comp_dir.as_ref().map(text).unwrap_or_default();
         let folder = file.directory(header).and_then(string).unwrap_or_default();
@@ -756,12 +677,7 @@ struct Call {
 
 impl Call {
     fn take(&mut self, attribute: &gimli::Attribute<Bytes>) {
-        let number = || {
-            attribute
-                .udata_value()
-                .and_then(|value| u32::try_from(value).ok())
-                .unwrap_or(0)
-        };
+        let number = || attribute.udata_value().and_then(|value| u32::try_from(value).ok()).unwrap_or(0);
         match attribute.name() {
             gimli::DW_AT_call_file => {
                 self.file = match attribute.value() {
@@ -784,15 +700,12 @@ fn dwarf_of<'a>(
     match home {
         Home::Main => main,
         Home::Supplementary => main.sup().unwrap_or(main),
-        Home::Split(index) => split
-            .get(&index)
-            .and_then(Option::as_ref)
-            .map_or(main, |(dwarf, _)| dwarf),
+        Home::Split(index) => split.get(&index).and_then(Option::as_ref).map_or(main, |(dwarf, _)| dwarf),
     }
 }
 
 /// Offsets of all units, and whether the list is whole.
-fn list_units(dwarf: &Dwarf, fuel: &mut Fuel) -> (Vec<usize>, bool) {
+fn list_units(dwarf: &Dwarf, fuel: &Fuel) -> (Vec<usize>, bool) {
     let mut out = Vec::new();
     let mut headers = dwarf.debug_info.units();
     loop {
@@ -810,14 +723,9 @@ fn list_units(dwarf: &Dwarf, fuel: &mut Fuel) -> (Vec<usize>, bool) {
 
 fn push_range(ranges: &mut Vec<UnitRange>, begin: u64, end: u64, unit: usize) -> bool {
     // No code is at 0 in a linked file: that is what linkers leave of removed functions.
-    let is_real = begin != 0 && begin < end && ranges.len() < MAX_RANGES;
+    let is_real = begin != 0 && begin < end;
     if is_real {
-        ranges.push(UnitRange {
-            begin,
-            end,
-            min_begin: 0,
-            unit: unit as u32,
-        });
+        ranges.push(UnitRange { begin, end, min_begin: 0, unit: unit as u32 });
     }
     is_real
 }
@@ -827,7 +735,7 @@ fn for_each_range(
     dwarf: &Dwarf,
     unit: &Unit,
     pcs: &Pcs,
-    fuel: &mut Fuel,
+    fuel: &Fuel,
     mut visit: impl FnMut(u64, u64) -> bool,
 ) -> gimli::Result<()> {
     if let Some(ranges) = &pcs.ranges
@@ -849,9 +757,7 @@ fn for_each_range(
     let end = match &pcs.high {
         Some(high) => match dwarf.attr_address(unit, high.clone())? {
             Some(end) => end,
-            None => high
-                .udata_value()
-                .map_or(begin, |size| begin.saturating_add(size)),
+            None => high.udata_value().map_or(begin, |size| begin.saturating_add(size)),
         },
         None => begin,
     };
@@ -864,11 +770,12 @@ fn for_each_range(
 fn read_functions(
     dwarf: &Dwarf,
     unit: &Unit,
-    fuel: &mut Fuel,
+    fuel: &Fuel,
     out: &mut Vec<FunctionRange>,
 ) -> gimli::Result<()> {
+    let max_ranges = MAX_RANGES + dwarf.debug_info.reader().len() / BYTES_PER_RANGE;
     let mut entries = unit.entries_raw(None)?;
-    while !entries.is_empty() {
+    while !entries.is_empty() && out.len() < max_ranges {
         let entry = entries.next_offset();
         let Some(abbreviation) = entries.read_abbreviation()? else {
             fuel.burn(1)?;
@@ -893,10 +800,8 @@ fn read_functions(
             continue;
         }
         for_each_range(dwarf, unit, &pcs, fuel, |begin, end| {
-            if out.len() < MAX_RANGES {
-                out.push(FunctionRange { begin, end, entry });
-            }
-            out.len() < MAX_RANGES
+            out.push(FunctionRange { begin, end, entry });
+            out.len() < max_ranges
         })?;
     }
     Ok(())
@@ -935,11 +840,9 @@ fn abbreviation_bytes(dwarf: &Dwarf, header: &gimli::UnitHeader<Bytes>) -> gimli
 fn root_abbreviation(
     dwarf: &Dwarf,
     header: &gimli::UnitHeader<Bytes>,
-    fuel: &mut Fuel,
+    fuel: &Fuel,
 ) -> gimli::Result<Arc<gimli::Abbreviations>> {
-    let wanted = header
-        .range_from(UnitOffset(header.root_offset().0)..)?
-        .read_uleb128()?;
+    let wanted = header.range_from(UnitOffset(header.root_offset().0)..)?.read_uleb128()?;
     let mut bytes = abbreviation_bytes(dwarf, header)?;
     loop {
         let start = bytes.clone();
@@ -951,9 +854,7 @@ fn root_abbreviation(
         if code == wanted {
             let one = start.range_to(..size);
             // The missing null entry after it is accepted.
-            return gimli::DebugAbbrev::from(one)
-                .abbreviations(gimli::DebugAbbrevOffset(0))
-                .map(Arc::new);
+            return gimli::DebugAbbrev::from(one).abbreviations(gimli::DebugAbbrevOffset(0)).map(Arc::new);
         }
     }
 }
@@ -962,7 +863,7 @@ fn root_abbreviation(
 fn read_abbreviations(
     dwarf: &Dwarf,
     header: &gimli::UnitHeader<Bytes>,
-    fuel: &mut Fuel,
+    fuel: &Fuel,
 ) -> gimli::Result<(gimli::Abbreviations, usize)> {
     let start = abbreviation_bytes(dwarf, header)?;
     let mut bytes = start.clone();
@@ -971,15 +872,13 @@ fn read_abbreviations(
         let more = skip_abbreviation(&mut bytes)?.is_some();
         fuel.burn(before - bytes.len())?;
         if start.len() - bytes.len() > MAX_ABBREVIATIONS {
-            return Err(gimli::Error::UnexpectedEof(gimli::ReaderOffsetId(0)));
+            return Err(TOO_MUCH);
         }
         if !more {
             break;
         }
     }
-    let table = dwarf
-        .debug_abbrev
-        .abbreviations(header.debug_abbrev_offset())?;
+    let table = dwarf.debug_abbrev.abbreviations(header.debug_abbrev_offset())?;
     Ok((table, start.len() - bytes.len()))
 }
 
@@ -988,7 +887,7 @@ fn read_head(
     dwarf: &Dwarf,
     header: gimli::UnitHeader<Bytes>,
     abbreviations: Arc<gimli::Abbreviations>,
-    fuel: &mut Fuel,
+    fuel: &Fuel,
 ) -> gimli::Result<Head> {
     let encoding = header.encoding();
     let mut unit = Unit {
@@ -1001,14 +900,8 @@ fn read_head(
             dwarf.file_type,
         ),
         addr_base: gimli::DebugAddrBase(0),
-        loclists_base: gimli::DebugLocListsBase::default_for_encoding_and_file(
-            encoding,
-            dwarf.file_type,
-        ),
-        rnglists_base: gimli::DebugRngListsBase::default_for_encoding_and_file(
-            encoding,
-            dwarf.file_type,
-        ),
+        loclists_base: gimli::DebugLocListsBase::default_for_encoding_and_file(encoding, dwarf.file_type),
+        rnglists_base: gimli::DebugRngListsBase::default_for_encoding_and_file(encoding, dwarf.file_type),
         line_program: None,
         dwo_id: match header.type_() {
             UnitType::Skeleton(id) | UnitType::SplitCompilation(id) => Some(id),
@@ -1020,24 +913,18 @@ fn read_head(
     let mut pcs = Pcs::default();
     {
         let mut entries = unit.header.entries_raw(&unit.abbreviations, None)?;
-        let abbreviation = entries
-            .read_abbreviation()?
-            .ok_or(gimli::Error::MissingUnitDie)?;
+        let abbreviation = entries.read_abbreviation()?.ok_or(gimli::Error::MissingUnitDie)?;
         fuel.burn(1 + abbreviation.attributes().len())?;
         for specification in abbreviation.attributes() {
             let attribute = entries.read_attribute(*specification)?;
             pcs.take(&attribute);
             match (attribute.name(), attribute.value()) {
                 (gimli::DW_AT_comp_dir, value) => comp_dir = Some(value),
-                (gimli::DW_AT_dwo_name | gimli::DW_AT_GNU_dwo_name, value) => {
-                    split_path = Some(value)
-                }
+                (gimli::DW_AT_dwo_name | gimli::DW_AT_GNU_dwo_name, value) => split_path = Some(value),
                 (gimli::DW_AT_language, AttributeValue::Language(value)) => {
                     language = Some(names::language_of_unit(value))
                 }
-                (gimli::DW_AT_stmt_list, AttributeValue::DebugLineRef(offset)) => {
-                    lines = Some(offset)
-                }
+                (gimli::DW_AT_stmt_list, AttributeValue::DebugLineRef(offset)) => lines = Some(offset),
                 (gimli::DW_AT_str_offsets_base, AttributeValue::DebugStrOffsetsBase(base)) => {
                     unit.str_offsets_base = base
                 }
@@ -1056,30 +943,16 @@ fn read_head(
             }
         }
     }
-    unit.comp_dir = comp_dir.and_then(|value| dwarf.attr_string(&unit, value).ok());
+    unit.comp_dir = comp_dir.and_then(|value| fuel.string(dwarf, &unit, value));
     if let Some(low) = &pcs.low {
         unit.low_pc = dwarf.attr_address(&unit, low.clone())?.unwrap_or(0);
     }
-    let split_path = split_path
-        .and_then(|value| dwarf.attr_string(&unit, value).ok())
-        .map(|path| text(&path));
-    Ok(Head {
-        unit,
-        language,
-        lines,
-        pcs,
-        split_path,
-    })
+    let split_path = split_path.and_then(|value| fuel.string(dwarf, &unit, value)).map(|path| text(&path));
+    Ok(Head { unit, language, lines, pcs, split_path })
 }
 
 impl Lines {
-    fn read(
-        dwarf: &Dwarf,
-        unit: &Unit,
-        offset: gimli::DebugLineOffset,
-        fuel: &mut Fuel,
-    ) -> gimli::Result<Lines> {
-        let too_large = || gimli::Error::UnexpectedEof(gimli::ReaderOffsetId(0));
+    fn read(dwarf: &Dwarf, unit: &Unit, offset: gimli::DebugLineOffset, fuel: &Fuel) -> gimli::Result<Lines> {
         // How much the header's parser may read, before it does.
         let mut bytes = dwarf.debug_line.reader().clone();
         bytes.skip(offset.0)?;
@@ -1090,14 +963,8 @@ impl Lines {
             bytes.skip(2)?;
         }
         let header_length = bytes.read_length(format)?;
-        if header_length
-            > if version >= 5 {
-                MAX_LINE_HEADER_5
-            } else {
-                MAX_LINE_HEADER
-            }
-        {
-            return Err(too_large());
+        if header_length > if version >= 5 { MAX_LINE_HEADER_5 } else { MAX_LINE_HEADER } {
+            return Err(TOO_MUCH);
         }
         fuel.burn(header_length)?;
         let program = dwarf.debug_line.program(
@@ -1107,22 +974,16 @@ impl Lines {
             unit.name.clone(),
         )?;
         let header = program.header().clone();
-        let mut lines = Lines {
-            header,
-            rows: Vec::new(),
-            sequences: Vec::new(),
-        };
+        let mut lines = Lines { header, rows: Vec::new(), sequences: Vec::new() };
         // What was read before a damaged instruction is kept.
         let _ = lines.run(fuel);
         lines.rows.shrink_to_fit();
-        lines
-            .sequences
-            .sort_unstable_by_key(|sequence| (sequence.begin, sequence.end));
+        lines.sequences.sort_unstable_by_key(|sequence| (sequence.begin, sequence.end));
         Ok(lines)
     }
 
     /// Executes the program (DWARF 5, 6.2.5). All arithmetic wraps: a damaged program gives wrong lines, nothing else.
-    fn run(&mut self, fuel: &mut Fuel) -> gimli::Result<()> {
+    fn run(&mut self, fuel: &Fuel) -> gimli::Result<()> {
         use gimli::LineInstruction::*;
         let encoding = self.header.line_encoding();
         let (range, base) = (encoding.line_range.max(1), i64::from(encoding.line_base));
@@ -1138,26 +999,19 @@ impl Lines {
             fuel.burn(1)?;
             let advance = |state: &mut State, count: u64| {
                 let index = state.operation.wrapping_add(count);
-                state.address = state
-                    .address
-                    .wrapping_add(unit.wrapping_mul(index / operations));
+                state.address = state.address.wrapping_add(unit.wrapping_mul(index / operations));
                 state.operation = index % operations;
             };
             match instruction {
                 Special(opcode) => {
                     let adjusted = opcode.wrapping_sub(opcode_base);
-                    state.line = state
-                        .line
-                        .wrapping_add_signed(base + i64::from(adjusted % range));
+                    state.line = state.line.wrapping_add_signed(base + i64::from(adjusted % range));
                     advance(&mut state, u64::from(adjusted / range));
                     self.push(&state, first)?;
                 }
                 Copy => self.push(&state, first)?,
                 AdvancePc(count) => advance(&mut state, count),
-                ConstAddPc => advance(
-                    &mut state,
-                    u64::from(255u8.wrapping_sub(opcode_base) / range),
-                ),
+                ConstAddPc => advance(&mut state, u64::from(255u8.wrapping_sub(opcode_base) / range)),
                 FixedAddPc(count) => {
                     state.address = state.address.wrapping_add(u64::from(count));
                     state.operation = 0;
@@ -1197,7 +1051,7 @@ impl Lines {
             return Ok(());
         }
         if self.rows.len() >= MAX_ROWS {
-            return Err(gimli::Error::UnexpectedEof(gimli::ReaderOffsetId(0)));
+            return Err(TOO_MUCH);
         }
         self.rows.push(row);
         Ok(())
@@ -1210,26 +1064,13 @@ impl Lines {
             self.rows.truncate(first);
             return;
         }
-        self.sequences.push(Sequence {
-            begin,
-            end,
-            first: first as u32,
-            last: self.rows.len() as u32,
-        });
+        self.sequences.push(Sequence { begin, end, first: first as u32, last: self.rows.len() as u32 });
     }
 
     fn find(&self, address: u64) -> Option<&Row> {
-        let end = self
-            .sequences
-            .partition_point(|sequence| sequence.begin <= address);
-        let sequence = self.sequences[..end]
-            .iter()
-            .rev()
-            .take(32)
-            .find(|sequence| address < sequence.end)?;
-        let rows = self
-            .rows
-            .get(sequence.first as usize..sequence.last as usize)?;
+        let end = self.sequences.partition_point(|sequence| sequence.begin <= address);
+        let sequence = self.sequences[..end].iter().rev().take(32).find(|sequence| address < sequence.end)?;
+        let rows = self.rows.get(sequence.first as usize..sequence.last as usize)?;
         rows[..rows.partition_point(|row| row.address <= address)].last()
     }
 
@@ -1252,13 +1093,7 @@ struct State {
 
 impl Default for State {
     fn default() -> State {
-        State {
-            address: 0,
-            operation: 0,
-            file: 1,
-            line: 1,
-            column: 0,
-        }
+        State { address: 0, operation: 0, file: 1, line: 1, column: 0 }
     }
 }
 

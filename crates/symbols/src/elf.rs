@@ -89,10 +89,7 @@ impl Elf {
             dynsym: None,
         };
         {
-            let cache = ReadCache::new(Stream {
-                source: &source,
-                at: 0,
-            });
+            let cache = ReadCache::new(Stream { source: &source, at: 0 });
             if out.is_64 {
                 out.read_headers::<elf::FileHeader64<Endianness>>(&cache)?;
             } else {
@@ -138,9 +135,7 @@ impl Elf {
                     self.symtab = symbol_range(
                         offset,
                         size,
-                        table
-                            .section(SectionIndex(section.sh_link(endian) as usize))
-                            .ok(),
+                        table.section(SectionIndex(section.sh_link(endian) as usize)).ok(),
                         endian,
                     );
                 }
@@ -148,9 +143,7 @@ impl Elf {
                     self.dynsym = symbol_range(
                         offset,
                         size,
-                        table
-                            .section(SectionIndex(section.sh_link(endian) as usize))
-                            .ok(),
+                        table.section(SectionIndex(section.sh_link(endian) as usize)).ok(),
                         endian,
                     );
                 }
@@ -164,9 +157,8 @@ impl Elf {
             let Ok(name) = table.section_name(endian, section) else {
                 continue;
             };
-            let is_wanted = [&b".debug_"[..], b".zdebug_", b".gnu_debug"]
-                .iter()
-                .any(|prefix| name.starts_with(prefix));
+            let is_wanted =
+                [&b".debug_"[..], b".zdebug_", b".gnu_debug"].iter().any(|prefix| name.starts_with(prefix));
             if is_wanted && !self.sections.iter().any(|known| known.name == name) {
                 self.sections.push(Section {
                     name: name.to_vec(),
@@ -191,28 +183,18 @@ impl Elf {
             match segment.p_type(endian) {
                 elf::PT_INTERP if self.interpreter.is_none() => {
                     let size = segment.p_filesz(endian).into().min(4096);
-                    let bytes = data
-                        .read_bytes_at(segment.p_offset(endian).into(), size)
-                        .unwrap_or(&[]);
-                    let end = bytes
-                        .iter()
-                        .position(|byte| *byte == 0)
-                        .unwrap_or(bytes.len());
+                    let bytes = data.read_bytes_at(segment.p_offset(endian).into(), size).unwrap_or(&[]);
+                    let end = bytes.iter().position(|byte| *byte == 0).unwrap_or(bytes.len());
                     self.interpreter = Some(bytes[..end].to_vec());
                 }
-                elf::PT_NOTE
-                    if self.build_id.is_empty() && segment.p_filesz(endian).into() <= MAX_NOTES =>
-                {
+                elf::PT_NOTE if self.build_id.is_empty() && segment.p_filesz(endian).into() <= MAX_NOTES => {
                     if let Ok(Some(notes)) = segment.notes(endian, data) {
                         self.build_id = build_id_of(notes, endian);
                     }
                 }
                 elf::PT_DYNAMIC if !self.has_dynamic => {
                     self.has_dynamic = true;
-                    let at = (
-                        segment.p_offset(endian).into(),
-                        segment.p_filesz(endian).into(),
-                    );
+                    let at = (segment.p_offset(endian).into(), segment.p_filesz(endian).into());
                     self.read_dynamic::<E>(at, segments, endian, data);
                 }
                 _ => {}
@@ -237,12 +219,7 @@ impl Elf {
             .map(|entry| (number(&entry[..word]), number(&entry[word..])))
             .take_while(|(tag, _)| *tag != 0)
             .collect();
-        let find = |wanted: u64| {
-            entries
-                .iter()
-                .find(|(tag, _)| *tag == wanted)
-                .map(|(_, value)| *value)
-        };
+        let find = |wanted: u64| entries.iter().find(|(tag, _)| *tag == wanted).map(|(_, value)| *value);
         const DT_NEEDED: u64 = 1;
         const DT_STRTAB: u64 = 5;
         const DT_FLAGS_1: u64 = 0x6fff_fffb;
@@ -252,16 +229,10 @@ impl Elf {
         let at = segments.iter().find_map(|segment| {
             let start: u64 = segment.p_vaddr(endian).into();
             let inside = strings.checked_sub(start)?;
-            let fits =
-                segment.p_type(endian) == elf::PT_LOAD && inside < segment.p_filesz(endian).into();
-            fits.then(|| segment.p_offset(endian).into().checked_add(inside))
-                .flatten()
+            let fits = segment.p_type(endian) == elf::PT_LOAD && inside < segment.p_filesz(endian).into();
+            fits.then(|| segment.p_offset(endian).into().checked_add(inside)).flatten()
         })?;
-        for (_, name) in entries
-            .iter()
-            .filter(|(tag, _)| *tag == DT_NEEDED)
-            .take(256)
-        {
+        for (_, name) in entries.iter().filter(|(tag, _)| *tag == DT_NEEDED).take(256) {
             let start = at.checked_add(*name)?;
             if let Ok(name) =
                 data.read_bytes_at_until(start..start.saturating_add(256).min(data.len().ok()?), 0)
@@ -274,30 +245,21 @@ impl Elf {
 
     /// Whether a section is there and not empty.
     pub(crate) fn has_section(&self, name: &str) -> bool {
-        self.find_section(name)
-            .is_some_and(|section| section.size > 0)
+        self.find_section(name).is_some_and(|section| section.size > 0)
     }
 
     fn find_section(&self, name: &str) -> Option<&Section> {
-        let old_name = name
-            .strip_prefix(".debug_")
-            .map(|rest| format!(".zdebug_{rest}"));
-        self.sections
-            .iter()
-            .find(|section| section.name == name.as_bytes())
-            .or_else(|| {
-                self.sections.iter().find(|section| {
-                    Some(section.name.as_slice()) == old_name.as_deref().map(str::as_bytes)
-                })
-            })
+        let old_name = name.strip_prefix(".debug_").map(|rest| format!(".zdebug_{rest}"));
+        self.sections.iter().find(|section| section.name == name.as_bytes()).or_else(|| {
+            self.sections
+                .iter()
+                .find(|section| Some(section.name.as_slice()) == old_name.as_deref().map(str::as_bytes))
+        })
     }
 
     /// How many bytes all uncompressed sections of this file together may take.
     pub(crate) fn inflate_budget(&self) -> u64 {
-        self.source
-            .len()
-            .saturating_mul(3)
-            .saturating_add(128 << 20)
+        self.source.len().saturating_mul(3).saturating_add(64 << 20)
     }
 
     /// A section's bytes, uncompressed. `Ok(None)`: it is not there. `Err`: it is damaged, or larger than `budget` allows.
@@ -320,28 +282,14 @@ impl Elf {
             return Err(());
         }
         *budget -= uncompressed_size;
-        let inflated = CompressedData {
-            format,
-            data,
-            uncompressed_size,
-        }
-        .decompress()
-        .map_err(drop)?;
+        let inflated = CompressedData { format, data, uncompressed_size }.decompress().map_err(drop)?;
         Ok(Some(Arc::from(inflated)))
     }
 
     /// Format, size and length of the header of an `SHF_COMPRESSED` section.
     fn compression(&self, bytes: &[u8]) -> Option<(CompressionFormat, u64, usize)> {
-        let endian = if self.endian == RunTimeEndian::Little {
-            Endianness::Little
-        } else {
-            Endianness::Big
-        };
-        let (size, skip) = if self.is_64 {
-            (bytes.get(8..16)?, 24)
-        } else {
-            (bytes.get(4..8)?, 12)
-        };
+        let endian = if self.endian == RunTimeEndian::Little { Endianness::Little } else { Endianness::Big };
+        let (size, skip) = if self.is_64 { (bytes.get(8..16)?, 24) } else { (bytes.get(4..8)?, 12) };
         bytes.get(skip..)?;
         let format = match number(bytes.get(..4)?, endian) {
             1 => CompressionFormat::Zlib,
@@ -370,11 +318,7 @@ impl Elf {
 
     fn read_symbols(&self, range: SymbolRange) -> Option<Symbols> {
         let bytes = self.source.read(range.offset, range.size)?;
-        let endian = if self.endian == RunTimeEndian::Little {
-            Endianness::Little
-        } else {
-            Endianness::Big
-        };
+        let endian = if self.endian == RunTimeEndian::Little { Endianness::Little } else { Endianness::Big };
         let entry_size = if self.is_64 { 24 } else { 16 };
         let mut entries = Vec::new();
         for entry in bytes.chunks_exact(entry_size) {
@@ -391,29 +335,16 @@ impl Elf {
                 continue;
             }
             // The lowest bit of an ARM function's address says "Thumb".
-            let address = if self.machine == elf::EM_ARM.0 {
-                address & !1
-            } else {
-                address
-            };
+            let address = if self.machine == elf::EM_ARM.0 { address & !1 } else { address };
             let rank = match info >> 4 {
                 1 => 0,
                 2 => 1,
                 _ => 2,
             };
-            entries.push(Symbol {
-                address,
-                size,
-                name: field(0, 4) as u32,
-                rank,
-            });
+            entries.push(Symbol { address, size, name: field(0, 4) as u32, rank });
         }
         entries.sort_unstable_by_key(|symbol| (symbol.address, symbol.rank, symbol.name));
-        Some(Symbols {
-            entries,
-            strings: range.strings,
-            strings_size: range.strings_size,
-        })
+        Some(Symbols { entries, strings: range.strings, strings_size: range.strings_size })
     }
 }
 
@@ -437,47 +368,32 @@ pub(crate) struct Symbols {
 impl Symbols {
     /// Name of the function that covers `address`, as in the file. `elf` is the file these are from.
     pub(crate) fn find(&self, elf: &Elf, address: u64) -> Option<String> {
-        let end = self
-            .entries
-            .partition_point(|symbol| symbol.address <= address);
+        let end = self.entries.partition_point(|symbol| symbol.address <= address);
         // A symbol inside another one is rare: few steps back are enough.
         let covering = self.entries[..end].iter().rev().take(16).find(|symbol| {
             // Hand-written assembly may leave the size out: it then reaches to the next symbol.
             symbol.size == 0 || address - symbol.address < symbol.size
         })?;
-        let first = self
-            .entries
-            .partition_point(|symbol| symbol.address < covering.address);
+        let first = self.entries.partition_point(|symbol| symbol.address < covering.address);
         // Of several names at one address: global before local, then the plainest (`malloc`, not `__libc_malloc`).
         self.entries[first..end]
             .iter()
             .take_while(|symbol| symbol.address == covering.address)
             .take(16)
-            .filter_map(|symbol| {
-                self.name(elf, symbol)
-                    .map(|name| (symbol.rank, underscores(&name), name))
-            })
+            .filter_map(|symbol| self.name(elf, symbol).map(|name| (symbol.rank, underscores(&name), name)))
             .min()
             .map(|(_, _, name)| name)
     }
 
     fn name(&self, elf: &Elf, symbol: &Symbol) -> Option<String> {
         let start = self.strings.checked_add(u64::from(symbol.name))?;
-        let name = elf.source.read_string(
-            start,
-            self.strings.checked_add(self.strings_size)?,
-            MAX_NAME,
-        )?;
+        let name = elf.source.read_string(start, self.strings.checked_add(self.strings_size)?, MAX_NAME)?;
         if name.is_empty() {
             return None;
         }
         let name = String::from_utf8_lossy(&name);
         // `malloc@@GLIBC_2.2.5` in a full symbol table.
-        let plain = name
-            .split('@')
-            .next()
-            .filter(|plain| !plain.is_empty())
-            .unwrap_or(&name);
+        let plain = name.split('@').next().filter(|plain| !plain.is_empty()).unwrap_or(&name);
         Some(plain.to_owned())
     }
 }
@@ -493,12 +409,7 @@ fn symbol_range<S: SectionHeader<Endian = Endianness>>(
     endian: Endianness,
 ) -> Option<SymbolRange> {
     let (strings, strings_size) = strings?.file_range(endian)?;
-    Some(SymbolRange {
-        offset,
-        size,
-        strings,
-        strings_size,
-    })
+    Some(SymbolRange { offset, size, strings, strings_size })
 }
 
 fn build_id_of<E: FileHeader<Endian = Endianness>>(
@@ -508,11 +419,7 @@ fn build_id_of<E: FileHeader<Endian = Endianness>>(
     while let Ok(Some(note)) = notes.next() {
         if note.name() == elf::ELF_NOTE_GNU && note.n_type(endian) == elf::NT_GNU_BUILD_ID {
             // 20 bytes as a rule; a longer one is no build id.
-            return if note.desc().len() <= 64 {
-                note.desc().to_vec()
-            } else {
-                Vec::new()
-            };
+            return if note.desc().len() <= 64 { note.desc().to_vec() } else { Vec::new() };
         }
     }
     Vec::new()
@@ -549,27 +456,15 @@ impl Elf {
         let at = (name.len() + 1).next_multiple_of(4);
         let crc = bytes.get(at..at.checked_add(4)?)?;
         let is_name = !name.contains('/') && name != "." && name != "..";
-        let endian = if self.endian == RunTimeEndian::Little {
-            Endianness::Little
-        } else {
-            Endianness::Big
-        };
-        is_name.then(|| DebugLink {
-            crc: number(crc, endian) as u32,
-            build_id: Vec::new(),
-            name,
-        })
+        let endian = if self.endian == RunTimeEndian::Little { Endianness::Little } else { Endianness::Big };
+        is_name.then(|| DebugLink { crc: number(crc, endian) as u32, build_id: Vec::new(), name })
     }
 
     /// `.gnu_debugaltlink`: a path, then a build id.
     pub(crate) fn debug_alt_link(&self) -> Option<DebugLink> {
         let (name, bytes) = self.link_section(".gnu_debugaltlink")?;
         let build_id = bytes.get(name.len() + 1..)?.to_vec();
-        (!build_id.is_empty()).then_some(DebugLink {
-            name,
-            crc: 0,
-            build_id,
-        })
+        (!build_id.is_empty()).then_some(DebugLink { name, crc: 0, build_id })
     }
 
     fn link_section(&self, section: &str) -> Option<(String, Arc<[u8]>)> {
@@ -579,10 +474,7 @@ impl Elf {
         }
         let bytes = self.section(section, &mut 0).ok()??;
         let end = bytes.iter().position(|byte| *byte == 0)?;
-        let name = std::str::from_utf8(&bytes[..end])
-            .ok()
-            .filter(|name| !name.is_empty())?
-            .to_owned();
+        let name = std::str::from_utf8(&bytes[..end]).ok().filter(|name| !name.is_empty())?.to_owned();
         Some((name, bytes))
     }
 }

@@ -116,39 +116,25 @@ pub enum Libc {
 ///
 /// Fails when the file cannot be read; a directory or pipe cannot.
 pub fn inspect(path: &Path) -> Result<Executable, Error> {
-    let read = |source| Error::Read {
-        path: path.to_owned(),
-        source,
-    };
+    let read = |source| Error::Read { path: path.to_owned(), source };
     let mode = std::fs::metadata(path).map_err(read)?.permissions().mode();
     let kind = kind_of(Source::open(path).map_err(read)?);
     // Set-group-id without group execute marks mandatory locks, not a privilege.
     let is_set_id = mode & 0o4000 != 0 || mode & 0o2010 == 0o2010;
-    Ok(Executable {
-        kind,
-        needs_privilege: is_set_id || has_capabilities(path),
-    })
+    Ok(Executable { kind, needs_privilege: is_set_id || has_capabilities(path) })
 }
 
 /// The same for bytes that are not (yet) a file.
 pub fn inspect_bytes(bytes: &[u8]) -> Executable {
-    Executable {
-        kind: kind_of(Source::Bytes(Arc::from(bytes))),
-        needs_privilege: false,
-    }
+    Executable { kind: kind_of(Source::Bytes(Arc::from(bytes))), needs_privilege: false }
 }
 
 /// The GNU build id of an ELF file; fails when the file cannot be read or has none.
 pub fn build_id(path: &Path) -> Result<Vec<u8>, Error> {
-    let source = Source::open(path).map_err(|source| Error::Read {
-        path: path.to_owned(),
-        source,
-    })?;
+    let source = Source::open(path).map_err(|source| Error::Read { path: path.to_owned(), source })?;
     match Elf::parse(source) {
         Some(elf) if !elf.build_id.is_empty() => Ok(elf.build_id),
-        _ => Err(Error::NoBuildId {
-            path: path.to_owned(),
-        }),
+        _ => Err(Error::NoBuildId { path: path.to_owned() }),
     }
 }
 
@@ -173,10 +159,7 @@ fn native_of(elf: &Elf) -> ExecutableKind {
     if !is_program {
         return ExecutableKind::Other;
     }
-    let interpreter = elf
-        .interpreter
-        .as_deref()
-        .map(|path| String::from_utf8_lossy(path).into_owned());
+    let interpreter = elf.interpreter.as_deref().map(|path| String::from_utf8_lossy(path).into_owned());
     let machine = match elf.machine {
         3 => Machine::X86,
         62 => Machine::X86_64,
@@ -196,14 +179,11 @@ fn native_of(elf: &Elf) -> ExecutableKind {
 }
 
 fn libc_of(interpreter: Option<&str>, needed: &[Vec<u8>]) -> Libc {
-    let loader = interpreter
-        .and_then(|path| path.rsplit('/').next())
-        .unwrap_or_default();
+    let loader = interpreter.and_then(|path| path.rsplit('/').next()).unwrap_or_default();
     let needs = |prefix: &[u8]| needed.iter().any(|name| name.starts_with(prefix));
     if loader.starts_with("ld-musl") || needs(b"libc.musl") || needs(b"ld-musl") {
         Libc::Musl
-    } else if loader.starts_with("ld-linux") || loader.starts_with("ld64.so") || needs(b"libc.so.6")
-    {
+    } else if loader.starts_with("ld-linux") || loader.starts_with("ld64.so") || needs(b"libc.so.6") {
         Libc::Glibc
     } else {
         Libc::Unknown
@@ -242,10 +222,7 @@ mod tests {
 
     fn script(text: &str) -> Option<(String, Option<String>)> {
         match inspect_bytes(text.as_bytes()).kind {
-            ExecutableKind::Script {
-                interpreter,
-                argument,
-            } => Some((interpreter, argument)),
+            ExecutableKind::Script { interpreter, argument } => Some((interpreter, argument)),
             _ => None,
         }
     }
@@ -262,11 +239,7 @@ mod tests {
         assert_eq!(script("#!"), None);
         assert_eq!(script("x"), None);
         assert_eq!(script(&format!("#!/{}\n", "x".repeat(300))), None);
-        let (name, argument) =
-            script(&format!("#!/bin/x {}\n", "y".repeat(300))).expect("the name is whole");
-        assert_eq!(
-            (name.as_str(), argument.map(|it| it.len())),
-            ("/bin/x", Some(256 - "#!/bin/x ".len()))
-        );
+        let (name, argument) = script(&format!("#!/bin/x {}\n", "y".repeat(300))).expect("the name is whole");
+        assert_eq!((name.as_str(), argument.map(|it| it.len())), ("/bin/x", Some(256 - "#!/bin/x ".len())));
     }
 }

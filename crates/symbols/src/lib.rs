@@ -40,7 +40,11 @@ pub fn exercise(data: &[u8]) {
     let module = heapwise_model::Module { path: "/fuzz/input".into(), ..Default::default() };
     symbolizer.insert(&module, data);
     // Where small test programs have their code, the ends, and places that the input names.
-    let named = data.chunks_exact(8).rev().take(4).map(|bytes| bytes.iter().fold(0, |value, byte| value << 8 | u64::from(*byte)));
+    let named = data
+        .chunks_exact(8)
+        .rev()
+        .take(4)
+        .map(|bytes| bytes.iter().fold(0, |value, byte| value << 8 | u64::from(*byte)));
     let fixed = [0, 1, 0x1000, 0x40_0100, 0x40_0200, u64::MAX];
     let near = (0x100..0x400).step_by(9).flat_map(|low| [low, 0x40_0000 + low]);
     for offset in fixed.into_iter().chain(near).chain(named) {

@@ -18,11 +18,7 @@ struct Bounded {
 
 impl Bounded {
     fn new() -> Bounded {
-        Bounded {
-            text: String::new(),
-            is_cut: false,
-            writes: 0,
-        }
+        Bounded { text: String::new(), is_cut: false, writes: 0 }
     }
 }
 
@@ -30,8 +26,7 @@ impl Write for Bounded {
     fn write_str(&mut self, text: &str) -> fmt::Result {
         self.writes += 1;
         if self.is_cut || self.writes > 4 * MAX_NAME || self.text.len() + text.len() > MAX_NAME {
-            self.text
-                .push_str(cut(text, MAX_NAME.saturating_sub(self.text.len())));
+            self.text.push_str(cut(text, MAX_NAME.saturating_sub(self.text.len())));
             self.is_cut = true;
             return Err(fmt::Error);
         }
@@ -57,12 +52,22 @@ fn demangled(name: &str) -> Option<String> {
     if !name.starts_with("_Z") && !name.starts_with("__Z") {
         return None;
     }
-    let symbol = cpp_demangle::BorrowedSymbol::with_tail(name.as_bytes())
-        .ok()
-        .map(|(symbol, _)| symbol)?;
+    let symbol = cpp_demangle::BorrowedSymbol::with_tail(name.as_bytes()).ok().map(|(symbol, _)| symbol)?;
     let mut out = Bounded::new();
-    let whole = symbol.structured_demangle(&mut out, &cpp_demangle::DemangleOptions::new());
+    let mut options = cpp_demangle::DemangleOptions::new();
+    if is_templated_constructor(name) {
+        options = options.no_params();
+    }
+    let whole = symbol.structured_demangle(&mut out, &options);
     finish(out, whole)
+}
+
+/// `C1I..E`: such a name has no return type, but the demangler takes its first parameter for one and drops it.
+/// A name that only looks so loses its parameters, nothing else.
+fn is_templated_constructor(name: &str) -> bool {
+    name.as_bytes()
+        .windows(3)
+        .any(|part| part[0] == b'C' && matches!(part[1], b'1'..=b'5') && part[2] == b'I')
 }
 
 fn finish(mut out: Bounded, whole: fmt::Result) -> Option<String> {
@@ -108,9 +113,7 @@ pub(crate) fn language_of_symbol(name: &str) -> Option<Language> {
 pub(crate) fn language_of_path(path: &str) -> Option<Language> {
     match path.rsplit_once('.')?.1 {
         "c" => Some(Language::C),
-        "cc" | "cpp" | "cxx" | "c++" | "C" | "hpp" | "hh" | "hxx" | "ipp" | "tcc" => {
-            Some(Language::Cpp)
-        }
+        "cc" | "cpp" | "cxx" | "c++" | "C" | "hpp" | "hh" | "hxx" | "ipp" | "tcc" => Some(Language::Cpp),
         "rs" => Some(Language::Rust),
         "s" | "S" | "asm" => Some(Language::Native),
         _ => None,
@@ -141,10 +144,7 @@ pub(crate) fn join(parts: &[&str]) -> String {
     let start = parts.iter().rposition(|part| part.starts_with('/'));
     let is_absolute = start.is_some();
     let mut names: Vec<&str> = Vec::new();
-    for name in parts[start.unwrap_or(0)..]
-        .iter()
-        .flat_map(|part| part.split('/'))
-    {
+    for name in parts[start.unwrap_or(0)..].iter().flat_map(|part| part.split('/')) {
         match name {
             "" | "." => {}
             ".." if names.last().is_some_and(|last| *last != "..") => {
@@ -156,17 +156,14 @@ pub(crate) fn join(parts: &[&str]) -> String {
         }
     }
     let path = names.join("/");
-    shorten(&if is_absolute {
-        format!("/{path}")
-    } else {
-        path
-    })
+    shorten(&if is_absolute { format!("/{path}") } else { path })
 }
 
 /// Sources that belong to a compiler's runtime, not to the user.
 pub(crate) fn is_runtime_source(path: &str) -> bool {
-    const PREFIXES: [&str; 7] = [
+    const PREFIXES: [&str; 8] = [
         "/rustc/",
+        "/rust/deps/",
         "/usr/include/",
         "/usr/lib/",
         "/usr/src/",
@@ -197,38 +194,36 @@ mod tests {
     fn names_are_demangled_and_bounded() {
         assert_eq!(demangle("main"), "main");
         assert_eq!(demangle("_ZN3foo3barEi"), "foo::bar(int)");
-        assert_eq!(
-            demangle("_ZN3foo3barEi.cold"),
-            "foo::bar(int) [clone .cold]"
-        );
-        assert_eq!(
-            demangle("_ZN4core3fmt5write17h0123456789abcdefE"),
-            "core::fmt::write"
-        );
+        assert_eq!(demangle("_ZN3foo3barEi.cold"), "foo::bar(int) [clone .cold]");
+        assert_eq!(demangle("_ZN4core3fmt5write17h0123456789abcdefE"), "core::fmt::write");
         assert_eq!(demangle("_RNvC6_123foo3bar"), "123foo::bar");
         assert!(demangle(&"x".repeat(100_000)).len() <= MAX_NAME + 3);
         assert!(demangle(&format!("_ZN{}E", "4abcd".repeat(1500))).len() <= MAX_NAME + 3);
         // Each substitution doubles: 2^40 characters if nothing stopped it.
         let doubling = (0..40).fold(String::from("_Z1fSt4pairIiiE"), |name, n: u64| {
-            let seq = if n == 0 {
-                "S_".to_owned()
-            } else {
-                format!("S{}_", radix36(n - 1))
-            };
+            let seq = if n == 0 { "S_".to_owned() } else { format!("S{}_", radix36(n - 1)) };
             name + &format!("St4pairI{seq}{seq}E")
         });
         assert!(demangle(&doubling).len() <= MAX_NAME + 3);
     }
 
+    #[test]
+    fn templated_constructors_lose_their_parameters() {
+        for kind in ["C1", "C2", "C4"] {
+            let name = format!("_ZNSt7__cxx1112basic_stringIcSt11char_traitsIcESaIcEE{kind}IS3_EEPKcRKS3_");
+            assert!(
+                demangle(&name).ends_with("::basic_string<std::allocator<char> >"),
+                "{kind}: {}",
+                demangle(&name)
+            );
+        }
+        assert_eq!(demangle("_ZN3FooC1Ei"), "Foo::Foo(int)");
+    }
+
     fn radix36(mut n: u64) -> String {
         let mut out = String::new();
         loop {
-            out.insert(
-                0,
-                char::from_digit((n % 36) as u32, 36)
-                    .expect("digit")
-                    .to_ascii_uppercase(),
-            );
+            out.insert(0, char::from_digit((n % 36) as u32, 36).expect("digit").to_ascii_uppercase());
             n /= 36;
             if n == 0 {
                 return out;

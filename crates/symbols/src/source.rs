@@ -23,10 +23,7 @@ impl Source {
     /// Opens a regular file; a directory, pipe or device is an error, so that nothing blocks.
     pub(crate) fn open(path: &Path) -> io::Result<Source> {
         if !std::fs::metadata(path)?.is_file() {
-            return Err(io::Error::new(
-                io::ErrorKind::InvalidInput,
-                "not a regular file",
-            ));
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
         }
         let file = File::open(path)?;
         let len = file.metadata()?.len();

@@ -6,7 +6,7 @@ use crate::elf::{Elf, Symbols};
 use crate::names;
 use crate::source::Source;
 use gimli::SectionId;
-use heapwise_model::{Frame, Module, ResolvedFrame};
+use heapwise_model::{Frame, Language, Module, ResolvedFrame};
 use rustc_hash::FxHashMap;
 use std::convert::Infallible;
 use std::path::{Path, PathBuf};
@@ -28,10 +28,7 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Options {
-        Options {
-            debug_dirs: vec![PathBuf::from("/usr/lib/debug")],
-            root: None,
-        }
+        Options { debug_dirs: vec![PathBuf::from("/usr/lib/debug")], root: None }
     }
 }
 
@@ -82,20 +79,9 @@ impl Symbolizer {
     /// Opens nothing yet.
     pub fn new(options: Options) -> Symbolizer {
         let Options { debug_dirs, root } = options;
-        let mut search = Search {
-            debug_dirs: Vec::new(),
-            root,
-        };
-        search.debug_dirs = debug_dirs
-            .iter()
-            .map(|folder| search.rooted(folder))
-            .collect();
-        Symbolizer {
-            search,
-            known: FxHashMap::default(),
-            files: Vec::new(),
-            notes: Vec::new(),
-        }
+        let mut search = Search { debug_dirs: Vec::new(), root };
+        search.debug_dirs = debug_dirs.iter().map(|folder| search.rooted(folder)).collect();
+        Symbolizer { search, known: FxHashMap::default(), files: Vec::new(), notes: Vec::new() }
     }
 
     /// Uses `bytes` as the module's file instead of opening its path.
@@ -123,16 +109,12 @@ impl Symbolizer {
             let frame = frames[at];
             out[at] = match last {
                 Some(last) if frames[last] == frame => out[last].clone(),
-                _ if frame.module.0 == 0 => vec![ResolvedFrame {
-                    offset: frame.offset,
-                    ..ResolvedFrame::default()
-                }],
+                _ if frame.module.0 == 0 => {
+                    vec![ResolvedFrame { offset: frame.offset, ..ResolvedFrame::default() }]
+                }
                 _ => match modules.get(frame.module.index()) {
                     Some(module) => self.resolve(module, frame.offset),
-                    None => vec![ResolvedFrame {
-                        offset: frame.offset,
-                        ..ResolvedFrame::default()
-                    }],
+                    None => vec![ResolvedFrame { offset: frame.offset, ..ResolvedFrame::default() }],
                 },
             };
             last = Some(at);
@@ -174,10 +156,7 @@ impl Symbolizer {
             is_damage_told: false,
         };
         self.files.push(file);
-        self.known.insert(
-            (module.path.clone(), module.build_id.clone()),
-            self.files.len() - 1,
-        );
+        self.known.insert((module.path.clone(), module.build_id.clone()), self.files.len() - 1);
         self.files.len() - 1
     }
 
@@ -191,9 +170,7 @@ impl Symbolizer {
             Ok(source) => self.read_elf(module, source),
             Err(error) => {
                 let shown = names::shorten(path);
-                self.note(format!(
-                    "{shown} cannot be read ({error}): its functions and lines are left out"
-                ));
+                self.note(format!("{shown} cannot be read ({error}): its functions and lines are left out"));
                 None
             }
         }
@@ -237,16 +214,8 @@ impl Symbolizer {
             }),
             _ => Vec::new(),
         };
-        let symbol_elf = file
-            .debug_elf
-            .as_ref()
-            .filter(|debug| debug.has_symtab())
-            .unwrap_or(elf);
-        let mut symbol = || {
-            file.symbols
-                .get_or_insert_with(|| symbol_elf.symbols())
-                .find(symbol_elf, offset)
-        };
+        let symbol_elf = file.debug_elf.as_ref().filter(|debug| debug.has_symtab()).unwrap_or(elf);
+        let mut symbol = || file.symbols.get_or_insert_with(|| symbol_elf.symbols()).find(symbol_elf, offset);
         let frames = if raw.is_empty() {
             vec![frame_of_symbol(symbol(), &bare)]
         } else {
@@ -283,9 +252,7 @@ impl Symbolizer {
         }
         let mut is_whole = true;
         let mut dwarf = load_dwarf(debug_elf, &mut is_whole);
-        let supplementary = self
-            .search
-            .find_supplementary(debug_elf, &self.search.rooted(path));
+        let supplementary = self.search.find_supplementary(debug_elf, &self.search.rooted(path));
         let lacks_supplementary = supplementary.is_none() && debug_elf.debug_alt_link().is_some();
         if let Some(supplementary) = supplementary {
             dwarf.set_sup(load_dwarf(&supplementary, &mut is_whole));
@@ -294,7 +261,9 @@ impl Symbolizer {
         file.is_damage_told |= !is_whole;
         let shown = names::shorten(&file.path);
         if !is_whole {
-            self.note(format!("debug information of {shown} is damaged: some of its functions and lines are left out"));
+            self.note(format!(
+                "debug information of {shown} is damaged: some of its functions and lines are left out"
+            ));
         }
         if lacks_supplementary {
             self.note(format!("the file that {shown} shares debug information with is missing: some of its functions are left out"));
@@ -376,9 +345,9 @@ fn load_package(elf: &Elf) -> Option<gimli::DwarfPackage<Bytes>> {
     let empty = Bytes::new(Arc::from([]), elf.endian);
     gimli::DwarfPackage::load(
         |id| -> Result<Bytes, gimli::Error> {
-            let name = id.dwo_name().filter(|_| {
-                is_needed(id) || matches!(id, SectionId::DebugCuIndex | SectionId::DebugTuIndex)
-            });
+            let name = id
+                .dwo_name()
+                .filter(|_| is_needed(id) || matches!(id, SectionId::DebugCuIndex | SectionId::DebugTuIndex));
             Ok(load_section(elf, name, &mut budget, &mut true))
         },
         empty,
@@ -405,11 +374,7 @@ fn is_needed(id: SectionId) -> bool {
 
 fn frame_of_symbol(name: Option<String>, bare: &ResolvedFrame) -> ResolvedFrame {
     let language = name.as_deref().and_then(names::language_of_symbol);
-    ResolvedFrame {
-        function: name.as_deref().map(names::demangle),
-        language,
-        ..bare.clone()
-    }
+    ResolvedFrame { function: name.as_deref().map(names::demangle), language, ..bare.clone() }
 }
 
 fn frames_of_debug(
@@ -418,6 +383,7 @@ fn frames_of_debug(
     symbol: impl FnOnce() -> Option<String>,
 ) -> Vec<ResolvedFrame> {
     let outermost = raw.len() - 1;
+    let has_scopes = raw[outermost].is_linkage || raw[outermost].language == Some(Language::C);
     let mut frames: Vec<ResolvedFrame> = raw
         .into_iter()
         .enumerate()
@@ -428,8 +394,7 @@ fn frames_of_debug(
                 .or_else(|| frame.path.as_deref().and_then(names::language_of_path));
             ResolvedFrame {
                 function: frame.name.as_deref().map(names::demangle),
-                is_library: bare.is_library
-                    || frame.path.as_deref().is_some_and(names::is_runtime_source),
+                is_library: bare.is_library || frame.path.as_deref().is_some_and(names::is_runtime_source),
                 path: frame.path,
                 line: frame.line,
                 column: frame.column,
@@ -439,9 +404,13 @@ fn frames_of_debug(
             }
         })
         .collect();
-    if frames[outermost].function.is_none() {
-        // Assembly has lines but no functions.
-        frames[outermost].function = symbol().as_deref().map(names::demangle);
+    if !has_scopes && let Some(symbol) = symbol() {
+        // Assembly has lines but no functions; line tables alone have names without their scopes.
+        let whole = names::demangle(&symbol);
+        let known = frames[outermost].function.as_deref().map(|name| name.split('<').next().unwrap_or(name));
+        if known.is_none_or(|known| whole.contains(known)) {
+            frames[outermost].function = Some(whole);
+        }
     }
     frames
 }
