@@ -1,0 +1,19 @@
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define NOINLINE __attribute__((noinline, noclone))
+
+static NOINLINE void finish(char *block) {
+    free(block);
+}
+
+int main(void) {
+    char *volatile block = malloc(100);
+    memset(block, 'x', 100);
+    printf("%c\n", block[7]);
+    fflush(stdout);
+    finish(block);
+    finish(block);
+    return 0;
+}

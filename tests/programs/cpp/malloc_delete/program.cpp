@@ -1,0 +1,23 @@
+#include <cstdio>
+#include <cstdlib>
+#include <memory>
+#include <string>
+#include <vector>
+
+#define NOINLINE __attribute__((noinline, noclone))
+
+struct Item {
+    long value[4];
+};
+
+static NOINLINE void drop(Item *it) {
+    delete it;
+}
+
+int main() {
+    Item *volatile it = static_cast<Item *>(std::malloc(sizeof(Item)));
+    it->value[0] = 5;
+    std::printf("%ld\n", it->value[0]);
+    std::fflush(stdout);
+    drop(it);
+}
