@@ -10,6 +10,16 @@
 //! is ([`place`]), on its name across versions ([`fingerprint`]), and on what text of the observed
 //! program may look like ([`sanitize`]). [`catalog`] describes the rules.
 //!
+//! ```
+//! use heapwise_report::text::{self, TextOptions};
+//!
+//! let report = heapwise_model::Report::default();
+//! let mut out = Vec::new();
+//! text::write(&mut out, &report, &TextOptions::default())?;
+//! assert_eq!(out, b"no findings\n");
+//! # Ok::<(), std::io::Error>(())
+//! ```
+//!
 //! Nothing here opens a file, looks at a process, or changes a report. The formats are owned by this
 //! crate: they are written from its own shapes, so that `model` may change without breaking them.
 #![forbid(unsafe_code)]

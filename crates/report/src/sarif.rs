@@ -15,7 +15,7 @@ use crate::fingerprint::fingerprints;
 use crate::place::{self, Located, MAX_FRAMES, Sources, frame_name};
 use crate::sanitize::{clean, clean_to};
 use heapwise_model::{
-    Confidence, Edit, Engine, Finding, Fix, Location, Place, Related, Report, ResolvedFrame, Rule, Severity,
+    Confidence, Edit, Finding, Fix, Location, Place, Related, Report, ResolvedFrame, Rule, Severity,
 };
 use serde::Serialize;
 use serde::ser::{SerializeSeq, Serializer};
@@ -42,7 +42,8 @@ pub struct SarifOptions {
 pub fn write(out: &mut dyn Write, report: &Report, options: &SarifOptions) -> io::Result<()> {
     let context = Context { report, sources: Sources::new(report), base: options.base.as_deref() };
     let log = Log { schema: SCHEMA, version: "2.1.0", runs: [Run::new(&context)] };
-    serde_json::to_writer_pretty(&mut *out, &log)?;
+    // Compact: services limit the size of an upload.
+    serde_json::to_writer(&mut *out, &log)?;
     writeln!(out)
 }
 
@@ -334,11 +335,7 @@ fn plain(text: &str) -> String {
 }
 
 fn properties(finding: &Finding) -> Value {
-    let engine = match finding.engine {
-        Engine::Run => "run",
-        Engine::Check => "check",
-        Engine::Snapshot => "snapshot",
-    };
+    let engine = catalog::engine_name(finding.engine);
     let mut out = json!({ "engine": engine, "confidence": finding.confidence });
     if let Some(kind) = finding.kind {
         out["kind"] = json!(kind.name());

@@ -335,6 +335,9 @@ impl<'a> Page<'a> {
         if at.function.is_none() {
             // Without a name the file alone says too little.
             at = Located { path: None, ..at };
+        } else if frame.is_library {
+            // An address helps only where somebody has the module's debug information.
+            at.offset = None;
         }
         let name = clean_to(&self.function_at(&at), self.width.saturating_sub(5)).into_owned();
         if frame.is_library { self.paint.dim(&name) } else { name }
