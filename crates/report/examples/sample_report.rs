@@ -4,9 +4,9 @@
 //! (names that attack the page) or `empty`.
 
 use heapwise_model::{
-    Child, Confidence, Edit, Engine, Excerpt, Finding, Fix, FrameId, Kind, Language, LeakTotals, Leaks, Location,
-    Place, Program, Related, Report, ResolvedFrame, Rule, Safety, Severity, StackCost, StackId, Termination, Tick,
-    Timeline, Total,
+    Child, Confidence, Edit, Engine, Excerpt, Finding, Fix, FrameId, Kind, Language, LeakTotals, Leaks,
+    Location, Place, Program, Related, Report, ResolvedFrame, Rule, Safety, Severity, StackCost, StackId,
+    Termination, Tick, Timeline, Total,
 };
 use std::io::{self, BufWriter, Write};
 
@@ -118,7 +118,12 @@ pub fn small() -> Report {
     let serve = frame("serve", "/home/me/app/src/server.c", 120, "app");
     let make = frame("make", "/home/me/app/src/app.c", 12, "app");
     let parse = frame("json::Parser::parse_object(std::string_view)", "/home/me/app/src/json.cc", 77, "app");
-    let grow = frame("std::vector<json::Value>::_M_realloc_insert", "/usr/include/c++/12/bits/vector.tcc", 440, "app");
+    let grow = frame(
+        "std::vector<json::Value>::_M_realloc_insert",
+        "/usr/include/c++/12/bits/vector.tcc",
+        440,
+        "app",
+    );
     let new = frame("operator new(unsigned long)", "", 0, "libstdc++.so.6");
     let paths: Vec<(Vec<ResolvedFrame>, [u64; 9])> = vec![
         // allocations, allocated, temporary, peak bytes, blocks, live, blocks, lost, blocks
@@ -131,7 +136,12 @@ pub fn small() -> Report {
             [410_000, 94_000_000, 350_000, 210_000, 900, 4_096, 4, 0, 0],
         ),
         (
-            vec![serve.clone(), parse.clone(), frame("json::intern(char const*)", "/home/me/app/src/intern.cc", 31, "app"), new.clone()],
+            vec![
+                serve.clone(),
+                parse.clone(),
+                frame("json::intern(char const*)", "/home/me/app/src/intern.cc", 31, "app"),
+                new.clone(),
+            ],
             [52_000, 2_496_000, 0, 148_000, 3_100, 148_000, 3_100, 12_480, 260],
         ),
         (
@@ -139,15 +149,25 @@ pub fn small() -> Report {
             [88_000, 21_000_000, 80_000, 44_000, 120, 0, 0, 0, 0],
         ),
         (
-            vec![serve.clone(), frame("log_line", "/home/me/app/src/log.c", 55, "app"), frame("vasprintf", "", 0, "libc.so.6")],
+            vec![
+                serve.clone(),
+                frame("log_line", "/home/me/app/src/log.c", 55, "app"),
+                frame("vasprintf", "", 0, "libc.so.6"),
+            ],
             [690_000, 55_200_000, 690_000, 80, 1, 0, 0, 0, 0],
         ),
         (
-            vec![frame("load_config", "/home/me/app/src/config.c", 19, "app"), frame("fopen", "", 0, "libc.so.6")],
+            vec![
+                frame("load_config", "/home/me/app/src/config.c", 19, "app"),
+                frame("fopen", "", 0, "libc.so.6"),
+            ],
             [1, 472, 0, 472, 1, 472, 1, 472, 1],
         ),
         (
-            vec![frame("cache_init", "/home/me/app/src/cache.c", 8, "app"), frame("calloc", "", 0, "libc.so.6")],
+            vec![
+                frame("cache_init", "/home/me/app/src/cache.c", 8, "app"),
+                frame("calloc", "", 0, "libc.so.6"),
+            ],
             [1, 131_072, 0, 131_072, 1, 131_072, 1, 0, 0],
         ),
         (vec![frame("", "", 0, "plugin.so")], [12, 49_152, 0, 32_768, 8, 0, 0, 0, 0]),
@@ -219,7 +239,8 @@ pub fn small() -> Report {
         .to_vec(),
     });
     report.findings = findings(&ids);
-    report.timeline = timeline(&mut Random(7), 900, 81_234_567_800, report.program.as_ref().map_or(0, |it| it.peak_bytes));
+    report.timeline =
+        timeline(&mut Random(7), 900, 81_234_567_800, report.program.as_ref().map_or(0, |it| it.peak_bytes));
     report.children = vec![Child {
         command: "/bin/sh -c 'gzip -9 access.log'".into(),
         pid: 4250,
@@ -235,7 +256,8 @@ pub fn small() -> Report {
 fn findings(ids: &[StackId]) -> Vec<Finding> {
     let mut first = leak(ids[0], 880_000, 20_000);
     first.help = Some("free the request in `finish`, or keep a pointer to it until the server stops".into());
-    first.related = vec![Related { message: "last reference dropped here".into(), place: Place::Stack(ids[4]) }];
+    first.related =
+        vec![Related { message: "last reference dropped here".into(), place: Place::Stack(ids[4]) }];
     first.fix = Some(Fix {
         message: "free r before returning".into(),
         safety: Safety::Unsafe,
@@ -330,7 +352,11 @@ pub fn hostile() -> Report {
             ..leak(id, 90_000, 9)
         });
         report.notes.push(name.into());
-        report.sources.push(Excerpt { path: format!("/tmp/{name}"), first_line: 1, lines: vec![name.into(); 3] });
+        report.sources.push(Excerpt {
+            path: format!("/tmp/{name}"),
+            first_line: 1,
+            lines: vec![name.into(); 3],
+        });
         report.children.push(Child {
             command: name.into(),
             pid: 1,
@@ -353,13 +379,17 @@ pub fn hostile() -> Report {
 /// A program with about `stacks` distinct allocating stacks, 1.8 frames of the trie to each.
 pub fn large(stacks: usize) -> Report {
     const FUNCTIONS: u64 = 20_000;
-    const MODULES: [&str; 6] = ["server", "libstdc++.so.6", "libcore.so", "libc.so.6", "libssl.so.3", "libplugin.so"];
+    const MODULES: [&str; 6] =
+        ["server", "libstdc++.so.6", "libcore.so", "libc.so.6", "libssl.so.3", "libplugin.so"];
     let mut random = Random(42);
     let mut report = Report { version: "0.1.0".into(), frames: vec![vec![]], ..Report::default() };
     for function in 0..FUNCTIONS {
         let class = random.below(900);
         let module = MODULES[(class % 13).min(5) as usize];
-        let name = format!("service::module{}::Class{class}::method{function}(std::string const&, unsigned long)", class % 40);
+        let name = format!(
+            "service::module{}::Class{class}::method{function}(std::string const&, unsigned long)",
+            class % 40
+        );
         let path = format!("/build/service/src/module{}/class{class}.cc", class % 40);
         for site in 0..3 {
             report.frames.push(vec![frame(&name, &path, 10 + (function % 700) as u32 + site * 7, module)]);
@@ -432,7 +462,8 @@ fn cost(random: &mut Random, stack: StackId, frame: u32) -> StackCost {
         it if it < percent + all => allocations,
         _ => 0,
     };
-    let (temporary, peak_blocks, live_blocks, lost_blocks) = (held(15, 30), held(12, 8), held(2, 2), held(1, 1));
+    let (temporary, peak_blocks, live_blocks, lost_blocks) =
+        (held(15, 30), held(12, 8), held(2, 2), held(1, 1));
     StackCost {
         stack,
         allocations,

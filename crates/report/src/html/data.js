@@ -62,7 +62,12 @@ class Trie {
     }
     this.count = head.nodes;
     this.stacks = head.stacks;
-    this.strings = head.strings;
+    this.strings = [...head.strings, "(smaller groups)"];
+    // One more place, for what an inverted tree leaves out.
+    this.leftOut = head.function.length;
+    head.function.push(head.strings.length);
+    for (const column of [head.path, head.line, head.module]) column.push(0);
+    head.library.push(1);
     this.places = {
       count: head.function.length,
       function: Uint32Array.from(head.function),
@@ -178,8 +183,8 @@ class Trie {
 
   /**
    * The shown tree with allocation sites first: groups of stacks that agree in their innermost
-   * frames. Groups under 1/20,000 of what is zoomed into (`focus`, a list of places) are left out,
-   * which bounds the tree by what a screen can show.
+   * frames. Groups under 1/20,000 of what is zoomed into (`focus`, a list of places) are drawn as
+   * one, which bounds the tree by what a screen can show.
    */
   inverted(metric, focus) {
     const { start, total } = this.metric(metric);
@@ -200,15 +205,25 @@ class Trie {
     const pending = [];
     let least = total / 20000;
     const admit = (groups, depth, isOnPath, at, sum) => {
+      const smaller = { place: this.leftOut, from: 0, to: 0, sum: 0, at: 0, depth, isOnPath: false };
       const kept = groups.filter((group) => {
         group.depth = depth;
         group.isOnPath = isOnPath && (depth > focus.length || focus[depth - 1] === group.place);
         if (group.isOnPath && depth === focus.length) least = group.sum / 20000;
-        if (group.isOnPath && depth <= focus.length) return true;
-        return group.sum >= (group.isOnPath ? least : total / 20000);
+        const isKept = (group.isOnPath && depth <= focus.length) || group.sum >= (group.isOnPath ? least : total / 20000);
+        if (!isKept) smaller.sum += group.sum;
+        return isKept;
       });
-      arrange(kept, at, sum);
-      for (const group of kept) pending.push(group);
+      kept.sort((a, b) => b.sum - a.sum || a.place - b.place);
+      if (smaller.sum > 0) kept.push(smaller);
+      // What the stacks that end here cost comes first, as it does with callers first.
+      let next = at + Math.max(0, sum - kept.reduce((all, group) => all + group.sum, 0));
+      for (const group of kept) {
+        group.at = next;
+        next += group.sum;
+      }
+      // The last one in is the first one out.
+      while (kept.length) pending.push(kept.pop());
     };
     admit(this.groups(0, members, sets), 1, true, 0, total);
     while (pending.length) {
@@ -316,22 +331,6 @@ class Trie {
 /** 0: none, 1: all, else one more than the number. */
 function portion(code, all) {
   return code === 0 ? 0 : code === 1 ? all : code - 1;
-}
-
-/**
- * Places groups side by side at the right end of their parent, greatest first, and reverses them,
- * for a stack pops the last.
- */
-function arrange(groups, at, sum) {
-  let used = 0;
-  for (const group of groups) used += group.sum;
-  groups.sort((a, b) => b.sum - a.sum || a.place - b.place);
-  let next = at + Math.max(0, sum - used);
-  for (const group of groups) {
-    group.at = next;
-    next += group.sum;
-  }
-  groups.reverse();
 }
 
 function rowsOf(depth) {

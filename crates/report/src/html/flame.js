@@ -103,14 +103,15 @@ class Flame {
     return this.path(node).slice(1).map((it) => this.view.place[it]);
   }
 
-  /** Children that have something of the metric, greatest first. */
+  /** Children that have something of the metric, greatest first, what was left out last. */
   children(node) {
     const { view } = this;
     const found = [];
     for (let child = node + 1; child < view.end[node]; child = view.end[child]) {
       if (this.value(child) > 0) found.push(child);
     }
-    return found.sort((a, b) => this.value(b) - this.value(a));
+    const isRest = (child) => Number(view.place[child] === this.trie.leftOut);
+    return found.sort((a, b) => isRest(a) - isRest(b) || this.value(b) - this.value(a));
   }
 
   // Drawing
@@ -396,7 +397,7 @@ class Flame {
 
   zoom(node) {
     if (this.zoomed === node) return;
-    // Groups that an inverted tree left out as too small may show once they are zoomed into.
+    // Groups that an inverted tree drew as one may show once they are zoomed into.
     if (this.view.inverted && this.onrefine?.(this.places(node))) return;
     this.zoomed = node;
     this.animate(this.view.start[node], this.view.start[this.view.end[node]]);
@@ -467,7 +468,7 @@ class Flame {
     );
     if (below.length > 12) {
       grid.tBodies[0].append(make("tr", { "aria-level": depth + 2, class: "more" },
-        make("td", { colspan: 5, text: `${counted(below.length - 12, "smaller frame")} more` })));
+        make("td", { colspan: 5, text: `${counted(below.length - 12, "smaller frame")} not listed` })));
     }
     if (hadFocus) grid.querySelector("tr[tabindex='0']")?.focus({ preventScroll: true });
   }

@@ -488,7 +488,7 @@ mod tests {
         };
         let count = read[2].next();
         let size = read[3].next();
-        let bytes = if size % 2 == 0 { size / 2 * count } else { size / 2 };
+        let bytes = if size.is_multiple_of(2) { size / 2 * count } else { size / 2 };
         let mut cost = [count, bytes, portion(read[4].next(), count), 0, 0, 0, 0, 0, 0];
         for at in [3, 5, 7] {
             let blocks = portion(read[at + 2].next(), count);
@@ -512,7 +512,8 @@ mod tests {
                 let parent = StackId((parent % report.stacks.len()) as u32);
                 report.stacks.push(parent, FrameId(frame)).unwrap();
             }
-            let resolved = |name: u8| ResolvedFrame { function: Some(format!("f{name}")), ..ResolvedFrame::default() };
+            let resolved =
+                |name: u8| ResolvedFrame { function: Some(format!("f{name}")), ..ResolvedFrame::default() };
             report.frames = frames.into_iter().map(|it| it.into_iter().map(resolved).collect()).collect();
             report.costs = costs
                 .into_iter()
@@ -548,7 +549,12 @@ mod tests {
         for _ in 0..DEEPEST + 10 {
             at = report.stacks.push(at, FrameId(1)).unwrap();
         }
-        report.costs.push(StackCost { stack: at, allocations: 1, allocated_bytes: 8, ..StackCost::default() });
+        report.costs.push(StackCost {
+            stack: at,
+            allocations: 1,
+            allocated_bytes: 8,
+            ..StackCost::default()
+        });
         let costs = decode(&encode(&report));
         assert_eq!(costs.keys().next().unwrap().len(), DEEPEST as usize);
     }
