@@ -13,7 +13,9 @@
 //!   state at the peak costs one comparison per event, and no copy of all columns.
 //! - Mappings (`Family::Map`) count nowhere but in [`Ledger::mappings`].
 //!
-//! Cost: constant per event, around 10 ns where the columns and the table's touched lines stay in the cache.
+//! Cost: constant per event. Measured with `examples/ledger_speed.rs` on a shared virtual machine (EPYC, 512 KiB of
+//! second-level cache per core): 8 ns where the touched lines stay in the cache; 17 with 10,000 live blocks freed at
+//! random; 38 with 100,000, 26 after [`Ledger::warm`]; 100 with a million, 50 after it.
 //! Memory: bounded by live blocks, stacks and fixed caps; never by the number of events.
 
 use crate::growth::{Growth, GrowthLog};

@@ -18,7 +18,7 @@
 //!   live blocks (and their peak), never the number of events, whatever addresses the input makes up.
 //!
 //! Cost: one multiplication and two dependent loads per event; a leaf is 32 KiB and covers 64 KiB.
-//! Regions of 256 KiB were no faster on dense heaps and cost four times as much on sparse ones.
+//! What an event costs beyond that is cache misses: see [`crate::Ledger::warm`].
 
 use crate::Block;
 use heapwise_model::{Addr, Family, StackId};
