@@ -10,10 +10,7 @@ pub struct Args<'a> {
 
 impl<'a> Args<'a> {
     pub fn new(given: &'a [String]) -> Self {
-        Args {
-            given,
-            used: vec![false; given.len()],
-        }
+        Args { given, used: vec![false; given.len()] }
     }
 
     /// Whether the bare flag is there.
@@ -30,24 +27,16 @@ impl<'a> Args<'a> {
         for (at, word) in self.given.iter().enumerate() {
             let text = if word == name {
                 self.used[at] = true;
-                let text = self
-                    .given
-                    .get(at + 1)
-                    .ok_or_else(|| format!("{name} needs a value"))?;
+                let text = self.given.get(at + 1).ok_or_else(|| format!("{name} needs a value"))?;
                 self.used[at + 1] = true;
                 text.as_str()
-            } else if let Some(text) = word
-                .strip_prefix(name)
-                .and_then(|rest| rest.strip_prefix('='))
-            {
+            } else if let Some(text) = word.strip_prefix(name).and_then(|rest| rest.strip_prefix('=')) {
                 self.used[at] = true;
                 text
             } else {
                 continue;
             };
-            return text
-                .parse()
-                .map_err(|_| format!("{name}: {text:?} is not a value of the right kind"));
+            return text.parse().map_err(|_| format!("{name}: {text:?} is not a value of the right kind"));
         }
         Ok(default)
     }

@@ -84,9 +84,7 @@ pub fn main(given: &[String]) -> Result<ExitCode, String> {
         print!("{table}");
         text.push_str(&table);
     }
-    let results = paths::root()
-        .join("benches/results")
-        .join(format!("{name}.md"));
+    let results = paths::root().join("benches/results").join(format!("{name}.md"));
     fs::write(&results, text).map_err(|error| format!("{}: {error}", results.display()))?;
     println!("written to {}", results.display());
     Ok(ExitCode::from(u8::from(!all_same)))
@@ -98,11 +96,7 @@ fn build() -> Result<(), String> {
         .current_dir(paths::root())
         .status()
         .map_err(|error| format!("cargo: {error}"))?;
-    if status.success() {
-        Ok(())
-    } else {
-        Err("the release build failed".into())
-    }
+    if status.success() { Ok(()) } else { Err("the release build failed".into()) }
 }
 
 fn variants(memcheck: bool) -> Vec<Variant> {
@@ -129,16 +123,8 @@ fn workloads(cache: &Path, quick: bool) -> Result<Vec<Workload>, String> {
     let count = if quick { "4000000" } else { "20000000" };
     let none = || PathBuf::from("/dev/null");
     let mut all = vec![
-        Workload {
-            name: "micro",
-            command: vec![micro.clone(), count.into(), "1".into()],
-            stdin: none(),
-        },
-        Workload {
-            name: "micro4",
-            command: vec![micro, count.into(), "4".into()],
-            stdin: none(),
-        },
+        Workload { name: "micro", command: vec![micro.clone(), count.into(), "1".into()], stdin: none() },
+        Workload { name: "micro4", command: vec![micro, count.into(), "4".into()], stdin: none() },
     ];
     if let Some(sqlite) = paths::find("sqlite3") {
         let script = inputs::cached(cache, "script.sql", inputs::sql)?;
@@ -157,23 +143,12 @@ fn workloads(cache: &Path, quick: bool) -> Result<Vec<Workload>, String> {
             stdin: none(),
         });
     }
-    if let Some(cc1) =
-        paths::output_of("gcc", &["-print-prog-name=cc1"]).filter(|it| Path::new(it).is_file())
+    if let Some(cc1) = paths::output_of("gcc", &["-print-prog-name=cc1"]).filter(|it| Path::new(it).is_file())
     {
         let source = inputs::cached(cache, "source.i", inputs::c_source)?;
-        let command = [
-            cc1.as_str(),
-            "-quiet",
-            if quick { "-O0" } else { "-O1" },
-            &text(&source),
-            "-o",
-            "/dev/null",
-        ];
-        all.push(Workload {
-            name: "cc1",
-            command: command.map(String::from).to_vec(),
-            stdin: none(),
-        });
+        let command =
+            [cc1.as_str(), "-quiet", if quick { "-O0" } else { "-O1" }, &text(&source), "-o", "/dev/null"];
+        all.push(Workload { name: "cc1", command: command.map(String::from).to_vec(), stdin: none() });
     }
     if let Some(jq) = paths::find("jq") {
         let document = inputs::cached(cache, "document.json", inputs::json)?;
@@ -190,8 +165,7 @@ fn workloads(cache: &Path, quick: bool) -> Result<Vec<Workload>, String> {
 /// Debian's python3 if there, else the one on PATH, without shims and wrappers.
 pub fn python() -> Option<String> {
     let ask = "import os, sys; print(os.path.realpath(sys.executable))";
-    paths::output_of("/usr/bin/python3", &["-c", ask])
-        .or_else(|| paths::output_of("python3", &["-c", ask]))
+    paths::output_of("/usr/bin/python3", &["-c", ask]).or_else(|| paths::output_of("python3", &["-c", ask]))
 }
 
 fn text(path: &Path) -> String {
@@ -199,20 +173,14 @@ fn text(path: &Path) -> String {
 }
 
 fn compile(cache: &Path, name: &str) -> Result<String, String> {
-    let source = paths::root()
-        .join("benches/programs")
-        .join(format!("{name}.c"));
+    let source = paths::root().join("benches/programs").join(format!("{name}.c"));
     let binary = cache.join(name);
     let status = Command::new("gcc")
         .args(["-O2", "-g", "-fomit-frame-pointer", "-pthread", "-o"])
         .args([&binary, &source])
         .status()
         .map_err(|error| format!("gcc: {error}"))?;
-    if status.success() {
-        Ok(text(&binary))
-    } else {
-        Err(format!("{} does not compile", source.display()))
-    }
+    if status.success() { Ok(text(&binary)) } else { Err(format!("{} does not compile", source.display())) }
 }
 
 /// Runs all rounds; false when some variant's output differed.
@@ -238,25 +206,15 @@ fn run(
             let _ = fs::remove_dir_all(&dir);
             fs::create_dir_all(&dir).map_err(|error| format!("{}: {error}", dir.display()))?;
             let (out, err) = (dir.join("stdout"), dir.join("stderr"));
-            let cost = measure::run(
-                &command(variant, &workload, &dir),
-                &workload.stdin,
-                &out,
-                &err,
-                &dir,
-            )?;
-            let mut printed =
-                fs::read(&out).map_err(|error| format!("{}: {error}", out.display()))?;
+            let cost = measure::run(&command(variant, &workload, &dir), &workload.stdin, &out, &err, &dir)?;
+            let mut printed = fs::read(&out).map_err(|error| format!("{}: {error}", out.display()))?;
             if variant == Variant::Heaptrack {
                 printed = without_heaptrack(&printed);
             }
             if *expected.get_or_insert_with(|| printed.clone()) != printed || cost.status != 0 {
                 same = false;
-                let kept = cache.join(format!(
-                    "{}-{}.differs",
-                    workload.name,
-                    variant.name().replace(' ', "-")
-                ));
+                let kept =
+                    cache.join(format!("{}-{}.differs", workload.name, variant.name().replace(' ', "-")));
                 let _ = fs::remove_dir_all(&kept);
                 let _ = fs::rename(&dir, &kept);
                 eprintln!(
@@ -279,21 +237,9 @@ fn run(
         }
         all.push(costs);
     }
-    let recording = if variants.contains(&Variant::Heapwise) {
-        recording(&workload, &dir)?
-    } else {
-        None
-    };
+    let recording = if variants.contains(&Variant::Heapwise) { recording(&workload, &dir)? } else { None };
     let _ = fs::remove_dir_all(&dir);
-    Ok((
-        Outcome {
-            workload,
-            variants: variants.to_vec(),
-            rounds: all,
-            recording,
-        },
-        same,
-    ))
+    Ok((Outcome { workload, variants: variants.to_vec(), rounds: all, recording }, same))
 }
 
 fn command(variant: Variant, workload: &Workload, dir: &Path) -> Vec<String> {
@@ -312,11 +258,9 @@ fn command(variant: Variant, workload: &Workload, dir: &Path) -> Vec<String> {
             ]
         }
         Variant::Heaptrack => vec!["heaptrack".into(), "-o".into(), at("heaptrack")],
-        Variant::Memcheck => vec![
-            "valgrind".into(),
-            "--leak-check=full".into(),
-            format!("--log-file={}", at("valgrind")),
-        ],
+        Variant::Memcheck => {
+            vec!["valgrind".into(), "--leak-check=full".into(), format!("--log-file={}", at("valgrind"))]
+        }
     };
     line.extend(workload.command.iter().cloned());
     line
@@ -326,9 +270,7 @@ fn command(variant: Variant, workload: &Workload, dir: &Path) -> Vec<String> {
 fn without_heaptrack(printed: &[u8]) -> Vec<u8> {
     let text = String::from_utf8_lossy(printed);
     let begin = "starting application, this might take some time...\n";
-    let after = text
-        .find(begin)
-        .map_or(&text[..], |at| &text[at + begin.len()..]);
+    let after = text.find(begin).map_or(&text[..], |at| &text[at + begin.len()..]);
     let own = [
         "Heaptrack finished!",
         "heaptrack stats:",
@@ -336,12 +278,8 @@ fn without_heaptrack(printed: &[u8]) -> Vec<u8> {
         "\tleaked allocations:",
         "\ttemporary allocations:",
     ];
-    let end = own
-        .iter()
-        .filter_map(|it| after.find(it))
-        .min()
-        .unwrap_or(after.len());
-    after[..end].as_bytes().to_vec()
+    let end = own.iter().filter_map(|it| after.find(it)).min().unwrap_or(after.len());
+    after.as_bytes()[..end].to_vec()
 }
 
 /// One more run, not timed, then the recording is measured and read three times.
@@ -349,13 +287,7 @@ fn recording(workload: &Workload, dir: &Path) -> Result<Option<Recording>, Strin
     let _ = fs::remove_dir_all(dir);
     fs::create_dir_all(dir).map_err(|error| format!("{}: {error}", dir.display()))?;
     let (out, err) = (dir.join("stdout"), dir.join("stderr"));
-    measure::run(
-        &command(Variant::Heapwise, workload, dir),
-        &workload.stdin,
-        &out,
-        &err,
-        dir,
-    )?;
+    measure::run(&command(Variant::Heapwise, workload, dir), &workload.stdin, &out, &err, dir)?;
     let file = dir.join("out.heapwise");
     let Ok(meta) = fs::metadata(&file) else {
         return Ok(None);
@@ -373,20 +305,12 @@ fn recording(workload: &Workload, dir: &Path) -> Result<Option<Recording>, Strin
         summary = serde_json::from_slice(&output.stdout).unwrap_or_default();
     }
     let program = &summary["summary"]["program"];
-    let (Some(allocations), Some(frees)) =
-        (program["allocations"].as_u64(), program["frees"].as_u64())
+    let (Some(allocations), Some(frees)) = (program["allocations"].as_u64(), program["frees"].as_u64())
     else {
-        eprintln!(
-            "{}: the report gives no allocations and frees",
-            workload.name
-        );
+        eprintln!("{}: the report gives no allocations and frees", workload.name);
         return Ok(None);
     };
-    Ok(Some(Recording {
-        bytes: meta.len(),
-        events: allocations + frees,
-        read_seconds: best,
-    }))
+    Ok(Some(Recording { bytes: meta.len(), events: allocations + frees, read_seconds: best }))
 }
 
 fn heading(rounds: usize) -> String {
@@ -409,32 +333,21 @@ fn heading(rounds: usize) -> String {
 }
 
 fn table(outcome: &Outcome) -> String {
-    let Outcome {
-        workload,
-        variants,
-        rounds,
-        recording,
-    } = outcome;
+    let Outcome { workload, variants, rounds, recording } = outcome;
     let at = |variant: Variant| variants.iter().position(|it| *it == variant);
     let spread = |variant: Variant, of: &dyn Fn(&Cost, &Cost) -> f64| {
         let (bare, own) = (at(Variant::Bare)?, at(variant)?);
-        Spread::of(
-            rounds
-                .iter()
-                .filter_map(|costs| Some(of(costs[bare].as_ref()?, costs[own].as_ref()?))),
-        )
+        Spread::of(rounds.iter().filter_map(|costs| Some(of(costs[bare].as_ref()?, costs[own].as_ref()?))))
     };
     let show = |it: Option<Spread>| it.map_or("-".to_string(), |it| it.to_string());
-    let mega =
-        |it: Option<Spread>| it.map_or("-".to_string(), |it| format!("{:.1}", it.median / 1e6));
+    let mega = |it: Option<Spread>| it.map_or("-".to_string(), |it| format!("{:.1}", it.median / 1e6));
     let bare = spread(Variant::Bare, &|bare, _| bare.cpu).map_or(0.0, |it| it.median);
     let mut text = format!("\n## {}\n\nBare: {bare:.2} s of CPU.\n\n", workload.name);
     text.push_str("| | CPU | wall | overhead as a part of heaptrack's | added memory, tree, MB | added peak RSS, greatest process, MB |\n|---|---|---|---|---|---|\n");
     for variant in variants.iter().copied() {
         let part = (variant != Variant::Heaptrack && variant != Variant::Bare)
             .then(|| {
-                let (bare, own, rival) =
-                    (at(Variant::Bare)?, at(variant)?, at(Variant::Heaptrack)?);
+                let (bare, own, rival) = (at(Variant::Bare)?, at(variant)?, at(Variant::Heaptrack)?);
                 Spread::of(rounds.iter().filter_map(|costs| {
                     let bare = costs[bare]?.cpu;
                     Some((costs[own]?.cpu - bare) / (costs[rival]?.cpu - bare))

@@ -44,10 +44,7 @@ pub fn main(given: &[String]) -> Result<ExitCode, String> {
     }
     let heapwise = (!itself).then(paths::heapwise);
     if let Some(path) = heapwise.as_ref().filter(|it| !it.is_file()) {
-        return Err(format!(
-            "{} is not there: build it, or name a binary in HEAPWISE",
-            path.display()
-        ));
+        return Err(format!("{} is not there: build it, or name a binary in HEAPWISE", path.display()));
     }
     Ok(run(first, count, keep, heapwise.as_deref()))
 }
@@ -76,11 +73,7 @@ fn run(first: u64, count: u64, keep: bool, heapwise: Option<&Path>) -> ExitCode 
                         Verdict::Differs(lines) => {
                             println!(
                                 "seed {seed} differs{}: {}",
-                                if known.contains(&seed) {
-                                    " (known)"
-                                } else {
-                                    ""
-                                },
+                                if known.contains(&seed) { " (known)" } else { "" },
                                 dir.display()
                             );
                             for line in &lines {
@@ -111,28 +104,16 @@ fn run(first: u64, count: u64, keep: bool, heapwise: Option<&Path>) -> ExitCode 
 
 /// The seeds that `known.md` names in list items (`- seed 12: why`).
 fn known_seeds() -> BTreeSet<u64> {
-    let text =
-        fs::read_to_string(paths::root().join("tests/differential/known.md")).unwrap_or_default();
+    let text = fs::read_to_string(paths::root().join("tests/differential/known.md")).unwrap_or_default();
     let items = text.lines().filter_map(|line| line.strip_prefix("- seed "));
-    items
-        .filter_map(|rest| {
-            rest.split(|c: char| !c.is_ascii_digit())
-                .next()?
-                .parse()
-                .ok()
-        })
-        .collect()
+    items.filter_map(|rest| rest.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()).collect()
 }
 
 fn one(seed: u64, dir: &Path, heapwise: Option<&Path>) -> Verdict {
     match try_one(seed, dir, heapwise) {
         Ok((ours, theirs)) => {
             let lines = ours.differences(&theirs);
-            if lines.is_empty() {
-                Verdict::Same
-            } else {
-                Verdict::Differs(lines)
-            }
+            if lines.is_empty() { Verdict::Same } else { Verdict::Differs(lines) }
         }
         Err(error) => Verdict::Broken(error),
     }
@@ -142,17 +123,11 @@ fn try_one(seed: u64, dir: &Path, heapwise: Option<&Path>) -> Result<(Leaks, Lea
     let program = generate::program(seed);
     let _ = fs::remove_dir_all(dir);
     fs::create_dir_all(dir).map_err(|error| format!("{}: {error}", dir.display()))?;
-    let name = if program.cpp {
-        "program.cpp"
-    } else {
-        "program.c"
-    };
+    let name = if program.cpp { "program.cpp" } else { "program.c" };
     fs::write(dir.join(name), &program.source).map_err(|error| error.to_string())?;
     let compiler = if program.cpp { "g++" } else { "gcc" };
     let mut compile = Command::new(compiler);
-    compile
-        .args(&program.flags)
-        .args(["-w", name, "-o", "program"]);
+    compile.args(&program.flags).args(["-w", name, "-o", "program"]);
     finish(&mut compile, dir, "compile")?;
 
     let theirs = valgrind(dir, name, "valgrind", &[])?;
@@ -179,12 +154,7 @@ fn try_one(seed: u64, dir: &Path, heapwise: Option<&Path>) -> Result<(Leaks, Lea
     Ok((ours, theirs))
 }
 
-fn valgrind(
-    dir: &Path,
-    source: &str,
-    name: &str,
-    environment: &[(&str, String)],
-) -> Result<Leaks, String> {
+fn valgrind(dir: &Path, source: &str, name: &str, environment: &[(&str, String)]) -> Result<Leaks, String> {
     let mut command = Command::new("timeout");
     command.args([
         "120",
@@ -194,12 +164,7 @@ fn valgrind(
         "--run-libc-freeres=no",
         "--run-cxx-freeres=no",
     ]);
-    command.args([
-        "--xml=yes",
-        "--num-callers=50",
-        &format!("--xml-file={name}.xml"),
-        "./program",
-    ]);
+    command.args(["--xml=yes", "--num-callers=50", &format!("--xml-file={name}.xml"), "./program"]);
     command.envs(environment.iter().map(|(name, value)| (name, value)));
     finish(&mut command, dir, name)?;
     leaks::of_valgrind(&read(&dir.join(format!("{name}.xml")))?, source)
@@ -213,9 +178,7 @@ fn read(path: &Path) -> Result<String, String> {
 fn finish(command: &mut Command, dir: &Path, step: &str) -> Result<(), String> {
     let file = |end: &str| -> Result<Stdio, String> {
         let path: PathBuf = dir.join(format!("{step}.{end}"));
-        fs::File::create(&path)
-            .map(Stdio::from)
-            .map_err(|error| format!("{}: {error}", path.display()))
+        fs::File::create(&path).map(Stdio::from).map_err(|error| format!("{}: {error}", path.display()))
     };
     let status = command
         .current_dir(dir)

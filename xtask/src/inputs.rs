@@ -10,11 +10,7 @@ use crate::rng::Rng;
 const GENERATION: u32 = 1;
 
 /// The file `name` of the cache, made by `generate` if it is not there.
-pub fn cached(
-    cache: &Path,
-    name: &str,
-    generate: impl FnOnce() -> String,
-) -> Result<PathBuf, String> {
+pub fn cached(cache: &Path, name: &str, generate: impl FnOnce() -> String) -> Result<PathBuf, String> {
     let path = cache.join(format!("{GENERATION}-{name}"));
     if !path.is_file() {
         let part = path.with_extension("part");
@@ -80,12 +76,7 @@ pub fn json() -> String {
             rng.below(1_000)
         );
         for at in 0..rng.below(6) {
-            let _ = write!(
-                text,
-                "{}\"tag{}\"",
-                if at > 0 { "," } else { "" },
-                rng.below(50)
-            );
+            let _ = write!(text, "{}\"tag{}\"", if at > 0 { "," } else { "" }, rng.below(50));
         }
         text.push_str("],\"visits\":[");
         for at in 0..rng.below(5) {
@@ -124,10 +115,8 @@ pub fn c_source() -> String {
 /// A struct, helpers and functions over it, as hand-written code has them.
 fn c_unit(text: &mut String, rng: &mut Rng, n: usize) {
     let fields = rng.range(3, 9);
-    let _ = writeln!(
-        text,
-        "struct node{n} {{\n    struct node{n} *next;\n    int kind;\n    unsigned length;"
-    );
+    let _ =
+        writeln!(text, "struct node{n} {{\n    struct node{n} *next;\n    int kind;\n    unsigned length;");
     for field in 0..fields {
         let kind = *rng.pick(&["int", "long", "double", "short", "byte", "unsigned"]);
         let _ = writeln!(text, "    {kind} f{field};");
@@ -163,12 +152,7 @@ fn c_unit(text: &mut String, rng: &mut Rng, n: usize) {
         rng.range(3, 9)
     );
     for field in 0..fields {
-        let _ = writeln!(
-            text,
-            "        it->f{field} = i * {} + {};",
-            rng.below(9) + 1,
-            rng.below(100)
-        );
+        let _ = writeln!(text, "        it->f{field} = i * {} + {};", rng.below(9) + 1, rng.below(100));
     }
     let _ = writeln!(
         text,

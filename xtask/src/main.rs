@@ -7,18 +7,27 @@
 mod args;
 mod bench;
 mod differential;
+mod fuzz;
 mod inputs;
 mod measure;
 mod paths;
 mod rng;
 mod stats;
 mod sys;
+mod test;
 
 use std::process::ExitCode;
 
 const USAGE: &str = "\
-cargo xtask bench [--rounds N] [--only NAME,...] [--quick] [--memcheck]
-        ratios of CPU and wall time and memory to the bare program; writes benches/results/
+cargo xtask test [--no-install] [--differential N]
+        everything CI runs: format, lints, build, tests, N random programs, the report in a browser
+cargo xtask bench [--rounds N] [--only NAME,...] [--quick] [--memcheck] [--no-build] [--name FILE]
+        ratios of CPU and wall time and memory to the bare program; writes benches/results/FILE.md
+cargo xtask differential [--count N] [--seed S] [--keep] [--itself]
+        random programs under valgrind and heapwise (--itself: valgrind twice); --print shows the program of S
+cargo xtask fuzz [--minutes N] [--only TARGET,...]
+        each fuzz target for N minutes
+The binary under test is $HEAPWISE, or the release build.
 ";
 
 fn main() -> ExitCode {
@@ -28,14 +37,12 @@ fn main() -> ExitCode {
     let done = match verb.as_str() {
         "bench" => bench::main(&rest),
         "differential" => differential::main(&rest),
+        "fuzz" => fuzz::main(&rest),
+        "test" => test::main(&rest),
         "measure" => measure::main(&rest),
         _ => {
             eprint!("{USAGE}");
-            return ExitCode::from(if verb.is_empty() || verb.ends_with("help") {
-                0
-            } else {
-                2
-            });
+            return ExitCode::from(if verb.is_empty() || verb.ends_with("help") { 0 } else { 2 });
         }
     };
     match done {

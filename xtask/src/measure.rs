@@ -48,15 +48,9 @@ pub fn run(
     if !status.success() {
         return Err(format!("measuring {} failed", command.join(" ")));
     }
-    let text =
-        fs::read_to_string(&result).map_err(|error| format!("{}: {error}", result.display()))?;
-    let value: serde_json::Value =
-        serde_json::from_str(&text).map_err(|error| error.to_string())?;
-    let number = |key: &str| {
-        value[key]
-            .as_f64()
-            .ok_or_else(|| format!("measure wrote no {key}"))
-    };
+    let text = fs::read_to_string(&result).map_err(|error| format!("{}: {error}", result.display()))?;
+    let value: serde_json::Value = serde_json::from_str(&text).map_err(|error| error.to_string())?;
+    let number = |key: &str| value[key].as_f64().ok_or_else(|| format!("measure wrote no {key}"));
     Ok(Cost {
         cpu: number("cpu")?,
         wall: number("wall")?,
@@ -76,13 +70,7 @@ pub fn main(args: &[String]) -> Result<ExitCode, String> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn measure(
-    result: &str,
-    files: [&String; 3],
-    dir: &str,
-    program: &str,
-    rest: &[String],
-) -> io::Result<()> {
+fn measure(result: &str, files: [&String; 3], dir: &str, program: &str, rest: &[String]) -> io::Result<()> {
     sys::become_subreaper()?;
     let mut command = Command::new(program);
     command
@@ -150,14 +138,8 @@ fn tree_memory(pid: u32, depth: u32) -> u64 {
 fn process_memory(pid: u32) -> u64 {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
     let field = |name: &str| -> u64 {
-        let line = status
-            .lines()
-            .find_map(|line| line.strip_prefix(name))
-            .unwrap_or_default();
-        line.split_whitespace()
-            .next()
-            .and_then(|it| it.parse().ok())
-            .unwrap_or(0)
+        let line = status.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_default();
+        line.split_whitespace().next().and_then(|it| it.parse().ok()).unwrap_or(0)
     };
     (field("RssAnon:") + field("RssShmem:")) * 1024
 }

@@ -15,11 +15,7 @@ impl Spread {
         all.sort_by(f64::total_cmp);
         let (min, max) = (*all.first()?, *all.last()?);
         let middle = all.len() / 2;
-        let median = if all.len() % 2 == 1 {
-            all[middle]
-        } else {
-            (all[middle - 1] + all[middle]) / 2.0
-        };
+        let median = if all.len() % 2 == 1 { all[middle] } else { (all[middle - 1] + all[middle]) / 2.0 };
         Some(Spread { median, min, max })
     }
 }
@@ -32,14 +28,7 @@ impl std::fmt::Display for Spread {
 
 #[test]
 fn medians() {
-    assert_eq!(
-        Spread::of([3.0, 1.0, 2.0]),
-        Some(Spread {
-            median: 2.0,
-            min: 1.0,
-            max: 3.0
-        })
-    );
+    assert_eq!(Spread::of([3.0, 1.0, 2.0]), Some(Spread { median: 2.0, min: 1.0, max: 3.0 }));
     assert_eq!(Spread::of([4.0, 1.0]).map(|it| it.median), Some(2.5));
     assert_eq!(Spread::of([]), None);
 }

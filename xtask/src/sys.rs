@@ -27,10 +27,7 @@ pub fn wait_any() -> io::Result<Option<Ended>> {
         // SAFETY: `status` outlives the call.
         let pid = unsafe { libc::waitpid(-1, &mut status, 0) };
         if pid > 0 {
-            return Ok(Some(Ended {
-                pid: pid as u32,
-                status,
-            }));
+            return Ok(Some(Ended { pid: pid as u32, status }));
         }
         let error = io::Error::last_os_error();
         match error.raw_os_error() {
@@ -52,8 +49,5 @@ pub fn children_usage() -> io::Result<(Duration, u64)> {
         usage
     };
     let time = |it: libc::timeval| Duration::new(it.tv_sec as u64, it.tv_usec as u32 * 1000);
-    Ok((
-        time(usage.ru_utime) + time(usage.ru_stime),
-        usage.ru_maxrss as u64 * 1024,
-    ))
+    Ok((time(usage.ru_utime) + time(usage.ru_stime), usage.ru_maxrss as u64 * 1024))
 }

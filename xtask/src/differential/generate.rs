@@ -54,12 +54,7 @@ pub fn program(seed: u64) -> Program {
     let mut rng = Rng::new(seed);
     let cpp = rng.chance(50);
     let mut flags = vec!["-g", "-pthread"];
-    flags.extend(*rng.pick(&[
-        &["-O0"][..],
-        &["-O1", "-fno-inline"],
-        &["-O2", "-fno-inline"],
-        &["-O2"],
-    ]));
+    flags.extend(*rng.pick(&[&["-O0"][..], &["-O1", "-fno-inline"], &["-O2", "-fno-inline"], &["-O2"]]));
     if rng.chance(30) {
         flags.push("-no-pie");
     }
@@ -84,11 +79,7 @@ impl Generator {
     fn write(&mut self, seed: u64, flags: &[&str]) -> String {
         let count = self.rng.range(3, 40) as usize;
         for at in 0..count {
-            let block = if self.cpp && self.rng.chance(50) {
-                self.cpp_block(at)
-            } else {
-                self.c_block()
-            };
+            let block = if self.cpp && self.rng.chance(50) { self.cpp_block(at) } else { self.c_block() };
             self.blocks.push(block);
         }
         let edges = self.edges();
@@ -102,30 +93,21 @@ impl Generator {
             let percent = *self.rng.pick(&[0, 0, 30]);
             (0..count).map(|_| self.rng.chance(percent)).collect()
         };
-        let end = *self
-            .rng
-            .pick(&["return", "return", "exit", "exit", "_exit"]);
-        let locals: Vec<(usize, u64)> = if end == "return" {
-            vec![]
-        } else {
-            (0..self.rng.below(3)).map(|_| self.target()).collect()
-        };
+        let end = *self.rng.pick(&["return", "return", "exit", "exit", "_exit"]);
+        let locals: Vec<(usize, u64)> =
+            if end == "return" { vec![] } else { (0..self.rng.below(3)).map(|_| self.target()).collect() };
         let prints = self.rng.chance(60);
 
-        let mut text = format!(
-            "/* seed {seed}; {} {} */\n",
-            if self.cpp { "g++" } else { "gcc" },
-            flags.join(" ")
-        );
+        let mut text =
+            format!("/* seed {seed}; {} {} */\n", if self.cpp { "g++" } else { "gcc" }, flags.join(" "));
         text.push_str("#define _GNU_SOURCE 1\n#include <malloc.h>\n#include <pthread.h>\n#include <stdio.h>\n#include <stdlib.h>\n#include <string.h>\n#include <sys/mman.h>\n#include <unistd.h>\n");
         if self.cpp {
-            text.push_str("#include <list>\n#include <map>\n#include <memory>\n#include <string>\n#include <vector>\n");
+            text.push_str(
+                "#include <list>\n#include <map>\n#include <memory>\n#include <string>\n#include <vector>\n",
+            );
         }
         text.push_str("\n#define NOINLINE __attribute__((noinline, noclone))\n");
-        let _ = writeln!(
-            text,
-            "static void *volatile b[{count}];\nstatic pthread_barrier_t ready;"
-        );
+        let _ = writeln!(text, "static void *volatile b[{count}];\nstatic pthread_barrier_t ready;");
         text.push_str(&self.types);
         text.push_str(&self.globals);
         text.push('\n');
@@ -149,34 +131,24 @@ impl Generator {
             text.push_str("}\n");
         };
         let make = |at: usize| format!("b[{at}] = make{at}();");
-        function(
-            &mut text,
-            "void build(void)",
-            &mut (0..count).filter(|it| !in_thread[*it]).map(make),
-        );
+        function(&mut text, "void build(void)", &mut (0..count).filter(|it| !in_thread[*it]).map(make));
         function(
             &mut text,
             "void build_in_thread(void)",
             &mut (0..count).filter(|it| in_thread[*it]).map(make),
         );
         function(&mut text, "void connect_all(void)", &mut edges.into_iter());
-        function(
-            &mut text,
-            "void hold(void)",
-            &mut std::mem::take(&mut self.holds).into_iter(),
-        );
+        function(&mut text, "void hold(void)", &mut std::mem::take(&mut self.holds).into_iter());
         let free_line = |at: &usize| self.blocks[*at].free.replace("IT", &format!("b[{at}]"));
-        function(
-            &mut text,
-            "void free_some(void)",
-            &mut frees.iter().map(free_line),
-        );
+        function(&mut text, "void free_some(void)", &mut frees.iter().map(free_line));
         function(
             &mut text,
             "void wipe(void)",
             &mut [format!("for (int i = 0; i < {count}; i++) b[i] = NULL;")].into_iter(),
         );
-        text.push_str("static void *worker(void *it) {\n    build_in_thread();\n    scrub();\n    return it;\n}\n");
+        text.push_str(
+            "static void *worker(void *it) {\n    build_in_thread();\n    scrub();\n    return it;\n}\n",
+        );
         for (at, (block, offset, condition)) in self.parked.iter().enumerate() {
             let _ = writeln!(
                 text,
@@ -201,10 +173,7 @@ impl Generator {
                 self.parked.len() + 1
             );
             for at in 0..self.parked.len() {
-                let _ = writeln!(
-                    text,
-                    "    if (pthread_create(&id, NULL, parked{at}, NULL)) abort();"
-                );
+                let _ = writeln!(text, "    if (pthread_create(&id, NULL, parked{at}, NULL)) abort();");
             }
             text.push_str("    pthread_barrier_wait(&ready);\n");
         }
@@ -246,11 +215,7 @@ impl Generator {
 
     /// A byte that eight times over is no address.
     fn fill(&mut self) -> u64 {
-        if self.rng.chance(50) {
-            0
-        } else {
-            self.rng.range(0x21, 0x7e)
-        }
+        if self.rng.chance(50) { 0 } else { self.rng.range(0x21, 0x7e) }
     }
 
     fn c_block(&mut self) -> Block {
@@ -277,10 +242,8 @@ impl Generator {
             7 => {
                 size = size.max(1);
                 let between = self.size().max(1);
-                let mut lines = vec![
-                    format!("void *p = realloc(NULL, {between});"),
-                    format!("memset(p, 0, {between});"),
-                ];
+                let mut lines =
+                    vec![format!("void *p = realloc(NULL, {between});"), format!("memset(p, 0, {between});")];
                 if self.rng.chance(50) {
                     let more = self.size().max(1);
                     lines.push(format!("p = realloc(p, {more});"));
@@ -293,20 +256,10 @@ impl Generator {
             _ => {
                 let length = self.rng.range(0, 200);
                 size = length + 1;
-                vec![format!(
-                    "void *p = strdup(\"{}\");",
-                    "x".repeat(length as usize)
-                )]
+                vec![format!("void *p = strdup(\"{}\");", "x".repeat(length as usize))]
             }
         };
-        Block {
-            make,
-            put: "put",
-            first: 0,
-            slots: size / 8,
-            size,
-            free: "free(IT);".into(),
-        }
+        Block { make, put: "put", first: 0, slots: size / 8, size, free: "free(IT);".into() }
     }
 
     fn cpp_block(&mut self, at: usize) -> Block {
@@ -331,10 +284,7 @@ impl Generator {
             1 => {
                 let size = self.size();
                 Block {
-                    make: vec![
-                        format!("char *p = new char[{size}];"),
-                        format!("memset(p, {fill}, {size});"),
-                    ],
+                    make: vec![format!("char *p = new char[{size}];"), format!("memset(p, {fill}, {size});")],
                     put: "put",
                     first: 0,
                     slots: size / 8,
@@ -374,10 +324,7 @@ impl Generator {
                 }
             }
             4 => Block {
-                make: vec![format!(
-                    "void *p = new std::string({}, 'y');",
-                    self.rng.range(20, 3000)
-                )],
+                make: vec![format!("void *p = new std::string({}, 'y');", self.rng.range(20, 3000))],
                 put: "put",
                 first: 0,
                 slots: 0,
@@ -387,9 +334,7 @@ impl Generator {
             5 => {
                 let slots = self.rng.range(1, 300);
                 Block {
-                    make: vec![format!(
-                        "void *p = new std::vector<void *>({slots}, nullptr);"
-                    )],
+                    make: vec![format!("void *p = new std::vector<void *>({slots}, nullptr);")],
                     put: "put_vector",
                     first: 0,
                     slots,
@@ -414,9 +359,7 @@ impl Generator {
             7 => {
                 let slots = self.rng.range(1, 20);
                 Block {
-                    make: vec![format!(
-                        "void *p = new std::list<void *>({slots}, nullptr);"
-                    )],
+                    make: vec![format!("void *p = new std::list<void *>({slots}, nullptr);")],
                     put: "put_list",
                     first: 0,
                     slots,
@@ -459,14 +402,8 @@ impl Generator {
         let wanted = self.blocks.len() as u64 * self.rng.range(0, 25) / 10;
         for _ in 0..wanted {
             let from = self.rng.below(self.blocks.len() as u64) as usize;
-            let (to, offset) = if self.rng.chance(5) {
-                (from, 0)
-            } else {
-                self.target()
-            };
-            let Block {
-                put, first, slots, ..
-            } = self.blocks[from];
+            let (to, offset) = if self.rng.chance(5) { (from, 0) } else { self.target() };
+            let Block { put, first, slots, .. } = self.blocks[from];
             if slots > 0 {
                 let slot = first + self.rng.below(slots);
                 lines.push(format!("{put}({from}, {slot}, {to}, {offset});"));
@@ -479,14 +416,9 @@ impl Generator {
                 .take(self.rng.range(2, 6) as usize)
                 .collect();
             for (at, from) in members.iter().enumerate() {
-                let Block {
-                    put, first, slots, ..
-                } = self.blocks[*from];
+                let Block { put, first, slots, .. } = self.blocks[*from];
                 let slot = first + self.rng.below(slots);
-                lines.push(format!(
-                    "{put}({from}, {slot}, {}, 0);",
-                    members[(at + 1) % members.len()]
-                ));
+                lines.push(format!("{put}({from}, {slot}, {}, 0);", members[(at + 1) % members.len()]));
             }
         }
         lines
@@ -508,8 +440,7 @@ impl Generator {
                 }
                 5 => {
                     self.holds.push("{ void *volatile *page = (void *volatile *)mmap(NULL, 8192, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);".into());
-                    self.holds
-                        .push(format!("page[{}] = {value}; }}", self.rng.below(1024)));
+                    self.holds.push(format!("page[{}] = {value}; }}", self.rng.below(1024)));
                 }
                 6 | 7 => {
                     let condition = self.rng.chance(50);
@@ -520,25 +451,17 @@ impl Generator {
                         self.globals,
                         "struct Holder{at} {{ void *p[2] = {{}}; }};\nstatic std::unique_ptr<Holder{at}> owner{at};"
                     );
-                    self.holds
-                        .push(format!("owner{at}.reset(new Holder{at}());"));
+                    self.holds.push(format!("owner{at}.reset(new Holder{at}());"));
                     self.holds.push(format!("owner{at}->p[1] = {value};"));
                 }
                 9 => {
-                    let _ = writeln!(
-                        self.globals,
-                        "static std::shared_ptr<std::vector<void *>> owner{at};"
-                    );
-                    self.holds.push(format!(
-                        "owner{at} = std::make_shared<std::vector<void *>>(3, nullptr);"
-                    ));
+                    let _ = writeln!(self.globals, "static std::shared_ptr<std::vector<void *>> owner{at};");
+                    self.holds
+                        .push(format!("owner{at} = std::make_shared<std::vector<void *>>(3, nullptr);"));
                     self.holds.push(format!("(*owner{at})[1] = {value};"));
                 }
                 _ => {
-                    let _ = writeln!(
-                        self.globals,
-                        "static std::map<long, std::string> names{at};"
-                    );
+                    let _ = writeln!(self.globals, "static std::map<long, std::string> names{at};");
                     for key in 0..self.rng.range(1, 5) {
                         self.holds.push(format!(
                             "names{at}[{key}] = std::string({}, 'n');",
@@ -570,11 +493,7 @@ impl Generator {
             let _ = writeln!(
                 text,
                 "static NOINLINE void list{at}(void) {{\n    for (int i = 0; i < {count}; i++) {{\n        struct link{at} *it = node{at}();\n        it->next = head{at};{}\n        head{at} = it;\n    }}\n}}",
-                if double {
-                    format!("\n        if (head{at}) head{at}->back = it;")
-                } else {
-                    String::new()
-                }
+                if double { format!("\n        if (head{at}) head{at}->back = it;") } else { String::new() }
             );
             let _ = writeln!(self.extra, "    list{at}();");
             match self.rng.below(4) {
@@ -583,10 +502,7 @@ impl Generator {
                     let _ = writeln!(self.extra, "    head{at} = NULL;");
                 }
                 2 => {
-                    let _ = writeln!(
-                        self.extra,
-                        "    head{at} = (struct link{at} *)((char *)head{at} + 4);"
-                    );
+                    let _ = writeln!(self.extra, "    head{at} = (struct link{at} *)((char *)head{at} + 4);");
                 }
                 _ => {
                     let _ = writeln!(
@@ -600,7 +516,9 @@ impl Generator {
         }
         if self.rng.chance(40) {
             let depth = self.rng.range(1, 6);
-            text.push_str("struct tree { struct tree *left, *right; long key; };\nstatic struct tree *volatile top;\n");
+            text.push_str(
+                "struct tree { struct tree *left, *right; long key; };\nstatic struct tree *volatile top;\n",
+            );
             text.push_str("static NOINLINE struct tree *grow(int depth) {\n    struct tree *it = (struct tree *)calloc(1, sizeof *it);\n    it->key = depth;\n    if (depth > 0) {\n        it->left = grow(depth - 1);\n        it->right = grow(depth - 1);\n    }\n    return it;\n}\n");
             let _ = writeln!(
                 text,

@@ -39,21 +39,16 @@ impl Leaks {
             }
         }
         // Classes whose sites a tool does not list are compared by their totals only.
-        let listed =
-            |class: usize| self.sites.keys().any(|it| it.0 == class) || class == 0 || class == 2;
-        let keys: std::collections::BTreeSet<_> =
-            self.sites.keys().chain(theirs.sites.keys()).collect();
+        let listed = |class: usize| self.sites.keys().any(|it| it.0 == class) || class == 0 || class == 2;
+        let keys: std::collections::BTreeSet<_> = self.sites.keys().chain(theirs.sites.keys()).collect();
         for key in keys {
             let (ours, other) = (
                 self.sites.get(key).copied().unwrap_or_default(),
                 theirs.sites.get(key).copied().unwrap_or_default(),
             );
             if ours != other && listed(key.0) && !key.1.is_empty() {
-                let stack: Vec<String> = key
-                    .1
-                    .iter()
-                    .map(|(function, line)| format!("{function}:{line}"))
-                    .collect();
+                let stack: Vec<String> =
+                    key.1.iter().map(|(function, line)| format!("{function}:{line}")).collect();
                 lines.push(format!(
                     "  {} at {}: heapwise {}, valgrind {}",
                     CLASSES[key.0],
@@ -73,17 +68,12 @@ fn show((bytes, blocks): (u64, u64)) -> String {
 
 /// `make(int)`, `make` and `ns::make<int>(int)` are one name to us.
 fn plain(function: &str) -> String {
-    function
-        .split(['(', '<'])
-        .next()
-        .unwrap_or(function)
-        .to_string()
+    function.split(['(', '<']).next().unwrap_or(function).to_string()
 }
 
 /// Reads Heapwise's JSON document.
 pub fn of_heapwise(text: &str, source: &str) -> Result<Leaks, String> {
-    let document: Value =
-        serde_json::from_str(text).map_err(|error| format!("heapwise's JSON: {error}"))?;
+    let document: Value = serde_json::from_str(text).map_err(|error| format!("heapwise's JSON: {error}"))?;
     let mut leaks = Leaks::default();
     let totals = &document["summary"]["program"]["leaks"];
     for (class, name) in CLASSES.iter().enumerate() {
@@ -103,19 +93,12 @@ pub fn of_heapwise(text: &str, source: &str) -> Result<Leaks, String> {
             .iter()
             .position(|it| *it == kind)
             .ok_or_else(|| format!("memory-leak of kind {kind:?}"))?;
-        let stack = finding["stack"]
-            .as_array()
-            .into_iter()
-            .flatten()
-            .filter_map(|frame| {
-                let path = frame["path"].as_str()?;
-                (path.rsplit('/').next() == Some(source)).then(|| {
-                    (
-                        plain(frame["function"].as_str().unwrap_or("?")),
-                        frame["line"].as_u64().unwrap_or(0),
-                    )
-                })
-            });
+        let stack = finding["stack"].as_array().into_iter().flatten().filter_map(|frame| {
+            let path = frame["path"].as_str()?;
+            (path.rsplit('/').next() == Some(source)).then(|| {
+                (plain(frame["function"].as_str().unwrap_or("?")), frame["line"].as_u64().unwrap_or(0))
+            })
+        });
         leaks.add(
             class,
             stack.collect(),
@@ -150,40 +133,22 @@ pub fn of_valgrind(xml: &str, source: &str) -> Result<Leaks, String> {
             }
         };
         let number = |name: &str| {
-            element(error, name)
-                .and_then(|it| it.parse::<u64>().ok())
-                .ok_or_else(|| format!("no {name}"))
+            element(error, name).and_then(|it| it.parse::<u64>().ok()).ok_or_else(|| format!("no {name}"))
         };
         let blocks = number("leakedblocks")?;
         let mut bytes = number("leakedbytes")?;
         let text = element(error, "text").unwrap_or_default();
-        if let Some(direct) = text
-            .split_once('(')
-            .and_then(|(_, rest)| rest.split_once(" direct"))
-        {
-            bytes = direct
-                .0
-                .replace(',', "")
-                .parse()
-                .map_err(|_| format!("{text:?}: no direct bytes"))?;
+        if let Some(direct) = text.split_once('(').and_then(|(_, rest)| rest.split_once(" direct")) {
+            bytes = direct.0.replace(',', "").parse().map_err(|_| format!("{text:?}: no direct bytes"))?;
         }
         leaks.totals[class].0 += bytes;
         leaks.totals[class].1 += blocks;
-        let stack =
-            elements(element(error, "stack").unwrap_or_default(), "frame").filter_map(|frame| {
-                (element(frame, "file") == Some(source)).then(|| {
-                    let function = element(frame, "fn")
-                        .unwrap_or("?")
-                        .replace("&lt;", "<")
-                        .replace("&gt;", ">");
-                    (
-                        plain(&function),
-                        element(frame, "line")
-                            .and_then(|it| it.parse().ok())
-                            .unwrap_or(0),
-                    )
-                })
-            });
+        let frames = elements(element(error, "stack").unwrap_or_default(), "frame");
+        let own = frames.filter(|frame| element(frame, "file") == Some(source));
+        let stack = own.map(|frame| {
+            let function = element(frame, "fn").unwrap_or("?").replace("&lt;", "<").replace("&gt;", ">");
+            (plain(&function), element(frame, "line").and_then(|it| it.parse().ok()).unwrap_or(0))
+        });
         leaks.add(class, stack.collect(), bytes, blocks);
     }
     Ok(leaks)
@@ -218,10 +183,7 @@ mod tests {
             "possible": {"bytes": 0, "blocks": 0}, "reachable": {"bytes": 0, "blocks": 0}}}},
             "findings": [{"rule": "memory-leak", "kind": "definite", "bytes": 1040, "blocks": 2,
             "stack": [{"function": "malloc"}, {"function": "make", "path": "/x/p.c", "line": 7}]}]}"#;
-        let (ours, theirs) = (
-            of_heapwise(json, "p.c").unwrap(),
-            of_valgrind(XML, "p.c").unwrap(),
-        );
+        let (ours, theirs) = (of_heapwise(json, "p.c").unwrap(), of_valgrind(XML, "p.c").unwrap());
         assert_eq!(ours, theirs);
         assert!(ours.differences(&theirs).is_empty());
         assert_eq!(ours.differences(&Leaks::default()).len(), 2);

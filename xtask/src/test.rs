@@ -1,0 +1,124 @@
+//! `test`: everything CI runs, in the order in which a mistake is cheapest to see.
+//!
+//! As root on a system with apt, test tools that are missing are installed first; elsewhere they are named, and the
+//! tests that need them say that they are skipped.
+
+use std::path::Path;
+use std::process::{Command, ExitCode, Stdio};
+use std::time::Instant;
+
+use crate::args::Args;
+use crate::{differential, paths};
+
+/// Programs of the tests and the packages they are in.
+const TOOLS: [(&str, &str); 9] = [
+    ("valgrind", "valgrind"),
+    ("heaptrack", "heaptrack"),
+    ("jq", "jq"),
+    ("sqlite3", "sqlite3"),
+    ("xz", "xz-utils"),
+    ("perl", "perl"),
+    ("chromium", "chromium"),
+    ("g++", "g++"),
+    ("git", "git"),
+];
+
+pub fn main(given: &[String]) -> Result<ExitCode, String> {
+    let mut args = Args::new(given);
+    let install = !args.flag("--no-install");
+    let count: u64 = args.value("--differential", 100)?;
+    args.finish()?;
+    let begin = Instant::now();
+    tools(install);
+    let mut failed: Vec<&str> = Vec::new();
+    let mut step = |name: &'static str, done: Result<bool, String>| {
+        let good = done.unwrap_or_else(|error| {
+            eprintln!("{name}: {error}");
+            false
+        });
+        if !good {
+            failed.push(name);
+        }
+    };
+    step("fmt", cargo(&["fmt", "--all", "--check"]));
+    step("clippy", cargo(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]));
+    step("build", cargo(&["build", "--release"]));
+    step("unit and integration tests", cargo(&["test", "--workspace", "--release"]));
+    step("differential", differential_test(count));
+    step("browser", browser());
+    let minutes = begin.elapsed().as_secs_f64() / 60.0;
+    if failed.is_empty() {
+        println!("xtask test: all passed in {minutes:.1} minutes");
+        return Ok(ExitCode::SUCCESS);
+    }
+    println!("xtask test: FAILED: {} ({minutes:.1} minutes)", failed.join(", "));
+    Ok(ExitCode::FAILURE)
+}
+
+fn differential_test(count: u64) -> Result<bool, String> {
+    println!("== differential --count {count}");
+    let code = differential::main(&["--count".to_string(), count.to_string()])?;
+    Ok(code == ExitCode::SUCCESS)
+}
+
+fn missing() -> Vec<(&'static str, &'static str)> {
+    TOOLS.into_iter().filter(|(program, _)| paths::find(program).is_none()).collect()
+}
+
+fn tools(install: bool) {
+    let wanted = missing();
+    if wanted.is_empty() {
+        return;
+    }
+    let root = paths::output_of("id", &["-u"]).as_deref() == Some("0");
+    if install && root && paths::find("apt-get").is_some() {
+        let packages: Vec<&str> = wanted.iter().map(|it| it.1).collect();
+        println!("== apt-get install {}", packages.join(" "));
+        let apt = |args: &[&str]| {
+            let mut command = Command::new("apt-get");
+            command.args(args).env("DEBIAN_FRONTEND", "noninteractive").stdout(Stdio::null());
+            let _ = command.status();
+        };
+        apt(&["update", "-qq"]);
+        apt(&[&["install", "-y", "-qq", "--no-install-recommends"], packages.as_slice()].concat());
+    }
+    let names: Vec<&str> = missing().iter().map(|it| it.0).collect();
+    if !names.is_empty() {
+        println!("not installed: {}; the tests that need them are skipped", names.join(", "));
+    }
+}
+
+/// Runs cargo in the checkout and shows what it says.
+pub fn cargo(args: &[&str]) -> Result<bool, String> {
+    shown(Command::new("cargo").args(args).current_dir(paths::root()), &format!("cargo {}", args.join(" ")))
+}
+
+fn shown(command: &mut Command, line: &str) -> Result<bool, String> {
+    println!("== {line}");
+    let status = command.status().map_err(|error| format!("{line}: {error}"))?;
+    Ok(status.success())
+}
+
+/// The report's HTML page in a real browser.
+fn browser() -> Result<bool, String> {
+    let dir = paths::root().join("tests/browser");
+    if !dir.join("package.json").is_file() {
+        println!("browser: skipped, tests/browser is not there");
+        return Ok(true);
+    }
+    let absent: Vec<&str> =
+        ["node", "npm", "chromium"].into_iter().filter(|it| paths::find(it).is_none()).collect();
+    if !absent.is_empty() {
+        println!("browser: skipped, not installed: {}", absent.join(", "));
+        return Ok(true);
+    }
+    if !Path::new(&dir.join("node_modules")).is_dir()
+        && !shown(Command::new("npm").args(["ci", "--no-audit", "--no-fund"]).current_dir(&dir), "npm ci")?
+    {
+        return Ok(false);
+    }
+    shown(
+        Command::new("node").args(["--test"]).env("HEAPWISE", paths::heapwise()).current_dir(&dir),
+        "node --test",
+    )
+}
