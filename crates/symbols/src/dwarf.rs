@@ -27,15 +27,25 @@ pub(crate) type Bytes = EndianReader<RunTimeEndian, Arc<[u8]>>;
 type Unit = gimli::Unit<Bytes>;
 pub(crate) type Dwarf = gimli::Dwarf<Bytes>;
 
-/// Steps per file: about 5 s of work. A thousand addresses in a 100 MB file take a tenth.
-const FUEL: u64 = 400 << 20;
+/// Steps per file, of about 10 ns; a thousand addresses in a 100 MB file take a tenth.
+const FUEL: usize = 256 << 20;
+/// Larger files get more, up to this.
+const MAX_MORE_FUEL: usize = 512 << 20;
+/// Steps that an entry costs besides its attributes.
+const ENTRY: usize = 4;
+/// Steps of one line instruction.
+const INSTRUCTION: usize = 4;
+/// Steps of one byte of a line program's header, of which five may make a file.
+const HEADER_BYTE: usize = 16;
+/// Steps of one byte of an abbreviation.
+const ABBREVIATION_BYTE: usize = 2;
 /// Rows of one unit's line table: 48 MB.
 const MAX_ROWS: usize = 2 << 20;
 /// Address ranges of all units, and of all functions of one unit: 16 MB, and as much as the file.
 const MAX_RANGES: usize = 512 << 10;
 const BYTES_PER_RANGE: usize = 32;
 /// A string is looked through for its end: so many bytes cost one step.
-const BYTES_PER_STEP: usize = 16;
+const BYTES_PER_STEP: usize = 8;
 /// Bytes of units that are kept for the next address.
 const MAX_KEPT: usize = 64 << 20;
 /// Bytes of one abbreviation table; in memory up to 24 times as much.
@@ -160,7 +170,7 @@ struct Sequence {
 
 /// A unit's line table.
 struct Lines {
-    header: gimli::LineProgramHeader<Bytes>,
+    program: gimli::IncompleteLineProgram<Bytes>,
     rows: Vec<Row>,
     sequences: Vec<Sequence>,
 }
@@ -178,6 +188,7 @@ pub(crate) struct DebugInfo {
     covered: Vec<bool>,
     heads: FxHashMap<(Home, usize), Arc<Head>>,
     functions: FxHashMap<usize, Arc<Vec<FunctionRange>>>,
+    /// By offset: units may share a table.
     lines: FxHashMap<usize, Option<Arc<Lines>>>,
     abbreviations: FxHashMap<(Home, usize), Arc<gimli::Abbreviations>>,
     /// Estimated bytes in the four maps above.
@@ -202,7 +213,7 @@ impl DebugInfo {
             abbreviations: FxHashMap::default(),
             kept: 0,
             split: FxHashMap::default(),
-            fuel: Fuel(Cell::new(FUEL)),
+            fuel: Fuel(Cell::new((FUEL + (4 * dwarf.debug_info.reader().len()).min(MAX_MORE_FUEL)) as u64)),
             max_ranges: MAX_RANGES + dwarf.debug_info.reader().len() / BYTES_PER_RANGE,
             is_damaged: false,
             dwarf,
@@ -360,7 +371,7 @@ impl DebugInfo {
             None => (Home::Main, skeleton.clone()),
         };
         let language = head.language.or(skeleton.language);
-        let lines = self.lines(index, &skeleton).unwrap_or_default();
+        let lines = self.lines(&skeleton);
         let location = lines.as_deref().and_then(|lines| lines.find(address));
         // A damaged tree still leaves the line.
         let chain = self.chain(index, home, &head, address);
@@ -370,7 +381,7 @@ impl DebugInfo {
             return Ok(Vec::new());
         }
         let path =
-            |file: u64| lines.as_deref().and_then(|lines| self.path(&skeleton.unit, &lines.header, file));
+            |file: u64| lines.as_deref().and_then(|lines| self.path(&skeleton.unit, lines.header(), file));
         let place = |file: u64, line: u32, column: u32| RawFrame {
             name: None,
             is_linkage: false,
@@ -427,7 +438,7 @@ impl DebugInfo {
                 continue;
             };
             let attributes = abbreviation.attributes();
-            fuel.burn(1 + attributes.len())?;
+            fuel.burn(ENTRY + attributes.len())?;
             if is_first && !abbreviation.has_children() {
                 break;
             }
@@ -491,23 +502,16 @@ impl DebugInfo {
         Ok(functions)
     }
 
-    fn lines(&mut self, index: usize, head: &Head) -> gimli::Result<Option<Arc<Lines>>> {
-        if let Some(lines) = self.lines.get(&index) {
-            return Ok(lines.clone());
+    fn lines(&mut self, head: &Head) -> Option<Arc<Lines>> {
+        let offset = head.lines?;
+        if let Some(lines) = self.lines.get(&offset.0) {
+            return lines.clone();
         }
-        let lines = match head.lines {
-            Some(offset) => match Lines::read(&self.dwarf, &head.unit, offset, &self.fuel) {
-                Ok(lines) => Some(Arc::new(lines)),
-                Err(_) => {
-                    self.is_damaged = true;
-                    None
-                }
-            },
-            None => None,
-        };
+        let lines = Lines::read(&self.dwarf, &head.unit, offset, &self.fuel).ok().map(Arc::new);
+        self.is_damaged |= lines.is_none();
         self.kept += lines.as_deref().map_or(16, Lines::weight);
-        self.lines.insert(index, lines.clone());
-        Ok(lines)
+        self.lines.insert(offset.0, lines.clone());
+        lines
     }
 
     /// The unit at `offset` of `.debug_info`.
@@ -590,7 +594,7 @@ impl DebugInfo {
                 let Some(abbreviation) = entries.read_abbreviation()? else {
                     break;
                 };
-                fuel.burn(1 + abbreviation.attributes().len())?;
+                fuel.burn(ENTRY + abbreviation.attributes().len())?;
                 for specification in abbreviation.attributes() {
                     let attribute = entries.read_attribute(*specification)?;
                     match attribute.name() {
@@ -782,7 +786,7 @@ fn read_functions(
             continue;
         };
         let attributes = abbreviation.attributes();
-        fuel.burn(1 + attributes.len())?;
+        fuel.burn(ENTRY + attributes.len())?;
         if abbreviation.tag() != gimli::DW_TAG_subprogram {
             entries.skip_attributes(attributes)?;
             continue;
@@ -850,7 +854,7 @@ fn root_abbreviation(
             return Err(gimli::Error::InvalidAbbreviationCode(wanted));
         };
         let size = start.len() - bytes.len();
-        fuel.burn(size)?;
+        fuel.burn(ABBREVIATION_BYTE * size)?;
         if code == wanted {
             let one = start.range_to(..size);
             // The missing null entry after it is accepted.
@@ -870,7 +874,7 @@ fn read_abbreviations(
     loop {
         let before = bytes.len();
         let more = skip_abbreviation(&mut bytes)?.is_some();
-        fuel.burn(before - bytes.len())?;
+        fuel.burn(ABBREVIATION_BYTE * (before - bytes.len()))?;
         if start.len() - bytes.len() > MAX_ABBREVIATIONS {
             return Err(TOO_MUCH);
         }
@@ -914,7 +918,7 @@ fn read_head(
     {
         let mut entries = unit.header.entries_raw(&unit.abbreviations, None)?;
         let abbreviation = entries.read_abbreviation()?.ok_or(gimli::Error::MissingUnitDie)?;
-        fuel.burn(1 + abbreviation.attributes().len())?;
+        fuel.burn(ENTRY + abbreviation.attributes().len())?;
         for specification in abbreviation.attributes() {
             let attribute = entries.read_attribute(*specification)?;
             pcs.take(&attribute);
@@ -966,15 +970,14 @@ impl Lines {
         if header_length > if version >= 5 { MAX_LINE_HEADER_5 } else { MAX_LINE_HEADER } {
             return Err(TOO_MUCH);
         }
-        fuel.burn(header_length)?;
+        fuel.burn(HEADER_BYTE * header_length)?;
         let program = dwarf.debug_line.program(
             offset,
             unit.header.address_size(),
             unit.comp_dir.clone(),
             unit.name.clone(),
         )?;
-        let header = program.header().clone();
-        let mut lines = Lines { header, rows: Vec::new(), sequences: Vec::new() };
+        let mut lines = Lines { program, rows: Vec::new(), sequences: Vec::new() };
         // What was read before a damaged instruction is kept.
         let _ = lines.run(fuel);
         lines.rows.shrink_to_fit();
@@ -985,18 +988,18 @@ impl Lines {
     /// Executes the program (DWARF 5, 6.2.5). All arithmetic wraps: a damaged program gives wrong lines, nothing else.
     fn run(&mut self, fuel: &Fuel) -> gimli::Result<()> {
         use gimli::LineInstruction::*;
-        let encoding = self.header.line_encoding();
+        let encoding = self.header().line_encoding();
         let (range, base) = (encoding.line_range.max(1), i64::from(encoding.line_base));
         let (unit, operations) = (
             u64::from(encoding.minimum_instruction_length),
             u64::from(encoding.maximum_operations_per_instruction.max(1)),
         );
-        let opcode_base = self.header.opcode_base();
-        let mut instructions = self.header.instructions();
+        let opcode_base = self.header().opcode_base();
+        let mut instructions = self.header().instructions();
         let mut state = State::default();
         let mut first = 0;
-        while let Some(instruction) = instructions.next_instruction(&self.header)? {
-            fuel.burn(1)?;
+        while let Some(instruction) = instructions.next_instruction(self.program.header())? {
+            fuel.burn(INSTRUCTION)?;
             let advance = |state: &mut State, count: u64| {
                 let index = state.operation.wrapping_add(count);
                 state.address = state.address.wrapping_add(unit.wrapping_mul(index / operations));
@@ -1074,10 +1077,14 @@ impl Lines {
         rows[..rows.partition_point(|row| row.address <= address)].last()
     }
 
+    fn header(&self) -> &gimli::LineProgramHeader<Bytes> {
+        self.program.header()
+    }
+
     fn weight(&self) -> usize {
         self.rows.len() * size_of::<Row>()
             + self.sequences.len() * size_of::<Sequence>()
-            + self.header.file_names().len() * 192
+            + self.header().file_names().len() * 192
             + 512
     }
 }
