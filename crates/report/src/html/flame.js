@@ -438,7 +438,7 @@ class Flame {
     const path = this.path(this.zoomed);
     const shown = path.length > 8 ? [...path.slice(0, 2), -1, ...path.slice(-5)] : path;
     const items = shown.map((node) => {
-      if (node < 0) return make("li", { text: "…" });
+      if (node < 0) return make("li", { class: "gap", text: "…" });
       const isHere = node === this.zoomed;
       return make("li", {}, make("button", { type: "button", class: "link", "aria-current": isHere ? "location" : null,
         text: this.trie.name(this.view.place[node]), onclick: () => this.pick(node) }));
