@@ -94,10 +94,6 @@ impl Merge {
         has_read
     }
 
-    /// Whether everything that was read has been delivered.
-    pub fn is_empty(&self) -> bool {
-        self.streams.values().all(|it| it.delivered == it.records.len())
-    }
 
     fn merge(&mut self, limit: u64, sink: &mut impl Sink) {
         let mut heap = BinaryHeap::new();

@@ -1,0 +1,168 @@
+//! From what was observed to what is shown: findings, and names for the frames that are shown.
+
+use heapwise_heap::{Analysis, analyze, program};
+use heapwise_model::{Excerpt, Finding, Frame, Leaks, Place, Program, Report, ResolvedFrame, StackId};
+use heapwise_report::place;
+use heapwise_run::Observation;
+use heapwise_symbols::Symbolizer;
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::Read;
+
+/// How many names are looked up: symbols are read late, and only for what is shown.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Names {
+    /// For a screenful.
+    Shown,
+    /// For all findings.
+    Findings,
+    /// For every stack.
+    All,
+}
+
+/// Findings beyond these are one line or less in a screenful.
+const SHOWN_FINDINGS: usize = 24;
+/// Stacks that a short list of sites is made from.
+const SHOWN_STACKS: usize = 48;
+/// Lines of source shown around a place.
+const NEIGHBORS: u32 = 3;
+/// Larger source files are generated ones.
+const SOURCE_MAX: u64 = 16 << 20;
+/// Excerpts kept in a report.
+const EXCERPTS_MAX: usize = 2000;
+
+/// Everything but names: `filter` decides which findings stay.
+pub fn report(observation: &Observation, names: Names, filter: &dyn Fn(&Report, &Finding) -> bool) -> Report {
+    let heap = observation.graph.as_ref().map(|it| (&it.graph, &it.classes));
+    let Analysis { findings, leaks, costs } = analyze(&observation.ledger, heap);
+    let mut report = Report {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        program: Some(figures(observation, leaks)),
+        notes: observation.notes.clone(),
+        findings,
+        stacks: observation.stacks.clone(),
+        costs,
+        timeline: observation.ledger.timeline(),
+        ..Report::default()
+    };
+    resolve(&mut report, observation, names);
+    let (kept, dropped): (Vec<_>, Vec<_>) =
+        std::mem::take(&mut report.findings).into_iter().partition(|it| filter(&report, it));
+    report.findings = kept;
+    sort(&mut report);
+    if !dropped.is_empty() {
+        report.notes.push(format!("{} findings are suppressed by configuration or options", dropped.len()));
+    }
+    report.sources = excerpts(&report, names);
+    report
+}
+
+fn figures(observation: &Observation, leaks: Option<Leaks>) -> Program {
+    Program {
+        command: observation.command.clone(),
+        pid: observation.pid,
+        exit: observation.exit.filter(|it| it.code.is_some() || it.signal.is_some()),
+        duration_ns: observation.last.0,
+        ..program(&observation.ledger, leaks)
+    }
+}
+
+/// Contract's order: severity, bytes, then place and rule.
+fn sort(report: &mut Report) {
+    let mut findings = std::mem::take(&mut report.findings);
+    findings.sort_by_cached_key(|it| {
+        let (path, line, column) = place::locate(report, it)
+            .map(|at| (at.path.map(str::to_owned), at.line, at.column))
+            .unwrap_or_default();
+        (std::cmp::Reverse((it.severity, it.bytes.unwrap_or(0))), path, line, column, it.rule)
+    });
+    report.findings = findings;
+}
+
+/// Names the frames that will be shown.
+fn resolve(report: &mut Report, observation: &Observation, names: Names) {
+    let stacks = shown_stacks(report, names);
+    let mut wanted = BTreeSet::new();
+    match names {
+        Names::All => wanted.extend(1..observation.frames.len()),
+        _ => wanted.extend(stacks.iter().flat_map(|&it| report.stacks.frames(it)).map(|it| it.index())),
+    }
+    let ids: Vec<usize> = wanted.into_iter().filter(|&it| it < observation.frames.len()).collect();
+    let frames: Vec<Frame> = ids.iter().map(|&it| observation.frames[it]).collect();
+    let mut symbolizer = Symbolizer::default();
+    let resolved = symbolizer.resolve_all(&observation.modules, &frames);
+    report.frames = vec![Vec::new(); observation.frames.len()];
+    for ((id, frame), names) in ids.into_iter().zip(frames).zip(resolved) {
+        report.frames[id] = if frame == Frame::default() { vec![cut()] } else { names };
+    }
+    report.notes.extend(symbolizer.notes());
+}
+
+/// The marker of a stack that could not be followed further.
+fn cut() -> ResolvedFrame {
+    ResolvedFrame { function: Some("[stack cut short]".to_owned()), is_library: true, ..ResolvedFrame::default() }
+}
+
+fn shown_stacks(report: &Report, names: Names) -> Vec<StackId> {
+    let count = if names == Names::Shown { SHOWN_FINDINGS } else { usize::MAX };
+    let mut stacks = Vec::new();
+    for finding in report.findings.iter().take(count) {
+        let places = std::iter::once(&finding.place).chain(finding.related.iter().map(|it| &it.place));
+        stacks.extend(places.filter_map(place::stack_of));
+    }
+    let mut dearest: Vec<_> = report.costs.iter().filter(|it| it.peak_bytes > 0).collect();
+    dearest.sort_by_key(|it| std::cmp::Reverse(it.peak_bytes));
+    stacks.extend(dearest.iter().take(SHOWN_STACKS).map(|it| it.stack));
+    stacks
+}
+
+/// Source lines around the places of findings, from files that can be read now.
+fn excerpts(report: &Report, names: Names) -> Vec<Excerpt> {
+    let count = if names == Names::Shown { SHOWN_FINDINGS } else { EXCERPTS_MAX };
+    let mut lines: BTreeMap<String, BTreeSet<u32>> = BTreeMap::new();
+    for finding in report.findings.iter().take(count) {
+        let places = std::iter::once(&finding.place).chain(finding.related.iter().map(|it| &it.place));
+        for at in places.filter_map(|it| place::locate_place(report, it)) {
+            if let (Some(path), Some(line)) = (at.path, at.line) {
+                let around = line.saturating_sub(NEIGHBORS).max(1)..=line.saturating_add(NEIGHBORS);
+                lines.entry(path.to_owned()).or_default().extend(around);
+            }
+        }
+    }
+    lines.into_iter().flat_map(|(path, wanted)| excerpts_of(&path, &wanted)).collect()
+}
+
+fn excerpts_of(path: &str, wanted: &BTreeSet<u32>) -> Vec<Excerpt> {
+    let Some(text) = read_source(path) else { return Vec::new() };
+    let mut found: Vec<Excerpt> = Vec::new();
+    for (line, number) in text.lines().zip(1u32..) {
+        if !wanted.contains(&number) {
+            continue;
+        }
+        let line: String = line.chars().take(400).collect();
+        match found.last_mut() {
+            Some(last) if last.first_line + last.lines.len() as u32 == number => last.lines.push(line),
+            _ => found.push(Excerpt { path: path.to_owned(), first_line: number, lines: vec![line] }),
+        }
+    }
+    found
+}
+
+/// A regular file of sane size, whatever it holds.
+fn read_source(path: &str) -> Option<String> {
+    let metadata = std::fs::metadata(path).ok()?;
+    if !metadata.is_file() || metadata.len() > SOURCE_MAX {
+        return None;
+    }
+    let mut bytes = Vec::new();
+    std::fs::File::open(path).ok()?.take(SOURCE_MAX).read_to_end(&mut bytes).ok()?;
+    Some(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+/// Whether a finding is about one of the paths, functions or modules.
+pub fn frames_of<'a>(report: &'a Report, finding: &Finding) -> impl Iterator<Item = &'a ResolvedFrame> {
+    let stack = match finding.place {
+        Place::Stack(stack) => stack,
+        _ => StackId::UNKNOWN,
+    };
+    report.resolved(stack)
+}

@@ -1,0 +1,244 @@
+//! The command line, as `contract.md` fixes it.
+
+use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
+use heapwise_model::{Rule, Severity};
+use heapwise_report::Metric;
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+/// Names the line that leaks, crashes or grows your program, why, and how to mend it.
+#[derive(Parser)]
+#[command(name = "heapwise", version, propagate_version = true, max_term_width = 100, after_help = EXAMPLES)]
+pub struct Args {
+    #[command(subcommand)]
+    pub verb: Verb,
+    #[command(flatten)]
+    pub common: Common,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  heapwise run -- ./app --flag           observe a program; findings at its end
+  heapwise report app.4242.heapwise      look at its recording again
+  heapwise report app.4242.heapwise --format html --output report.html
+  heapwise diff before.heapwise after.heapwise
+  heapwise explain memory-leak";
+
+#[derive(Subcommand)]
+pub enum Verb {
+    /// Observe a program; findings and a recording at its end.
+    #[command(after_help = "\
+Examples:
+  heapwise run -- ./app                  text to standard error, recording app.PID.heapwise
+  heapwise run -o /tmp/app.heapwise -- ./app
+  heapwise run --format json --output findings.json --error-exitcode 9 -- make test
+  heapwise run --no-recording -- python3 script.py
+
+Exit code: the program's own (128 + signal when killed); with --error-exitcode N it is N when there are
+findings at or above --fail-on; 127 and 126 when the command is not found or not executable; 2 when
+Heapwise could not observe it.")]
+    Run(Run),
+    /// Show what a recording holds.
+    #[command(after_help = "\
+Examples:
+  heapwise report app.4242.heapwise
+  heapwise report app.4242.heapwise --by allocations
+  heapwise report app.4242.heapwise --format html --output report.html
+
+Exit code: 0 nothing at or above --fail-on, 1 findings at or above it, 2 it could not be read.")]
+    Report(Report),
+    /// What grew between two recordings.
+    #[command(after_help = "\
+Examples:
+  heapwise diff before.heapwise after.heapwise
+  heapwise diff --by peak before.heapwise after.heapwise
+
+Exit code: 0 nothing new at or above --fail-on, 1 new findings at or above it, 2 it could not be read.")]
+    Diff(Diff),
+    /// Write a recording in another tool's format.
+    #[command(after_help = "\
+Examples:
+  heapwise export --to pprof app.4242.heapwise --output app.pb.gz    then: go tool pprof app.pb.gz
+  heapwise export --to firefox app.4242.heapwise --output app.json   then: load it in profiler.firefox.com
+  heapwise export --to folded --by peak app.4242.heapwise")]
+    Export(Export),
+    /// What a rule means, a bad and a good example, the fix.
+    Explain(Explain),
+    /// All rules with languages, engines, CWE numbers.
+    Rules,
+    /// Completions for a shell.
+    #[command(hide = true)]
+    Completions { shell: clap_complete::Shell },
+}
+
+#[derive(ClapArgs)]
+pub struct Common {
+    /// Format of findings.
+    #[arg(long, global = true, value_enum, default_value_t = Format::Text)]
+    pub format: Format,
+    /// Write there instead of to standard output (`run`: standard error).
+    #[arg(long, global = true, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+    /// Colors; auto: on terminals, obeying NO_COLOR and CLICOLOR_FORCE.
+    #[arg(long, global = true, value_enum, default_value_t = Color::Auto, value_name = "WHEN")]
+    pub color: Color,
+    /// Say nothing but findings.
+    #[arg(long, short, global = true, conflicts_with = "verbose")]
+    pub quiet: bool,
+    /// Show everything, however long.
+    #[arg(long, short, global = true)]
+    pub verbose: bool,
+    /// Configuration (default: the nearest heapwise.toml upward).
+    #[arg(long, global = true, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Only these rules.
+    #[arg(long, global = true, value_name = "RULE,...", value_delimiter = ',', value_parser = rule)]
+    pub select: Vec<Rule>,
+    /// All but these rules.
+    #[arg(long, global = true, value_name = "RULE,...", value_delimiter = ',', value_parser = rule)]
+    pub ignore: Vec<Rule>,
+    /// Findings that make the exit code 1.
+    #[arg(long, global = true, value_enum, default_value_t = FailOn::Error, value_name = "LEVEL")]
+    pub fail_on: FailOn,
+    /// Report only what is not in this file.
+    #[arg(long, global = true, value_name = "FILE")]
+    pub baseline: Option<PathBuf>,
+    /// Write all findings to this file, for --baseline.
+    #[arg(long, global = true, value_name = "FILE")]
+    pub write_baseline: Option<PathBuf>,
+}
+
+fn rule(name: &str) -> Result<Rule, String> {
+    Rule::from_name(name).ok_or_else(|| {
+        let nearest = crate::config::nearest(name, Rule::ALL.iter().map(|it| it.name()));
+        format!("no such rule; did you mean {nearest}? `heapwise rules` lists them")
+    })
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Color {
+    Auto,
+    Always,
+    Never,
+}
+
+impl Color {
+    /// For all streams of this process.
+    pub fn choose(self) {
+        match self {
+            Color::Auto => anstream::ColorChoice::Auto,
+            Color::Always => anstream::ColorChoice::Always,
+            Color::Never => anstream::ColorChoice::Never,
+        }
+        .write_global();
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    Text,
+    Json,
+    Sarif,
+    Github,
+    Html,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum FailOn {
+    Error,
+    Warning,
+    Note,
+    Never,
+}
+
+impl FailOn {
+    /// The least severity that counts.
+    pub fn severity(self) -> Option<Severity> {
+        match self {
+            FailOn::Error => Some(Severity::Error),
+            FailOn::Warning => Some(Severity::Warning),
+            FailOn::Note => Some(Severity::Note),
+            FailOn::Never => None,
+        }
+    }
+}
+
+#[derive(ClapArgs)]
+pub struct Run {
+    /// Recording: a file, or a folder when it ends with / [default: CMD.PID.heapwise here].
+    #[arg(short = 'o', value_name = "FILE|DIR/")]
+    pub recording: Option<PathBuf>,
+    /// Write no recording, only findings.
+    #[arg(long, conflicts_with = "recording")]
+    pub no_recording: bool,
+    /// End with N when there are findings at or above --fail-on.
+    #[arg(long, value_name = "N")]
+    pub error_exitcode: Option<u8>,
+    /// Record frees without call stacks: cheaper, but a double free does not tell where the first was.
+    #[arg(long)]
+    pub no_free_stacks: bool,
+    /// Follow processes that outlive the command to their end.
+    #[arg(long)]
+    pub wait: bool,
+    /// The program and its arguments.
+    #[arg(last = true, required = true, value_name = "CMD")]
+    pub command: Vec<OsString>,
+}
+
+#[derive(ClapArgs)]
+pub struct Report {
+    /// A file that `heapwise run` wrote.
+    pub recording: PathBuf,
+    /// Show a table of allocation sites by this figure.
+    #[arg(long, value_parser = metric)]
+    pub by: Option<Metric>,
+    /// Rows of that table.
+    #[arg(long, default_value_t = 20, requires = "by")]
+    pub limit: usize,
+}
+
+fn metric(name: &str) -> Result<Metric, String> {
+    Metric::from_name(name).ok_or_else(|| {
+        let names: Vec<_> = Metric::ALL.iter().map(|it| it.name()).collect();
+        format!("expected one of {}", names.join(", "))
+    })
+}
+
+#[derive(ClapArgs)]
+pub struct Diff {
+    pub old: PathBuf,
+    pub new: PathBuf,
+    /// The figure to compare.
+    #[arg(long, value_parser = metric, default_value = "live")]
+    pub by: Metric,
+    /// Rows to show.
+    #[arg(long, default_value_t = 20)]
+    pub limit: usize,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Target {
+    Pprof,
+    Folded,
+    Speedscope,
+    Firefox,
+    ValgrindXml,
+}
+
+#[derive(ClapArgs)]
+pub struct Export {
+    /// Which tool is to read it.
+    #[arg(long, value_enum)]
+    pub to: Target,
+    /// For `folded`: the figure at each stack's end.
+    #[arg(long, value_parser = metric, default_value = "peak")]
+    pub by: Metric,
+    /// A file that `heapwise run` wrote.
+    pub recording: PathBuf,
+}
+
+#[derive(ClapArgs)]
+pub struct Explain {
+    #[arg(value_parser = rule)]
+    pub rule: Rule,
+}

@@ -1,0 +1,174 @@
+//! `heapwise.toml`: what to leave out, and defaults.
+//!
+//! Unknown keys are errors that name the nearest known one.
+
+use crate::{Failure, analyze};
+use globset::{Glob, GlobMatcher};
+use heapwise_model::{Finding, Kind, Report, Rule};
+use std::path::{Path, PathBuf};
+use toml::{Table, Value};
+
+/// What the file says; all empty where there is none.
+#[derive(Default)]
+pub struct Config {
+    pub suppress: Vec<Suppress>,
+    pub free_stacks: Option<bool>,
+}
+
+/// A finding of a run that is left out: every key that is given must match.
+pub struct Suppress {
+    rule: Option<Rule>,
+    kind: Option<Kind>,
+    function: Option<GlobMatcher>,
+    module: Option<GlobMatcher>,
+    path: Option<GlobMatcher>,
+}
+
+const FILE: &str = "heapwise.toml";
+const TOP: [&str; 3] = ["run", "suppress", "check"];
+const RUN: [&str; 1] = ["free-stacks"];
+const SUPPRESS: [&str; 5] = ["rule", "kind", "function", "module", "path"];
+
+/// The known name with the least edit distance.
+pub fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> &'a str {
+    known.min_by_key(|it| distance(name, it)).unwrap_or("")
+}
+
+/// Levenshtein distance.
+fn distance(a: &str, b: &str) -> usize {
+    let b: Vec<char> = b.chars().collect();
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, x) in a.chars().enumerate() {
+        let mut diagonal = std::mem::replace(&mut row[0], i + 1);
+        for (j, y) in b.iter().enumerate() {
+            let change = diagonal + usize::from(x != *y);
+            diagonal = row[j + 1];
+            row[j + 1] = change.min(row[j] + 1).min(diagonal + 1);
+        }
+    }
+    row[b.len()]
+}
+
+impl Config {
+    /// Reads `explicit`, or the nearest file upward from the current folder.
+    pub fn load(explicit: Option<&Path>) -> Result<Config, Failure> {
+        let path = match explicit {
+            Some(path) => path.to_owned(),
+            None => match find() {
+                Some(path) => path,
+                None => return Ok(Config::default()),
+            },
+        };
+        let text = std::fs::read_to_string(&path)
+            .map_err(|error| Failure::new(format!("cannot read {}: {error}", path.display()), None))?;
+        Config::parse(&text).map_err(|message| Failure::new(format!("{}: {message}", path.display()), None))
+    }
+
+    fn parse(text: &str) -> Result<Config, String> {
+        let table: Table = text.parse().map_err(|error: toml::de::Error| error.to_string())?;
+        known_keys(&table, &TOP, "")?;
+        let mut config = Config::default();
+        if let Some(run) = table.get("run") {
+            let run = run.as_table().ok_or("[run] must be a table")?;
+            known_keys(run, &RUN, "run.")?;
+            if let Some(value) = run.get("free-stacks") {
+                config.free_stacks = Some(value.as_bool().ok_or("run.free-stacks must be true or false")?);
+            }
+        }
+        if let Some(list) = table.get("suppress") {
+            let list = list.as_array().ok_or("suppress must be an array of tables: [[suppress]]")?;
+            for entry in list {
+                config.suppress.push(Suppress::parse(entry)?);
+            }
+        }
+        Ok(config)
+    }
+
+    /// Whether the file says to leave this finding out.
+    pub fn suppresses(&self, report: &Report, finding: &Finding) -> bool {
+        self.suppress.iter().any(|it| it.matches(report, finding))
+    }
+}
+
+fn find() -> Option<PathBuf> {
+    let here = std::env::current_dir().ok()?;
+    here.ancestors().map(|it| it.join(FILE)).find(|it| it.is_file())
+}
+
+fn known_keys(table: &Table, known: &[&str], prefix: &str) -> Result<(), String> {
+    match table.keys().find(|key| !known.contains(&key.as_str())) {
+        None => Ok(()),
+        Some(key) => {
+            Err(format!("unknown key {prefix}{key}; did you mean {prefix}{}?", nearest(key, known.iter().copied())))
+        }
+    }
+}
+
+impl Suppress {
+    fn parse(entry: &Value) -> Result<Suppress, String> {
+        let table = entry.as_table().ok_or("[[suppress]] must be a table")?;
+        known_keys(table, &SUPPRESS, "suppress.")?;
+        if table.is_empty() {
+            return Err("[[suppress]] without a key would leave out everything".to_owned());
+        }
+        let text = |key: &str| match table.get(key) {
+            None => Ok(None),
+            Some(Value::String(it)) => Ok(Some(it.as_str())),
+            Some(_) => Err(format!("suppress.{key} must be a string")),
+        };
+        let glob = |key: &str| -> Result<Option<GlobMatcher>, String> {
+            text(key)?
+                .map(|it| Glob::new(it).map(|it| it.compile_matcher()))
+                .transpose()
+                .map_err(|error| format!("suppress.{key}: {error}"))
+        };
+        let rule = match text("rule")? {
+            None => None,
+            Some(name) => Some(Rule::from_name(name).ok_or_else(|| {
+                format!("no rule {name}; did you mean {}?", nearest(name, Rule::ALL.iter().map(|it| it.name())))
+            })?),
+        };
+        let kind = match text("kind")? {
+            None => None,
+            Some(name) => Some(Kind::from_name(name).ok_or_else(|| {
+                format!("no kind {name}; did you mean {}?", nearest(name, Kind::ALL.iter().map(|it| it.name())))
+            })?),
+        };
+        Ok(Suppress { rule, kind, function: glob("function")?, module: glob("module")?, path: glob("path")? })
+    }
+
+    fn matches(&self, report: &Report, finding: &Finding) -> bool {
+        let has = |glob: &Option<GlobMatcher>, text: fn(&heapwise_model::ResolvedFrame) -> Option<&str>| {
+            glob.as_ref().is_none_or(|glob| {
+                analyze::frames_of(report, finding).any(|frame| text(frame).is_some_and(|it| glob.is_match(it)))
+            })
+        };
+        self.rule.is_none_or(|it| it == finding.rule)
+            && self.kind.is_none_or(|it| Some(it) == finding.kind)
+            && has(&self.function, |it| it.function.as_deref())
+            && has(&self.module, |it| Some(&it.module))
+            && has(&self.path, |it| it.path.as_deref())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn unknown_keys_name_the_nearest() {
+        let error = |text: &str| Config::parse(text).err().expect("refused");
+        assert_eq!(error("[rum]\n"), "unknown key rum; did you mean run?");
+        assert_eq!(error("[[suppress]]\nfuntion = \"x\"\n"), "unknown key suppress.funtion; did you mean suppress.function?");
+        assert_eq!(error("[[suppress]]\nrule = \"memory-leek\"\n"), "no rule memory-leek; did you mean memory-leak?");
+        assert!(error("[[suppress]]\n").contains("everything"));
+    }
+
+    #[test]
+    fn every_given_key_must_match() {
+        let config = Config::parse("[[suppress]]\nrule = \"memory-leak\"\nkind = \"reachable\"\n[run]\nfree-stacks = false\n")
+            .expect("valid");
+        assert_eq!(config.suppress.len(), 1);
+        assert_eq!(config.free_stacks, Some(false));
+    }
+}

@@ -1,0 +1,61 @@
+//! `heapwise report RECORDING`.
+
+use crate::args::{Common, Format, Report as Args};
+use crate::config::Config;
+use crate::output::{self, Stream};
+use crate::{Failure, analyze};
+use heapwise_model::{Finding, Report};
+use heapwise_run::{Observation, ReadError};
+use std::io::IsTerminal;
+use std::path::Path;
+
+pub fn run(args: &Args, common: &Common) -> Result<u8, Failure> {
+    let config = Config::load(common.config.as_deref())?;
+    let observation = read(&args.recording, common)?;
+    let names = match args.by {
+        Some(_) if common.format == Format::Text => analyze::Names::All,
+        _ => output::names(common),
+    };
+    let mut report = analyze::report(&observation, names, &filter(common, &config));
+    report.recording = Some(args.recording.display().to_string());
+    output::baseline(&mut report, common)?;
+    match args.by {
+        Some(by) if common.format == Format::Text => output::with(common, Stream::Output, |out, color| {
+            let options = output::text_options(common, Stream::Output, color);
+            heapwise_report::text::sites(out, &report, by, args.limit, &options)
+        })?,
+        _ => output::findings(&report, common, Stream::Output)?,
+    }
+    Ok(u8::from(output::fails(&report, common)))
+}
+
+/// Reads a recording, with progress on a terminal.
+pub fn read(path: &Path, common: &Common) -> Result<Observation, Failure> {
+    let is_shown = !common.quiet && std::io::stderr().is_terminal();
+    let bar = if is_shown { indicatif::ProgressBar::new(0) } else { indicatif::ProgressBar::hidden() };
+    let style = indicatif::ProgressStyle::with_template("reading {wide_bar} {bytes} of {total_bytes}, {eta} left")
+        .expect("the template is valid");
+    bar.set_style(style);
+    let result = Observation::read(path, &mut |at, total| {
+        bar.set_length(total);
+        bar.set_position(at);
+    });
+    bar.finish_and_clear();
+    result.map_err(|error| {
+        let advice = match &error {
+            ReadError::Io { .. } => "is the path right? recordings are called CMD.PID.heapwise",
+            ReadError::Newer { .. } => "use the Heapwise that recorded it, or a newer one",
+            _ => "record again: heapwise run -- CMD",
+        };
+        Failure::new(error, advice)
+    })
+}
+
+/// `--select`, `--ignore` and the configuration's suppressions.
+pub fn filter<'a>(common: &'a Common, config: &'a Config) -> impl Fn(&Report, &Finding) -> bool + 'a {
+    move |report, finding| {
+        (common.select.is_empty() || common.select.contains(&finding.rule))
+            && !common.ignore.contains(&finding.rule)
+            && !config.suppresses(report, finding)
+    }
+}

@@ -1,0 +1,123 @@
+//! `heapwise run -- CMD`.
+
+use crate::args::{Common, Run};
+use crate::config::Config;
+use crate::output::{self, Stream};
+use crate::{Failure, analyze};
+use heapwise_model::{Child, Report, Severity, Termination};
+use heapwise_run::{Destination, LaunchError, Observed, Options, Process, RunError};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// The library that is loaded into observed programs.
+static RECORDER: &[u8] = include_bytes!(env!("HEAPWISE_RECORDER"));
+
+/// How long processes that outlive the command are waited for.
+const LINGER: Duration = Duration::from_secs(2);
+
+pub fn run(args: &Run, common: &Common) -> Result<u8, Failure> {
+    let config = Config::load(common.config.as_deref())?;
+    if common.format == crate::args::Format::Html && common.output.is_none() {
+        return Err(Failure::new("--format html needs a file", "add --output report.html"));
+    }
+    let options = Options {
+        destination: destination(args),
+        has_free_stacks: !args.no_free_stacks && config.free_stacks.unwrap_or(true),
+        linger: (!args.wait).then_some(LINGER),
+    };
+    let observed = match heapwise_run::observe(&args.command, RECORDER, &options) {
+        Ok(it) => it,
+        Err(error) => return refuse(error),
+    };
+    let status = status(observed.termination);
+    let Some(mut report) = report_of(observed, common, &config) else { return Ok(status) };
+    output::baseline(&mut report, common)?;
+    output::findings(&report, common, Stream::Error)?;
+    match args.error_exitcode {
+        Some(code) if output::fails(&report, common) => Ok(code),
+        _ => Ok(status),
+    }
+}
+
+fn destination(args: &Run) -> Destination {
+    if args.no_recording {
+        return Destination::Nowhere;
+    }
+    match &args.recording {
+        None => Destination::Folder(PathBuf::from(".")),
+        Some(path) if path.is_dir() || path.as_os_str().as_encoded_bytes().ends_with(b"/") => {
+            Destination::Folder(path.clone())
+        }
+        Some(path) => Destination::File(path.clone()),
+    }
+}
+
+/// As the shell gives it.
+fn status(termination: Termination) -> u8 {
+    match (termination.code, termination.signal) {
+        (_, Some(signal)) => 128u8.saturating_add(signal),
+        (code, None) => code.unwrap_or(0),
+    }
+}
+
+/// Exit codes of commands that were not started are the shell's.
+fn refuse(error: RunError) -> Result<u8, Failure> {
+    let code = match &error {
+        RunError::Launch(LaunchError::NotFound { .. }) => 127,
+        RunError::Launch(LaunchError::NotExecutable { .. }) => 126,
+        _ => 2,
+    };
+    let advice = match &error {
+        RunError::Launch(LaunchError::Unobservable { advice, .. }) => Some(advice.clone()),
+        RunError::Launch(LaunchError::NotFound { .. }) => {
+            Some("check the spelling, or give the path: heapwise run -- ./app".to_owned())
+        }
+        RunError::Launch(LaunchError::NotExecutable { .. }) => {
+            Some("chmod +x it, or name its interpreter: heapwise run -- python3 script.py".to_owned())
+        }
+        RunError::Output { .. } => Some("another place with -o DIR/, or --no-recording".to_owned()),
+        _ => None,
+    };
+    output::print_failure(&Failure::Told { message: error.to_string(), advice });
+    Ok(code)
+}
+
+/// The command's own report, with its children's sums; `None` when nothing was heard of it.
+fn report_of(observed: Observed, common: &Common, config: &Config) -> Option<Report> {
+    let Observed { termination, pid, mut processes, notes } = observed;
+    let Some(at) = processes.iter().rposition(|it| it.observation.pid == pid) else {
+        output::print_failure(&Failure::new(
+            "the program ended before the recorder in it said a word",
+            "was it started without its loader, or did it drop LD_PRELOAD?",
+        ));
+        return None;
+    };
+    let mut own = processes.remove(at);
+    // An image that was not scanned knows its end by `wait` only.
+    own.observation.exit = Some(termination);
+    let filter = super::report::filter(common, config);
+    let mut report = analyze::report(&own.observation, output::names(common), &filter);
+    report.recording = own.recording.as_deref().map(shown);
+    report.notes.extend(notes);
+    report.children = processes.iter().map(child).collect();
+    Some(report)
+}
+
+fn shown(path: &Path) -> String {
+    path.strip_prefix("./").unwrap_or(path).display().to_string()
+}
+
+fn child(process: &Process) -> Child {
+    let observation = &process.observation;
+    let heap = observation.graph.as_ref().map(|it| (&it.graph, &it.classes));
+    let analysis = heapwise_heap::analyze(&observation.ledger, heap);
+    Child {
+        command: observation.command.join(" "),
+        pid: observation.pid,
+        recording: process.recording.as_deref().map(shown),
+        exit: observation.exit,
+        allocations: observation.ledger.totals().allocations,
+        leaks: analysis.leaks,
+        errors: analysis.findings.iter().filter(|it| it.severity == Severity::Error).count() as u64,
+    }
+}
