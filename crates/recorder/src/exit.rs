@@ -8,13 +8,13 @@ use heapwise_trace::ring::*;
 /// Saves all registers where `heapwise` can read them, and waits.
 ///
 /// # Safety
-/// The process is about to end, with `signal` or (0) by exit.
+/// The process is about to end, with `signal` or (0) by exit with `code`.
 #[unsafe(naked)]
-pub unsafe extern "C" fn wait_for_scan(signal: u32) {
+pub unsafe extern "C" fn wait_for_scan(signal: u32, code: i32) {
     naked_asm!(
         "push rbp", "push rbx", "push r12", "push r13", "push r14", "push r15",
         "sub rsp, 8",
-        "mov rsi, rsp",
+        "mov rdx, rsp",
         "call {}",
         "add rsp, 8",
         "pop r15", "pop r14", "pop r13", "pop r12", "pop rbx", "pop rbp",
@@ -28,7 +28,7 @@ const WAIT_MILLISECONDS: u64 = 20;
 const SILENT_WAITS: u32 = 3000;
 
 /// `registers`: 7 words (padding, r15 ... rbp), then the return address.
-unsafe extern "C" fn wait(signal: u32, registers: *const u64) {
+unsafe extern "C" fn wait(signal: u32, code: i32, registers: *const u64) {
     let Some(header) = session::header() else { return };
     let Some(control) = session::control() else { return };
     // A vfork child runs in its parent's memory: its end is not the parent's.
@@ -40,6 +40,7 @@ unsafe extern "C" fn wait(signal: u32, registers: *const u64) {
     // SAFETY: this thread's words. From here on nothing is recorded.
     unsafe { (*tls).state = tls::OWN };
     header.exit_signal.store(signal, Relaxed);
+    header.exit_code.store(code as u32 & 0xff, Relaxed);
     header.exit_thread.store(sys::thread_id(), Relaxed);
     header.exit_registers.store(registers as u64, Relaxed);
     header.exit_stack.store(registers as u64 + 8, Relaxed);

@@ -8,7 +8,7 @@ unsafe extern "C" {
     pub fn dlsym(handle: *mut c_void, name: *const c_char) -> *mut c_void;
     pub static environ: *const *const c_char;
     pub static __libc_stack_end: *const u8;
-    pub fn __cxa_atexit(f: extern "C" fn(*mut c_void), arg: *mut c_void, dso: *mut c_void) -> i32;
+    pub fn on_exit(f: extern "C" fn(i32, *mut c_void), arg: *mut c_void) -> i32;
     pub fn pthread_key_create(key: *mut u32, destructor: Option<extern "C" fn(*mut c_void)>) -> i32;
     pub fn pthread_setspecific(key: u32, value: *const c_void) -> i32;
 }
@@ -58,7 +58,7 @@ real! {
     MALLOC = c"malloc", CALLOC = c"calloc", REALLOC = c"realloc", FREE = c"free",
     MEMALIGN = c"memalign", ALIGNED_ALLOC = c"aligned_alloc", POSIX_MEMALIGN = c"posix_memalign",
     VALLOC = c"valloc", PVALLOC = c"pvalloc",
-    MMAP = c"mmap", MMAP64 = c"mmap64", MUNMAP = c"munmap", MREMAP = c"mremap",
+    MMAP = c"mmap", MUNMAP = c"munmap", MREMAP = c"mremap",
     DLCLOSE = c"dlclose", PTHREAD_CREATE = c"pthread_create",
     FORK = c"fork", EXIT_NOW = c"_exit", QUICK_EXIT = c"quick_exit",
     SIGACTION = c"sigaction", SIGNAL = c"signal",

@@ -80,7 +80,8 @@ impl Image {
         observation.parent = header.parent_pid.load(Relaxed);
         // A child whose fork was not seen holds blocks that nobody told of.
         observation.ledger.set_tolerant(fork != 0 && !is_forked);
-        if let Some(command) = read_command(pid) {
+        // By now a forked child may be another program; it began as its parent.
+        if !is_forked && let Some(command) = read_command(pid) {
             observation.command = command;
         }
         let rate = clock.rate();
@@ -202,10 +203,16 @@ impl Image {
         self.ring.header().exit.load(Acquire) == EXIT_WAITING
     }
 
-    /// How a process ended that is not our child: a scan before a fatal signal tells the signal.
+    /// How a process ended that is not our child, as it said before its leak scan.
     pub fn likely_end(&self) -> Termination {
-        let signal = self.ring.header().exit_signal.load(Relaxed);
-        Termination { code: None, signal: (signal != 0).then_some(signal as u8) }
+        let header = self.ring.header();
+        if header.exit.load(Acquire) == EXIT_NONE {
+            return Termination::default();
+        }
+        match header.exit_signal.load(Relaxed) {
+            0 => Termination { code: Some(header.exit_code.load(Relaxed) as u8), signal: None },
+            signal => Termination { code: None, signal: Some(signal as u8) },
+        }
     }
 
     /// Finds roots and edges, then lets the process end.

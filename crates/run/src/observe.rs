@@ -83,7 +83,7 @@ fn take_signals() {
         unsafe {
             let mut action: libc::sigaction = std::mem::zeroed();
             action.sa_sigaction = handler as *const () as usize;
-            action.sa_flags = libc::SA_RESTART;
+            action.sa_flags = if signal == libc::SIGCHLD { 0 } else { libc::SA_RESTART };
             libc::sigaction(signal, &action, std::ptr::null_mut());
         }
     };
@@ -91,6 +91,8 @@ fn take_signals() {
     set(libc::SIGQUIT, ignore);
     set(libc::SIGTERM, remember);
     set(libc::SIGHUP, remember);
+    // Interrupts the wait for the doorbell: the end of the command rings no other bell.
+    set(libc::SIGCHLD, ignore);
 }
 
 /// Runs `command` to its end.
@@ -127,7 +129,7 @@ struct Follower<'a> {
 }
 
 /// Sleep between looks when nothing rings; doubles up to the second while idle.
-const IDLE: (u64, u64) = (2, 50);
+const IDLE: (u64, u64) = (1, 10);
 /// Between looks at which processes still exist.
 const CHECK_INTERVAL: Duration = Duration::from_millis(20);
 

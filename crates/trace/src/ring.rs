@@ -107,6 +107,7 @@ pub struct RingHeader {
     pub exit: AtomicU32,
     /// 0 for `exit`, else the fatal signal.
     pub exit_signal: AtomicU32,
+    pub exit_code: AtomicU32,
     pub exit_thread: AtomicU32,
     /// Address in the process of the waiting thread's saved registers (`EXIT_REGISTERS` words).
     pub exit_registers: AtomicU64,

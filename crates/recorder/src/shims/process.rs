@@ -18,21 +18,21 @@ extern "C" fn start() {
     }
     stream::unrecorded(|| {
         // SAFETY: libc's function; the handler lives as long as the program (this library is never unloaded).
-        unsafe { real::__cxa_atexit(at_exit, core::ptr::null_mut(), core::ptr::null_mut()) };
+        unsafe { real::on_exit(at_exit, core::ptr::null_mut()) };
         super::catch_fatal_signals();
     });
 }
 
-extern "C" fn at_exit(_: *mut c_void) {
+extern "C" fn at_exit(code: i32, _: *mut c_void) {
     // SAFETY: the process ends normally.
-    unsafe { exit::wait_for_scan(0) };
+    unsafe { exit::wait_for_scan(0, code) };
 }
 
 #[cfg_attr(feature = "cdylib", unsafe(no_mangle))]
 unsafe extern "C" fn _exit(code: i32) -> ! {
     // SAFETY: the process ends.
     unsafe {
-        exit::wait_for_scan(0);
+        exit::wait_for_scan(0, code);
         call!(real::EXIT_NOW.get(), fn(i32))(code);
     }
     sys::abort()
@@ -49,7 +49,7 @@ unsafe extern "C" fn _Exit(code: i32) -> ! {
 unsafe extern "C" fn quick_exit(code: i32) -> ! {
     // SAFETY: the process ends.
     unsafe {
-        exit::wait_for_scan(0);
+        exit::wait_for_scan(0, code);
         call!(real::QUICK_EXIT.get(), fn(i32))(code);
     }
     sys::abort()

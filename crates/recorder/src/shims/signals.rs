@@ -66,7 +66,7 @@ struct Info {
 unsafe extern "C" fn on_fatal(signal: i32, info: *const Info, _context: *mut c_void) {
     // SAFETY: the process is about to die of this signal.
     unsafe {
-        exit::wait_for_scan(signal as u32);
+        exit::wait_for_scan(signal as u32, 0);
         IS_OURS[signal as usize].store(false, Relaxed);
         real_sigaction(signal, &DEFAULT, core::ptr::null_mut());
         if !(BY_INSTRUCTION.contains(&signal) && (*info).code > 0) {
