@@ -3,7 +3,7 @@
 mod common;
 
 use std::os::unix::fs::PermissionsExt;
-use std::os::unix::process::ExitStatusExt;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::Path;
 use std::process::{Command, Output};
 use std::time::Duration;
@@ -238,17 +238,24 @@ fn signals_and_statuses() {
 }
 
 #[test]
-fn a_signal_to_heapwise_reaches_the_program() {
+fn signals_reach_the_program() {
     let dir = tempfile::tempdir().unwrap();
-    for (signal, expected) in [("TERM", 33), ("INT", 34)] {
-        let script = format!("trap 'exit {expected}' {signal}; echo ready; while :; do sleep 0.05; done");
+    // A terminal sends its signals to the whole group, and each program has to get them once; others are sent to
+    // the process that was started, which passes them on.
+    for (signal, group, expected) in
+        [("TERM", false, 33), ("HUP", false, 34), ("INT", true, 35), ("QUIT", true, 36)]
+    {
+        let script = format!(
+            "n=0; trap 'n=$((n + 1))' {signal}; echo ready; until [ $n -gt 0 ]; do sleep 0.05; done; sleep 0.3; [ $n = 1 ] && exit {expected}; exit $n"
+        );
         let mut run = Command::new(heapwise());
         run.args(["run", "--no-recording", "--quiet", "--", "/bin/bash", "-c", &script])
             .current_dir(dir.path());
-        let mut child = run.stdout(std::process::Stdio::piped()).spawn().unwrap();
+        let mut child = run.process_group(0).stdout(std::process::Stdio::piped()).spawn().unwrap();
         let mut ready = [0; 6];
         std::io::Read::read_exact(child.stdout.as_mut().unwrap(), &mut ready).unwrap();
-        Command::new("kill").args([&format!("-{signal}"), &child.id().to_string()]).status().unwrap();
+        let target = format!("{}{}", if group { "-" } else { "" }, child.id());
+        Command::new("kill").args([&format!("-{signal}"), "--", &target]).status().unwrap();
         let status = common::wait(&mut child, Duration::from_secs(20), signal);
         assert_eq!(status.code(), Some(expected), "{signal}");
     }

@@ -23,8 +23,7 @@ pub struct Rule(pub u64);
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Kind {
-    Sp,
-    Bp,
+    Plain,
     /// No caller: the start of a thread or process.
     Outermost,
     /// The kernel's signal frame: all registers lie on the stack.
@@ -46,11 +45,22 @@ impl Rule {
         Some(Rule(1 + u64::from(uses_bp) | (bp_words as u64) << 4 | (offset32 as u32 as u64) << 32))
     }
 
+    /// CFA and return address by an offset from `rsp` or `rbp`: nearly all code.
+    #[inline(always)]
+    pub fn is_plain(self) -> bool {
+        self.0 & 15 < 3
+    }
+
+    /// For plain rules: the CFA is computed from `rbp`.
+    #[inline(always)]
+    pub fn is_from_bp(self) -> bool {
+        self.0 & 2 != 0
+    }
+
     #[inline(always)]
     pub fn kind(self) -> Kind {
         match self.0 & 15 {
-            1 => Kind::Sp,
-            2 => Kind::Bp,
+            1 | 2 => Kind::Plain,
             3 => Kind::Outermost,
             4 => Kind::Signal,
             _ => Kind::Unknown,

@@ -256,11 +256,20 @@ pub fn own(p: *mut u8, bytes: usize) {
     }
 }
 
-/// Tells `heapwise` that there is something to look at.
+/// Tells `heapwise` that there is something to look at now.
 pub fn ring_doorbell() {
+    ring(NAPPING);
+}
+
+/// Tells `heapwise` that a chunk is full: worth waking it from a long sleep only.
+pub fn ring_softly() {
+    ring(SLEEPING);
+}
+
+fn ring(from: u32) {
     if let Some(control) = control() {
         control.doorbell.fetch_add(1, SeqCst);
-        if control.sleeping.load(SeqCst) != 0 {
+        if control.sleeping.load(SeqCst) >= from {
             sys::futex_wake(&control.doorbell);
         }
     }

@@ -1,12 +1,14 @@
 //! The call stack of an event, as a number.
 //!
-//! The stack captured last in the thread is kept as columns, outermost frame first:
+//! The stack captured last in the thread is kept, outermost frame first:
 //!
 //! ```text
-//!   slots[i]   where the return address of frame i lies on the stack (descending)
-//!   returns[i] the return address
+//!   frames[i]  where the return address lies on the stack (descending), and the address
 //!   ids[i]     number of the stack up to and including frame i
 //! ```
+//!
+//! One such chain serves allocations and frees: two were tried, and unwound up to half as much again,
+//! because the event before this one is the nearest in the call tree whatever it was.
 //!
 //! **Reuse.** An event unwinds from its innermost frame only until it meets a frame whose slot and return
 //! address are the cached ones; if the return addresses in all slots further out still stand in memory,
@@ -22,20 +24,29 @@ use heapwise_trace::ring::FRAME_CUT;
 /// Frames kept per stack; what is further out is cut off and marked.
 pub const DEPTH_MAX: usize = 1024;
 
+/// A frame on the stack.
+#[derive(Clone, Copy)]
+#[repr(C)]
+struct Frame {
+    /// Where its return address lies.
+    slot: u64,
+    /// The return address.
+    address: u64,
+}
+
+/// The stack captured last.
 #[repr(C)]
 pub struct Chain {
     length: usize,
-    slots: [u64; DEPTH_MAX],
-    returns: [u64; DEPTH_MAX],
+    frames: [Frame; DEPTH_MAX],
     ids: [u32; DEPTH_MAX],
 }
 
 /// Frames found by unwinding, innermost first, before they are numbered.
 #[repr(C)]
 pub struct Scratch {
-    slots: [u64; DEPTH_MAX],
-    returns: [u64; DEPTH_MAX],
-    frames: [u32; DEPTH_MAX],
+    frames: [Frame; DEPTH_MAX],
+    numbers: [u32; DEPTH_MAX],
 }
 
 /// Readable stack memory `[low, high)`.
@@ -99,128 +110,118 @@ impl Chain {
 /// # Safety
 /// `sp` and `bp` are the registers at the entry of an interposed function of this thread.
 #[inline(always)]
-pub unsafe fn capture(thread: &mut Thread, chain: *mut Chain, sp: *const u64, bp: u64) -> u32 {
-    // SAFETY: `chain` is one of `thread`'s; no other reference to it is alive.
-    let chain = unsafe { &mut *chain };
+pub unsafe fn capture(thread: &mut Thread, sp: *const u64, bp: u64) -> u32 {
     let slot = sp as u64;
     if slot < thread.stack.low || slot >= thread.stack.high {
         thread.stack.switch(slot);
-        chain.clear();
-        if !core::ptr::eq(chain, &raw const thread.allocs) { thread.allocs.clear() } else { thread.frees.clear() }
+        thread.chain.clear();
     }
     // SAFETY: the return address of the interposed function.
     let address = unsafe { *sp };
-    let mut length = chain.length;
-    while length > 0 && chain.slots[length - 1] < slot {
-        length -= 1;
+    let chain = &mut thread.chain;
+    let length = frames_outside(chain, chain.length, slot);
+    // SAFETY: the cached slots lie further out on the live part of this stack; `length <= DEPTH_MAX`.
+    unsafe {
+        let length = match meet(chain, length, slot, address) {
+            Meeting::Same => {
+                chain.length = length;
+                return *chain.ids.get_unchecked(length - 1);
+            }
+            Meeting::Outer(length) => length,
+        };
+        unwind(thread, length, slot, address, bp)
     }
-    if length > 0 && chain.slots[length - 1] == slot && chain.returns[length - 1] == address {
-        // SAFETY: the cached slots lie further out on the live part of this stack.
-        let valid = unsafe { valid_prefix(chain, length - 1) };
-        if valid == length - 1 {
-            chain.length = length;
-            return chain.ids[length - 1];
-        }
-        length = valid;
-    }
-    // SAFETY: as above.
-    unsafe { unwind(thread, chain, length, slot, address, bp) }
 }
 
-/// How many of the first `length` cached frames still have their return address in place.
-///
-/// # Safety
-/// The slots lie on the live part of this thread's stack.
+/// How many of the first `length` cached frames lie at `slot` or further out.
 #[inline(always)]
-unsafe fn valid_prefix(chain: &Chain, length: usize) -> usize {
-    for i in 0..length {
-        // SAFETY: by the caller; `i < length <= DEPTH_MAX`.
-        unsafe {
-            if *(*chain.slots.get_unchecked(i) as *const u64) != *chain.returns.get_unchecked(i) {
-                return i;
-            }
-        }
+fn frames_outside(chain: &Chain, mut length: usize, slot: u64) -> usize {
+    debug_assert!(length <= DEPTH_MAX);
+    // SAFETY: `length <= DEPTH_MAX` and only shrinks.
+    while length > 0 && unsafe { chain.frames.get_unchecked(length - 1) }.slot < slot {
+        length -= 1;
     }
     length
+}
+
+enum Meeting {
+    /// The frame and everything outside it is the cached stack's.
+    Same,
+    /// Only so many outermost cached frames may still be right.
+    Outer(usize),
+}
+
+/// Compares a frame with the innermost of `length` cached ones, and if it is that one, the rest.
+///
+/// # Safety
+/// `length <= DEPTH_MAX`, and the slots lie on the live part of this thread's stack.
+#[inline(always)]
+unsafe fn meet(chain: &Chain, length: usize, slot: u64, address: u64) -> Meeting {
+    if length == 0 {
+        return Meeting::Outer(0);
+    }
+    // SAFETY: by the caller.
+    let frames = unsafe { chain.frames.get_unchecked(..length) };
+    let last = frames[length - 1];
+    if last.slot != slot || last.address != address {
+        return Meeting::Outer(length);
+    }
+    for (i, frame) in frames[..length - 1].iter().enumerate() {
+        // SAFETY: by the caller.
+        if unsafe { *(frame.slot as *const u64) } != frame.address {
+            return Meeting::Outer(i);
+        }
+    }
+    Meeting::Same
 }
 
 /// Unwinds from the frame whose return address `address` lies at `slot`, until a cached frame or the end.
 ///
 /// # Safety
-/// As [`capture`]; `length` cached frames lie further out than `slot`.
+/// As [`capture`]; `length` cached frames lie at `slot` or further out.
 #[inline(never)]
-unsafe fn unwind(
-    thread: &mut Thread,
-    chain: &mut Chain,
-    mut length: usize,
-    mut slot: u64,
-    mut address: u64,
-    mut bp: u64,
-) -> u32 {
-    let scratch = &raw mut thread.scratch;
+unsafe fn unwind(thread: &mut Thread, mut length: usize, mut slot: u64, mut address: u64, mut bp: u64) -> u32 {
     let high = thread.stack.high;
     let mut found = 0;
     let mut is_cut = false;
     loop {
-        let (frame, rule) = frames::frame_of(thread, address);
-        // SAFETY: `found < DEPTH_MAX`; `frame_of` does not touch the scratch.
+        let (number, rule) = frames::frame_of(thread, address);
+        // SAFETY: `found < DEPTH_MAX`.
         unsafe {
-            (*scratch).slots[found] = slot;
-            (*scratch).returns[found] = address;
-            (*scratch).frames[found] = frame;
+            *thread.scratch.frames.get_unchecked_mut(found) = Frame { slot, address };
+            *thread.scratch.numbers.get_unchecked_mut(found) = number;
         }
         found += 1;
         // SAFETY: by the caller.
-        let next = match unsafe { step(rule, slot, bp, high) } {
-            Step::Caller(slot, bp) => (slot, bp),
-            Step::End => {
-                length = 0;
-                break;
+        let step = unsafe { step(rule, slot, bp, high) };
+        let Step::Caller(next, next_bp) = step else {
+            // SAFETY: by the caller.
+            if let Step::Interrupted(at) = step
+                && found < DEPTH_MAX
+                && let Some(code) = unsafe { interrupted(thread, at) }
+            {
+                // The interrupted function has no return address of its own on the stack: its program
+                // counter stands in the signal frame.
+                (slot, address, bp) = code;
+                length = frames_outside(&thread.chain, length, slot + 8);
+                continue;
             }
-            Step::Interrupted(at) => {
-                // SAFETY: `at` is the saved registers of a signal frame on this stack.
-                match unsafe { interrupted(thread, at) } {
-                    Some(it) => {
-                        // The interrupted function has no return address of its own on the stack:
-                        // its program counter stands in the signal frame.
-                        (slot, address, bp) = it;
-                        while length > 0 && chain.slots[length - 1] <= slot {
-                            length -= 1;
-                        }
-                        if found == DEPTH_MAX {
-                            (length, is_cut) = (0, true);
-                            break;
-                        }
-                        continue;
-                    }
-                    None => {
-                        (length, is_cut) = (0, true);
-                        break;
-                    }
-                }
-            }
-            Step::Lost => {
-                (length, is_cut) = (0, true);
-                break;
-            }
+            is_cut = !matches!(step, Step::End);
+            length = 0;
+            break;
         };
-        (slot, bp) = next;
+        (slot, bp) = (next, next_bp);
         // SAFETY: `step` checked that the slot lies on the stack.
         address = unsafe { *(slot as *const u64) };
-        if address < 4096 {
+        if address < sys::PAGE as u64 {
             length = 0;
             break;
         }
-        while length > 0 && chain.slots[length - 1] < slot {
-            length -= 1;
-        }
-        if length > 0 && chain.slots[length - 1] == slot && chain.returns[length - 1] == address {
-            // SAFETY: further out on the live part of the stack.
-            let valid = unsafe { valid_prefix(chain, length - 1) };
-            if valid == length - 1 {
-                break;
-            }
-            length = valid;
+        length = frames_outside(&thread.chain, length, slot);
+        // SAFETY: cached slots further out are on the live part of the stack.
+        match unsafe { meet(&thread.chain, length, slot, address) } {
+            Meeting::Same => break,
+            Meeting::Outer(outer) => length = outer,
         }
         if found == DEPTH_MAX {
             (length, is_cut) = (0, true);
@@ -233,19 +234,19 @@ unsafe fn unwind(
     let mut id = match length {
         0 if is_cut => frames::stack_of(thread, 0, FRAME_CUT),
         0 => 0,
-        _ => chain.ids[length - 1],
+        _ => thread.chain.ids[length - 1],
     };
     for i in (0..found).rev() {
-        // SAFETY: filled above.
-        let (slot, address, frame) =
-            unsafe { ((*scratch).slots[i], (*scratch).returns[i], (*scratch).frames[i]) };
-        id = frames::stack_of(thread, id, frame);
-        chain.slots[length] = slot;
-        chain.returns[length] = address;
-        chain.ids[length] = id;
+        // SAFETY: filled above; `length < DEPTH_MAX` as checked above.
+        unsafe {
+            let number = *thread.scratch.numbers.get_unchecked(i);
+            id = frames::stack_of(thread, id, number);
+            *thread.chain.frames.get_unchecked_mut(length) = *thread.scratch.frames.get_unchecked(i);
+            *thread.chain.ids.get_unchecked_mut(length) = id;
+        }
         length += 1;
     }
-    chain.length = length;
+    thread.chain.length = length;
     id
 }
 
@@ -264,37 +265,40 @@ enum Step {
 /// `slot..high` is readable.
 #[inline(always)]
 unsafe fn step(rule: Rule, slot: u64, bp: u64, high: u64) -> Step {
-    let sp = slot + 8;
-    let cfa = match rule.kind() {
-        Kind::Sp => sp.wrapping_add_signed(rule.offset()),
-        Kind::Bp => bp.wrapping_add_signed(rule.offset()),
-        Kind::Outermost => return Step::End,
-        Kind::Signal => return Step::Interrupted(sp),
-        // JIT compilers keep the chain of frame pointers.
-        Kind::Unknown => {
-            if bp <= slot || bp & 7 != 0 || bp + 16 > high {
-                return Step::Lost;
-            }
-            // SAFETY: within the stack by the check.
-            return Step::Caller(bp + 8, unsafe { *(bp as *const u64) });
-        }
-    };
+    if !rule.is_plain() {
+        // SAFETY: by the caller.
+        return unsafe { step_rarely(rule, slot, bp, high) };
+    }
+    let cfa = if rule.is_from_bp() { bp } else { slot + 8 }.wrapping_add_signed(rule.offset());
     let next = cfa.wrapping_sub(8);
-    if next <= slot || next & 7 != 0 || next >= high {
+    if next <= slot || next >= high {
         return Step::Lost;
     }
-    let bp = match rule.bp_words() {
-        0 => bp,
-        words => {
-            let at = cfa.wrapping_sub(words * 8);
-            if at <= slot || at >= high {
-                return Step::Lost;
-            }
+    // Unchanged: 0 words below the CFA is the word behind the return address, read and not used.
+    let at = cfa.wrapping_sub(rule.bp_words() * 8);
+    if at <= slot || at >= high {
+        return Step::Lost;
+    }
+    // SAFETY: within the stack by the check.
+    let saved = unsafe { (at as *const u64).read_unaligned() };
+    Step::Caller(next, if rule.bp_words() == 0 { bp } else { saved })
+}
+
+/// # Safety
+/// As [`step`].
+#[cold]
+#[inline(never)]
+unsafe fn step_rarely(rule: Rule, slot: u64, bp: u64, high: u64) -> Step {
+    match rule.kind() {
+        Kind::Signal => Step::Interrupted(slot + 8),
+        // JIT compilers keep the chain of frame pointers.
+        Kind::Unknown if bp > slot && bp & 7 == 0 && bp + 16 <= high => {
             // SAFETY: within the stack by the check.
-            unsafe { *(at as *const u64) }
+            Step::Caller(bp + 8, unsafe { *(bp as *const u64) })
         }
-    };
-    Step::Caller(next, bp)
+        Kind::Unknown => Step::Lost,
+        _ => Step::End,
+    }
 }
 
 /// Registers of the code that a signal interrupted: (slot of its saved program counter, an address
@@ -303,7 +307,7 @@ unsafe fn step(rule: Rule, slot: u64, bp: u64, high: u64) -> Step {
 /// # Safety
 /// `at` is where the kernel put the `ucontext` of a signal frame.
 #[cold]
-unsafe fn interrupted(thread: &mut Thread, at: u64) -> Option<(u64, u64, u64)> {
+unsafe fn interrupted(thread: &Thread, at: u64) -> Option<(u64, u64, u64)> {
     // ucontext: flags 8, link 8, stack 24, then r8-r15, rdi, rsi, rbp, rbx, rdx, rax, rcx, rsp, rip.
     const RBP: u64 = 40 + 10 * 8;
     const RSP: u64 = 40 + 15 * 8;

@@ -9,7 +9,7 @@ use core::ffi::c_void;
 use core::sync::atomic::{AtomicPtr, AtomicU32, Ordering::*, compiler_fence};
 use heapwise_trace::ring::*;
 
-/// One thread's stream and the stacks it saw last. Lives in a mapping of its own.
+/// One thread's stream and the stack it saw last. Lives in a mapping of its own.
 #[repr(C)]
 pub struct Thread {
     /// `session::generation` when the stream was opened.
@@ -25,8 +25,7 @@ pub struct Thread {
     sequence: u32,
     tid: u32,
     pub stack: stack::Bounds,
-    pub allocs: Chain,
-    pub frees: Chain,
+    pub chain: Chain,
     pub scratch: stack::Scratch,
     /// Next in the pool of threads that ended.
     pool: *mut Thread,
@@ -136,8 +135,7 @@ impl Thread {
         self.sequence = 0;
         self.tid = sys::thread_id();
         self.stack = stack::Bounds::of_thread(self.tid == session::identity().pid.load(Relaxed));
-        self.allocs.clear();
-        self.frees.clear();
+        self.chain.clear();
         let Some(header) = session::header() else { return };
         self.stream = header.streams.fetch_add(1, Relaxed);
         if self.stream > 0 {
@@ -306,7 +304,7 @@ impl Thread {
             self.commit();
             // SAFETY: the chunk is ours until this store.
             unsafe { (*self.chunk).state.store(CHUNK_FULL, Release) };
-            session::ring_doorbell();
+            session::ring_softly();
         }
         self.chunk = core::ptr::null_mut();
     }

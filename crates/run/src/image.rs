@@ -156,17 +156,17 @@ impl Image {
         self.book.path.as_ref()
     }
 
-    /// Reads what has come. True when there was something.
+    /// Reads what has come. True when a chunk was full.
     pub fn drain(&mut self, clock: &Clock, is_final: bool) -> bool {
         self.book.scale = 1.0 / clock.rate();
-        let has_read = self.merge.drain(&mut self.ring, is_final, &mut self.book);
+        let has_full = self.merge.drain(&mut self.ring, is_final, &mut self.book);
         if self.last_sample.elapsed() >= SAMPLE_INTERVAL {
             self.sample();
         }
         if self.last_flush.elapsed() >= FLUSH_INTERVAL {
             self.flush();
         }
-        has_read
+        has_full
     }
 
     /// Puts what was collected into the file.

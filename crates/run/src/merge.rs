@@ -45,10 +45,10 @@ pub struct Wide {
 
 impl Merge {
     /// Reads what is there and delivers what is certainly in order; all of it when `is_final`.
-    /// True when something was read.
+    /// True when a full chunk was read.
     pub fn drain(&mut self, ring: &mut Ring, is_final: bool, sink: &mut impl Sink) -> bool {
         let mut limit = if is_final { u64::MAX } else { crate::sys::stamp().saturating_sub(VISIBILITY) };
-        let mut has_read = false;
+        let mut has_full = false;
         // A stream whose chunk was freed here may have gone on in another: look again until nothing is full.
         for _ in 0..DRAIN_ROUNDS {
             let mut was_full = false;
@@ -69,7 +69,6 @@ impl Merge {
                     let from = stream.records.len();
                     ring.copy(&chunk, stream.taken, committed, &mut stream.records);
                     stream.taken = committed;
-                    has_read = true;
                     define(&stream.records[from..], sink);
                 }
                 if is_full {
@@ -77,6 +76,7 @@ impl Merge {
                     stream.taken = 0;
                     ring.release(&chunk);
                     was_full = true;
+                    has_full = true;
                 }
             }
             if !was_full {
@@ -91,7 +91,7 @@ impl Merge {
         } else {
             self.merge(limit, sink);
         }
-        has_read
+        has_full
     }
 
 

@@ -7,7 +7,7 @@ use crate::ring::Ring;
 use crate::session::Session;
 use crate::sys;
 use heapwise_model::Termination;
-use heapwise_trace::ring::OPTION_NO_FREE_STACKS;
+use heapwise_trace::ring::{NAPPING, OPTION_NO_FREE_STACKS, SLEEPING};
 use std::collections::HashSet;
 use std::ffi::{OsStr, OsString};
 use std::fs::{File, OpenOptions};
@@ -128,20 +128,23 @@ struct Follower<'a> {
     notes: Vec<String>,
 }
 
-/// Sleep between looks when nothing rings; doubles up to the second while idle.
-const IDLE: (u64, u64) = (1, 10);
+/// Between looks while chunks fill, in microseconds: long enough that several are full.
+const NAP: u64 = 1000;
+/// Looks without a full chunk before the long sleep.
+const NAPS: u32 = 4;
+/// Longest sleep; data of a slow program is in its file after that and `FLUSH_INTERVAL`.
+const SLEEP: u64 = 10_000;
 /// Between looks at which processes still exist.
-const CHECK_INTERVAL: Duration = Duration::from_millis(20);
+const CHECK_INTERVAL: Duration = Duration::from_millis(10);
 
 impl Follower<'_> {
     fn follow(&mut self, mut child: Child) -> Termination {
         let mut termination = None;
         let mut ended_at = Instant::now();
-        let mut idle = IDLE.0;
+        let mut naps = 0;
         let mut last_check = Instant::now();
         loop {
             let control = self.session.control();
-            let seen = control.doorbell.load(SeqCst);
             control.heartbeat.fetch_add(1, Relaxed);
             self.discover();
             let mut is_busy = false;
@@ -157,7 +160,7 @@ impl Follower<'_> {
                 // SAFETY: the child has not been waited for, so the id is still its own.
                 unsafe { libc::kill(self.pid as i32, signal) };
             }
-            if last_check.elapsed() >= CHECK_INTERVAL || !is_busy {
+            if last_check.elapsed() >= CHECK_INTERVAL || naps > 0 {
                 last_check = Instant::now();
                 if termination.is_none()
                     && let Ok(Some(status)) = child.try_wait()
@@ -175,10 +178,9 @@ impl Follower<'_> {
                     return it;
                 }
             }
-            idle = if is_busy { IDLE.0 } else { (idle * 2).min(IDLE.1) };
-            if !is_busy {
-                self.session.wait(seen, idle);
-            }
+            naps = if is_busy { 0 } else { naps + 1 };
+            let (depth, time) = if naps < NAPS { (NAPPING, NAP) } else { (SLEEPING, SLEEP) };
+            self.session.wait(depth, time);
         }
     }
 

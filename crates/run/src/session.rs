@@ -4,7 +4,7 @@
 //! removed at the end. What a killed `heapwise` left behind is removed by the next.
 
 use crate::sys::{self, Shared};
-use heapwise_trace::ring::{CONTROL_FILE, Control, MAGIC, VERSION};
+use heapwise_trace::ring::{AWAKE, CONTROL_FILE, Control, MAGIC, VERSION};
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::ffi::OsStrExt;
@@ -54,14 +54,13 @@ impl Session {
         self.folder.join("libheapwise_recorder.so")
     }
 
-    /// Sleeps until something happens, at most `milliseconds`.
-    pub fn wait(&self, seen: u32, milliseconds: u64) {
+    /// Sleeps until something happens, at most `microseconds`. `depth`: `NAPPING` or `SLEEPING`.
+    pub fn wait(&self, depth: u32, microseconds: u64) {
         let control = self.control();
-        control.sleeping.store(1, SeqCst);
-        if control.doorbell.load(SeqCst) == seen {
-            sys::futex_wait(&control.doorbell, seen, milliseconds);
-        }
-        control.sleeping.store(0, SeqCst);
+        let seen = control.doorbell.load(SeqCst);
+        control.sleeping.store(depth, SeqCst);
+        sys::futex_wait(&control.doorbell, seen, microseconds);
+        control.sleeping.store(AWAKE, SeqCst);
     }
 }
 

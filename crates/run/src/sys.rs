@@ -66,11 +66,11 @@ impl Drop for Shared {
     }
 }
 
-/// Sleeps while `*word == value`, at most `milliseconds`.
-pub fn futex_wait(word: &AtomicU32, value: u32, milliseconds: u64) {
+/// Sleeps while `*word == value`, at most `microseconds`.
+pub fn futex_wait(word: &AtomicU32, value: u32, microseconds: u64) {
     let timeout = libc::timespec {
-        tv_sec: (milliseconds / 1000) as i64,
-        tv_nsec: (milliseconds % 1000 * 1_000_000) as i64,
+        tv_sec: (microseconds / 1_000_000) as i64,
+        tv_nsec: (microseconds % 1_000_000 * 1000) as i64,
     };
     // SAFETY: the word and the timeout live through the call.
     unsafe { libc::syscall(libc::SYS_futex, word.as_ptr(), libc::FUTEX_WAIT, value, &raw const timeout) };

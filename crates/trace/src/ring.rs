@@ -48,7 +48,7 @@ pub struct Control {
     pub listener: AtomicU32,
     /// Futex: changes whenever there is something to look at.
     pub doorbell: AtomicU32,
-    /// Non-zero while `heapwise` sleeps on the doorbell.
+    /// `AWAKE`, or how deep `heapwise` sleeps on the doorbell.
     pub sleeping: AtomicU32,
     /// Rings ever made in this session.
     pub rings: AtomicU32,
@@ -64,6 +64,13 @@ pub struct Control {
 
 /// `Control::options`: frees are recorded without their call stack.
 pub const OPTION_NO_FREE_STACKS: u32 = 1;
+
+/// `Control::sleeping`.
+pub const AWAKE: u32 = 0;
+/// For a moment, while chunks fill: only who cannot go on wakes it.
+pub const NAPPING: u32 = 1;
+/// Until something happens.
+pub const SLEEPING: u32 = 2;
 
 pub const CHUNK_FREE: u32 = 0;
 pub const CHUNK_ACTIVE: u32 = 1;

@@ -120,9 +120,8 @@ unsafe fn wrap_new(index: usize, a: usize, b: usize, c: usize, sp: *const u64, b
     if pending != 0 && !block.is_null() {
         stream::with(|thread| {
             thread.begin();
-            let chain = &raw mut thread.allocs;
             // SAFETY: a frame of this thread's stack.
-            let stack = unsafe { stack::capture(thread, chain, sp, bp) };
+            let stack = unsafe { stack::capture(thread, sp, bp) };
             thread.event(tag::ALLOC + u64::from(pending & 3), block as u64, a as u64, stack, true);
         });
     }
@@ -136,9 +135,8 @@ unsafe fn wrap_delete(index: usize, a: usize, b: usize, c: usize, sp: *const u64
     if a != 0 {
         stream::with(|thread| {
             thread.begin();
-            let chain = &raw mut thread.frees;
             // SAFETY: a frame of this thread's stack.
-            let stack = unsafe { stack::capture(thread, chain, sp, bp) };
+            let stack = unsafe { stack::capture(thread, sp, bp) };
             thread.event(tag::FREE + u64::from(pending & 3), a as u64, 0, stack, false);
         });
     }

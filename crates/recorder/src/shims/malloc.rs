@@ -58,9 +58,8 @@ fn pending_family() -> Family {
 fn record_alloc(block: Pointer, size: usize, family: Family, sp: *const u64, bp: u64) {
     stream::with(|thread| {
         thread.begin();
-        let chain = &raw mut thread.allocs;
         // SAFETY: `sp` and `bp` are those of the interposed function's entry.
-        let stack = unsafe { stack::capture(thread, chain, sp, bp) };
+        let stack = unsafe { stack::capture(thread, sp, bp) };
         thread.event(tag::ALLOC + family as u64, block as u64, size as u64, stack, true);
     });
 }
@@ -71,9 +70,8 @@ fn free_stack(thread: &mut Thread, sp: *const u64, bp: u64) -> u32 {
     if session::options() & OPTION_NO_FREE_STACKS != 0 {
         return 0;
     }
-    let chain = &raw mut thread.frees;
     // SAFETY: `sp` and `bp` are those of the interposed function's entry.
-    unsafe { stack::capture(thread, chain, sp, bp) }
+    unsafe { stack::capture(thread, sp, bp) }
 }
 
 unsafe extern "C" fn on_malloc(size: usize, sp: *const u64, bp: u64) -> Pointer {
@@ -128,9 +126,8 @@ unsafe extern "C" fn on_realloc(old: Pointer, size: usize, sp: *const u64, bp: u
     let block = unsafe { call!(real, fn(Pointer, usize) -> Pointer)(old, size) };
     stream::with(|thread| {
         thread.begin();
-        let chain = &raw mut thread.allocs;
         // SAFETY: as in `record_alloc`.
-        let stack = unsafe { stack::capture(thread, chain, sp, bp) };
+        let stack = unsafe { stack::capture(thread, sp, bp) };
         thread.event(tag::RESIZE_END, block as u64, size as u64, stack, true);
     });
     block

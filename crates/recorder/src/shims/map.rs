@@ -43,9 +43,8 @@ unsafe extern "C" fn on_mmap(
 fn record_map(at: usize, length: usize, sp: *const u64, bp: u64) {
     stream::with(|thread| {
         thread.begin();
-        let chain = &raw mut thread.allocs;
         // SAFETY: the registers of the interposed function's entry.
-        let stack = unsafe { stack::capture(thread, chain, sp, bp) };
+        let stack = unsafe { stack::capture(thread, sp, bp) };
         thread.event(tag::ALLOC + Family::Map as u64, at as u64, length as u64, stack, true);
     });
 }
