@@ -25,6 +25,8 @@ static NOINLINE long work(void) {
     for (long i = 1; i < 9; i++) list = add(list, i);
     struct node *head = calloc(1, sizeof *head + 8);
     head->next = list;
+    /* The store is not dead. */
+    __asm__ volatile("" : : "r"(head) : "memory");
     long sum = 0;
     for (struct node *it = head; it; it = it->next) sum += it->value;
     return sum;
