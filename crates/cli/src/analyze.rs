@@ -99,7 +99,11 @@ fn resolve(report: &mut Report, observation: &Observation, names: Names) {
 
 /// The marker of a stack that could not be followed further.
 fn cut() -> ResolvedFrame {
-    ResolvedFrame { function: Some("[stack cut short]".to_owned()), is_library: true, ..ResolvedFrame::default() }
+    ResolvedFrame {
+        function: Some("[stack cut short]".to_owned()),
+        is_library: true,
+        ..ResolvedFrame::default()
+    }
 }
 
 fn shown_stacks(report: &Report, names: Names) -> Vec<StackId> {

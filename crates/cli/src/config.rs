@@ -98,9 +98,10 @@ fn find() -> Option<PathBuf> {
 fn known_keys(table: &Table, known: &[&str], prefix: &str) -> Result<(), String> {
     match table.keys().find(|key| !known.contains(&key.as_str())) {
         None => Ok(()),
-        Some(key) => {
-            Err(format!("unknown key {prefix}{key}; did you mean {prefix}{}?", nearest(key, known.iter().copied())))
-        }
+        Some(key) => Err(format!(
+            "unknown key {prefix}{key}; did you mean {prefix}{}?",
+            nearest(key, known.iter().copied())
+        )),
     }
 }
 
@@ -125,13 +126,19 @@ impl Suppress {
         let rule = match text("rule")? {
             None => None,
             Some(name) => Some(Rule::from_name(name).ok_or_else(|| {
-                format!("no rule {name}; did you mean {}?", nearest(name, Rule::ALL.iter().map(|it| it.name())))
+                format!(
+                    "no rule {name}; did you mean {}?",
+                    nearest(name, Rule::ALL.iter().map(|it| it.name()))
+                )
             })?),
         };
         let kind = match text("kind")? {
             None => None,
             Some(name) => Some(Kind::from_name(name).ok_or_else(|| {
-                format!("no kind {name}; did you mean {}?", nearest(name, Kind::ALL.iter().map(|it| it.name())))
+                format!(
+                    "no kind {name}; did you mean {}?",
+                    nearest(name, Kind::ALL.iter().map(|it| it.name()))
+                )
             })?),
         };
         Ok(Suppress { rule, kind, function: glob("function")?, module: glob("module")?, path: glob("path")? })
@@ -140,7 +147,8 @@ impl Suppress {
     fn matches(&self, report: &Report, finding: &Finding) -> bool {
         let has = |glob: &Option<GlobMatcher>, text: fn(&heapwise_model::ResolvedFrame) -> Option<&str>| {
             glob.as_ref().is_none_or(|glob| {
-                analyze::frames_of(report, finding).any(|frame| text(frame).is_some_and(|it| glob.is_match(it)))
+                analyze::frames_of(report, finding)
+                    .any(|frame| text(frame).is_some_and(|it| glob.is_match(it)))
             })
         };
         self.rule.is_none_or(|it| it == finding.rule)
@@ -159,15 +167,23 @@ mod tests {
     fn unknown_keys_name_the_nearest() {
         let error = |text: &str| Config::parse(text).err().expect("refused");
         assert_eq!(error("[rum]\n"), "unknown key rum; did you mean run?");
-        assert_eq!(error("[[suppress]]\nfuntion = \"x\"\n"), "unknown key suppress.funtion; did you mean suppress.function?");
-        assert_eq!(error("[[suppress]]\nrule = \"memory-leek\"\n"), "no rule memory-leek; did you mean memory-leak?");
+        assert_eq!(
+            error("[[suppress]]\nfuntion = \"x\"\n"),
+            "unknown key suppress.funtion; did you mean suppress.function?"
+        );
+        assert_eq!(
+            error("[[suppress]]\nrule = \"memory-leek\"\n"),
+            "no rule memory-leek; did you mean memory-leak?"
+        );
         assert!(error("[[suppress]]\n").contains("everything"));
     }
 
     #[test]
     fn every_given_key_must_match() {
-        let config = Config::parse("[[suppress]]\nrule = \"memory-leak\"\nkind = \"reachable\"\n[run]\nfree-stacks = false\n")
-            .expect("valid");
+        let config = Config::parse(
+            "[[suppress]]\nrule = \"memory-leak\"\nkind = \"reachable\"\n[run]\nfree-stacks = false\n",
+        )
+        .expect("valid");
         assert_eq!(config.suppress.len(), 1);
         assert_eq!(config.free_stacks, Some(false));
     }

@@ -66,7 +66,9 @@ pub fn text_options(common: &Common, stream: Stream, color: bool) -> TextOptions
             Stream::Error => io::stderr().is_terminal(),
         };
     let columns = std::env::var("COLUMNS").ok().and_then(|it| it.parse().ok()).filter(|_| is_terminal);
-    let columns = columns.or_else(|| is_terminal.then(terminal_size::terminal_size).flatten().map(|(width, _)| usize::from(width.0)));
+    let columns = columns.or_else(|| {
+        is_terminal.then(terminal_size::terminal_size).flatten().map(|(width, _)| usize::from(width.0))
+    });
     TextOptions { color, width: columns.unwrap_or(100).clamp(40, 200), verbose: common.verbose, base: base() }
 }
 
@@ -78,7 +80,10 @@ pub fn base() -> Option<PathBuf> {
 /// Writes findings in the chosen format.
 pub fn findings(report: &Report, common: &Common, stream: Stream) -> Result<(), Failure> {
     if common.format == Format::Html && common.output.is_none() && stream == Stream::Error {
-        return Err(Failure::new("--format html needs --output FILE", "heapwise run --format html --output report.html -- CMD"));
+        return Err(Failure::new(
+            "--format html needs --output FILE",
+            "heapwise run --format html --output report.html -- CMD",
+        ));
     }
     with(common, stream, |out, color| match common.format {
         Format::Text => text::write(out, report, &text_options(common, stream, color)),
@@ -100,13 +105,19 @@ pub fn baseline(report: &mut Report, common: &Common) -> Result<(), Failure> {
         for (print, finding) in prints.iter().zip(&report.findings) {
             text += &format!("{print} {}\n", finding.rule);
         }
-        std::fs::write(path, text).map_err(|error| Failure::new(format!("cannot write {}: {error}", path.display()), None))?;
+        std::fs::write(path, text)
+            .map_err(|error| Failure::new(format!("cannot write {}: {error}", path.display()), None))?;
     }
     if let Some(path) = &common.baseline {
         let known = read_baseline(path)?;
         let findings = std::mem::take(&mut report.findings);
         let count = findings.len();
-        report.findings = findings.into_iter().zip(prints).filter(|(_, it)| !known.contains(it)).map(|(it, _)| it).collect();
+        report.findings = findings
+            .into_iter()
+            .zip(prints)
+            .filter(|(_, it)| !known.contains(it))
+            .map(|(it, _)| it)
+            .collect();
         let dropped = count - report.findings.len();
         if dropped > 0 {
             report.notes.push(format!("{dropped} findings are in the baseline"));
@@ -117,7 +128,10 @@ pub fn baseline(report: &mut Report, common: &Common) -> Result<(), Failure> {
 
 fn read_baseline(path: &Path) -> Result<BTreeSet<String>, Failure> {
     let text = std::fs::read_to_string(path).map_err(|error| {
-        Failure::new(format!("cannot read {}: {error}", path.display()), "make one with --write-baseline FILE")
+        Failure::new(
+            format!("cannot read {}: {error}", path.display()),
+            "make one with --write-baseline FILE",
+        )
     })?;
     let lines = text.lines().filter(|it| !it.starts_with('#'));
     Ok(lines.filter_map(|it| it.split_whitespace().next()).map(str::to_owned).collect())

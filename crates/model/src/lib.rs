@@ -10,9 +10,13 @@ mod report;
 pub mod rule;
 mod stack;
 
-pub use finding::{Confidence, Edit, Engine, Finding, Fix, Language, Location, Place, Related, Safety, Severity};
+pub use finding::{
+    Confidence, Edit, Engine, Finding, Fix, Language, Location, Place, Related, Safety, Severity,
+};
 pub use graph::{HeapGraph, NodeId, Root};
 pub use heapwise_trace::{Addr, Family, FrameId, ModuleId, Nanos, RootKind, StackId};
-pub use report::{Child, Excerpt, LeakTotals, Leaks, Program, Report, StackCost, Termination, Tick, Timeline, Total};
+pub use report::{
+    Child, Excerpt, LeakTotals, Leaks, Program, Report, StackCost, Termination, Tick, Timeline, Total,
+};
 pub use rule::{Kind, Rule};
 pub use stack::{Frame, Module, ResolvedFrame, StackTable};

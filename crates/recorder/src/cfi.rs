@@ -253,7 +253,8 @@ unsafe fn run_fde(at: *const u8, object: &Object, pc: u64) -> Option<Rule> {
     if length == 0xffff_ffff {
         length = reader.u64()?;
     }
-    reader.end = reader.at.wrapping_add(usize::try_from(length).ok()?.min(reader.end as usize - reader.at as usize));
+    reader.end =
+        reader.at.wrapping_add(usize::try_from(length).ok()?.min(reader.end as usize - reader.at as usize));
     let back_from = reader.at;
     let back = reader.u32()?;
     // SAFETY: an entry names its CIE by the distance back from this field.
@@ -270,7 +271,8 @@ unsafe fn run_fde(at: *const u8, object: &Object, pc: u64) -> Option<Rule> {
     if cie.is_signal {
         return Some(Rule::SIGNAL);
     }
-    let mut row = Row { register: RSP, offset: 8, is_expression: false, bp: None, bp_lost: false, ra_undefined: false };
+    let mut row =
+        Row { register: RSP, offset: 8, is_expression: false, bp: None, bp_lost: false, ra_undefined: false };
     let mut program = cie.program;
     run(&mut program, &cie, &mut row, None, 0, u64::MAX)?;
     let initial = row;
@@ -316,8 +318,14 @@ unsafe fn parse_cie(at: *const u8, object: &Object) -> Option<Cie> {
     let code_align = reader.uleb()?;
     let data_align = reader.sleb()?;
     let _return_register = if version == 1 { u64::from(reader.u8()?) } else { reader.uleb()? };
-    let mut cie =
-        Cie { code_align, data_align, encoding: 0, is_signal: false, has_augmentation: false, program: reader };
+    let mut cie = Cie {
+        code_align,
+        data_align,
+        encoding: 0,
+        is_signal: false,
+        has_augmentation: false,
+        program: reader,
+    };
     if let Some((b'z', rest)) = augmentation[..letters].split_first() {
         let bytes = reader.uleb()?;
         let mut data = reader;
@@ -345,7 +353,14 @@ unsafe fn parse_cie(at: *const u8, object: &Object) -> Option<Cie> {
 }
 
 /// Runs call frame instructions until the row for `pc` is complete.
-fn run(reader: &mut Reader, cie: &Cie, row: &mut Row, initial: Option<Row>, start: u64, pc: u64) -> Option<()> {
+fn run(
+    reader: &mut Reader,
+    cie: &Cie,
+    row: &mut Row,
+    initial: Option<Row>,
+    start: u64,
+    pc: u64,
+) -> Option<()> {
     let mut location = start;
     let mut saved = [*row; SAVED_ROWS];
     let mut depth = 0;
@@ -389,7 +404,10 @@ fn run(reader: &mut Reader, cie: &Cie, row: &mut Row, initial: Option<Row>, star
                     depth = depth.checked_sub(1)?;
                     *row = saved[depth];
                 }
-                0x0c => (row.register, row.offset, row.is_expression) = (reader.uleb()?, reader.uleb()? as i64, false),
+                0x0c => {
+                    (row.register, row.offset, row.is_expression) =
+                        (reader.uleb()?, reader.uleb()? as i64, false)
+                }
                 0x0d => row.register = reader.uleb()?,
                 0x0e => row.offset = reader.uleb()? as i64,
                 0x0f => {

@@ -37,7 +37,8 @@ struct Table {
 impl Table {
     const fn new() -> Table {
         Table {
-            levels: [const { Level { base: AtomicPtr::new(core::ptr::null_mut()), used: AtomicU32::new(0) } }; LEVELS],
+            levels: [const { Level { base: AtomicPtr::new(core::ptr::null_mut()), used: AtomicU32::new(0) } };
+                LEVELS],
             count: AtomicUsize::new(0),
         }
     }

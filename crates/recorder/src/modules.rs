@@ -48,7 +48,8 @@ impl Object {
 
 const KNOWN_MAX: usize = 2048;
 /// Ranges already announced in this image: base and end; 0 is free.
-static KNOWN: [(AtomicU64, AtomicU64); KNOWN_MAX] = [const { (AtomicU64::new(0), AtomicU64::new(0)) }; KNOWN_MAX];
+static KNOWN: [(AtomicU64, AtomicU64); KNOWN_MAX] =
+    [const { (AtomicU64::new(0), AtomicU64::new(0)) }; KNOWN_MAX];
 static COUNT: AtomicU32 = AtomicU32::new(0);
 
 pub fn reset() {
@@ -125,9 +126,14 @@ fn build_id(start: *const u8, end: u64, bias: u64, id: &mut [u8; 64]) -> usize {
             }
             while at + 12 <= note_end {
                 let note = at as *const u8;
-                let (name, desc, kind) = (read32(note) as u64, read32(note.add(4)) as u64, read32(note.add(8)));
+                let (name, desc, kind) =
+                    (read32(note) as u64, read32(note.add(4)) as u64, read32(note.add(8)));
                 let value = at + 12 + name.next_multiple_of(4);
-                if kind == 3 && name == 4 && read32(note.add(12)) == u32::from_le_bytes(*b"GNU\0") && value + desc <= note_end {
+                if kind == 3
+                    && name == 4
+                    && read32(note.add(12)) == u32::from_le_bytes(*b"GNU\0")
+                    && value + desc <= note_end
+                {
                     let n = (desc as usize).min(id.len());
                     core::ptr::copy_nonoverlapping(value as *const u8, id.as_mut_ptr(), n);
                     return n;

@@ -28,7 +28,8 @@ static NO_IDENTITY: Identity = Identity {
 };
 static IDENTITY: AtomicPtr<Identity> = AtomicPtr::new((&raw const NO_IDENTITY).cast_mut());
 static CONTROL: AtomicPtr<Control> = AtomicPtr::new(core::ptr::null_mut());
-static SEGMENTS: [AtomicPtr<u8>; MAX_SEGMENTS] = [const { AtomicPtr::new(core::ptr::null_mut()) }; MAX_SEGMENTS];
+static SEGMENTS: [AtomicPtr<u8>; MAX_SEGMENTS] =
+    [const { AtomicPtr::new(core::ptr::null_mut()) }; MAX_SEGMENTS];
 static SEGMENT_COUNT: AtomicUsize = AtomicUsize::new(0);
 static GENERATIONS: AtomicU64 = AtomicU64::new(0);
 static PARENT: AtomicU32 = AtomicU32::new(0);
@@ -130,17 +131,21 @@ fn prepare() -> Option<&'static Identity> {
         path.push(session);
         path.push(b"/");
         path.push(CONTROL_FILE);
-        let control = sys::open(path.terminated(), sys::O_RDWR | sys::O_CLOEXEC | sys::O_NOFOLLOW).and_then(|fd| {
-            let p = sys::map_file(fd, sys::PAGE).cast::<Control>();
-            sys::close(fd);
-            // SAFETY: null or a fresh mapping of a page.
-            unsafe { p.as_ref() }
-        });
+        let control =
+            sys::open(path.terminated(), sys::O_RDWR | sys::O_CLOEXEC | sys::O_NOFOLLOW).and_then(|fd| {
+                let p = sys::map_file(fd, sys::PAGE).cast::<Control>();
+                sys::close(fd);
+                // SAFETY: null or a fresh mapping of a page.
+                unsafe { p.as_ref() }
+            });
         let Some(control) = control else {
             stop();
             return None;
         };
-        if control.magic.load(Relaxed) != MAGIC || control.version.load(Relaxed) != VERSION || control.closed.load(Relaxed) != 0 {
+        if control.magic.load(Relaxed) != MAGIC
+            || control.version.load(Relaxed) != VERSION
+            || control.closed.load(Relaxed) != 0
+        {
             stop();
             return None;
         }
@@ -213,7 +218,11 @@ pub fn add_segment() -> bool {
     path.push_number(n as u64);
     let flags = sys::O_CREAT | sys::O_EXCL | sys::O_RDWR | sys::O_CLOEXEC | sys::O_NOFOLLOW;
     let Some(fd) = sys::open(path.terminated(), flags) else { return false };
-    let p = if sys::allocate_file(fd, SEGMENT_BYTES) { sys::map_file(fd, SEGMENT_BYTES) } else { core::ptr::null_mut() };
+    let p = if sys::allocate_file(fd, SEGMENT_BYTES) {
+        sys::map_file(fd, SEGMENT_BYTES)
+    } else {
+        core::ptr::null_mut()
+    };
     sys::close(fd);
     if p.is_null() {
         return false;

@@ -7,6 +7,10 @@
 //!   ids[i]     number of the stack up to and including frame i
 //! ```
 //!
+//! **Paths.** Where the innermost frame is new, chances are that an earlier event came from the same place
+//! at the same depth: what was unwound then is kept by stack pointer and return address, and compared
+//! with memory as above. A comparison's loads do not wait for each other, as those of unwinding do.
+//!
 //! One such chain serves allocations and frees: two were tried, and unwound up to half as much again,
 //! because the event before this one is the nearest in the call tree whatever it was.
 //!
@@ -42,6 +46,33 @@ pub struct Chain {
     ids: [u32; DEPTH_MAX],
 }
 
+/// Inner frames kept per path.
+const PATH_FRAMES: usize = 7;
+/// Paths kept, by stack pointer and innermost return address.
+const PATHS: usize = 256;
+
+/// Frames that were once unwound from an event until the cached stack was met.
+#[derive(Clone, Copy)]
+#[repr(C)]
+struct Path {
+    /// Innermost first; then, at `count`, the frame that was met.
+    frames: [Frame; PATH_FRAMES + 1],
+    /// Numbers of the stacks of `frames`.
+    ids: [u32; PATH_FRAMES + 1],
+    count: usize,
+}
+
+/// See the module's page.
+#[repr(C)]
+pub struct Paths([Path; PATHS]);
+
+impl Paths {
+    /// After a fork, numbers mean other stacks.
+    pub fn clear(&mut self) {
+        self.0.iter_mut().for_each(|it| it.count = 0);
+    }
+}
+
 /// Frames found by unwinding, innermost first, before they are numbered.
 #[repr(C)]
 pub struct Scratch {
@@ -74,7 +105,9 @@ impl Bounds {
             // glibc lays the thread's control block at the top of its stack.
             let tcb: u64;
             // SAFETY: word 0 of the control block is its own address (x86-64 ABI).
-            unsafe { core::arch::asm!("mov {}, qword ptr fs:[0]", out(reg) tcb, options(nostack, pure, readonly)) };
+            unsafe {
+                core::arch::asm!("mov {}, qword ptr fs:[0]", out(reg) tcb, options(nostack, pure, readonly))
+            };
             tcb
         };
         let own = (high.saturating_sub(OWN_STACK_MAX), high);
@@ -129,8 +162,56 @@ pub unsafe fn capture(thread: &mut Thread, sp: *const u64, bp: u64) -> u32 {
             }
             Meeting::Outer(length) => length,
         };
-        unwind(thread, length, slot, address, bp)
+        match follow(thread, length, slot, address) {
+            Some(id) => id,
+            None => unwind(thread, length, slot, address, bp),
+        }
     }
+}
+
+#[inline(always)]
+fn path_index(slot: u64, address: u64) -> usize {
+    ((slot >> 3 ^ address).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (64 - PATHS.trailing_zeros())) as usize
+}
+
+/// Takes the way that an earlier event with this stack pointer and return address took, if every return
+/// address on it still stands in memory and it ends in the cached stack as then.
+///
+/// # Safety
+/// As [`capture`]; `length` cached frames lie at `slot` or further out.
+#[inline(always)]
+unsafe fn follow(thread: &mut Thread, length: usize, slot: u64, address: u64) -> Option<u32> {
+    let path = &thread.paths.0[path_index(slot, address)];
+    let (count, first) = (path.count, path.frames[0]);
+    if count == 0 || count > PATH_FRAMES || first.slot != slot || first.address != address {
+        return None;
+    }
+    let met = path.frames[count];
+    if met.slot >= thread.stack.high {
+        return None;
+    }
+    for frame in &path.frames[1..count] {
+        // SAFETY: slots ascend from `slot` to `met.slot`, both on the live part of this stack.
+        if unsafe { *(frame.slot as *const u64) } != frame.address {
+            return None;
+        }
+    }
+    let chain = &mut thread.chain;
+    let mut length = frames_outside(chain, length, met.slot);
+    // SAFETY: as above.
+    if !matches!(unsafe { meet(chain, length, met.slot, met.address) }, Meeting::Same)
+        || chain.ids[length - 1] != path.ids[count]
+        || length + count > DEPTH_MAX
+    {
+        return None;
+    }
+    for i in (0..count).rev() {
+        chain.frames[length] = path.frames[i];
+        chain.ids[length] = path.ids[i];
+        length += 1;
+    }
+    chain.length = length;
+    Some(path.ids[0])
 }
 
 /// How many of the first `length` cached frames lie at `slot` or further out.
@@ -180,7 +261,13 @@ unsafe fn meet(chain: &Chain, length: usize, slot: u64, address: u64) -> Meeting
 /// # Safety
 /// As [`capture`]; `length` cached frames lie at `slot` or further out.
 #[inline(never)]
-unsafe fn unwind(thread: &mut Thread, mut length: usize, mut slot: u64, mut address: u64, mut bp: u64) -> u32 {
+unsafe fn unwind(
+    thread: &mut Thread,
+    mut length: usize,
+    mut slot: u64,
+    mut address: u64,
+    mut bp: u64,
+) -> u32 {
     let high = thread.stack.high;
     let mut found = 0;
     let mut is_cut = false;
@@ -231,6 +318,7 @@ unsafe fn unwind(thread: &mut Thread, mut length: usize, mut slot: u64, mut addr
     if length + found > DEPTH_MAX {
         (length, is_cut) = (0, true);
     }
+    let begin = length;
     let mut id = match length {
         0 if is_cut => frames::stack_of(thread, 0, FRAME_CUT),
         0 => 0,
@@ -247,7 +335,23 @@ unsafe fn unwind(thread: &mut Thread, mut length: usize, mut slot: u64, mut addr
         length += 1;
     }
     thread.chain.length = length;
+    if found <= PATH_FRAMES && begin > 0 {
+        remember(thread, begin, found);
+    }
     id
+}
+
+/// Keeps the last `count` frames of the chain, and the one they begin from, as a path.
+#[inline(always)]
+fn remember(thread: &mut Thread, begin: usize, count: usize) {
+    let chain = &thread.chain;
+    let first = chain.frames[begin + count - 1];
+    let path = &mut thread.paths.0[path_index(first.slot, first.address)];
+    path.count = count;
+    for i in 0..=count {
+        path.frames[i] = chain.frames[begin + count - 1 - i];
+        path.ids[i] = chain.ids[begin + count - 1 - i];
+    }
 }
 
 enum Step {
@@ -316,9 +420,8 @@ unsafe fn interrupted(thread: &Thread, at: u64) -> Option<(u64, u64, u64)> {
         return None;
     }
     // SAFETY: within the stack; the layout is the kernel's ABI.
-    let (bp, sp, pc) = unsafe {
-        (*((at + RBP) as *const u64), *((at + RSP) as *const u64), *((at + RIP) as *const u64))
-    };
+    let (bp, sp, pc) =
+        unsafe { (*((at + RBP) as *const u64), *((at + RSP) as *const u64), *((at + RIP) as *const u64)) };
     // Only on the same stack: the caller keeps one upper bound.
     if sp <= at || sp >= thread.stack.high {
         return None;

@@ -26,6 +26,7 @@ pub struct Thread {
     tid: u32,
     pub stack: stack::Bounds,
     pub chain: Chain,
+    pub paths: stack::Paths,
     pub scratch: stack::Scratch,
     /// Next in the pool of threads that ended.
     pool: *mut Thread,
@@ -136,6 +137,7 @@ impl Thread {
         self.tid = sys::thread_id();
         self.stack = stack::Bounds::of_thread(self.tid == session::identity().pid.load(Relaxed));
         self.chain.clear();
+        self.paths.clear();
         let Some(header) = session::header() else { return };
         self.stream = header.streams.fetch_add(1, Relaxed);
         if self.stream > 0 {
@@ -327,7 +329,9 @@ fn take_chunk(header: &RingHeader) -> Option<*mut ChunkHeader> {
         for chunk in session::chunks() {
             // SAFETY: chunks stay mapped in this image.
             let state = unsafe { &(*chunk).state };
-            if state.load(Relaxed) == CHUNK_FREE && state.compare_exchange(CHUNK_FREE, CHUNK_TAKEN, Acquire, Relaxed).is_ok() {
+            if state.load(Relaxed) == CHUNK_FREE
+                && state.compare_exchange(CHUNK_FREE, CHUNK_TAKEN, Acquire, Relaxed).is_ok()
+            {
                 return Some(chunk);
             }
         }
@@ -342,7 +346,8 @@ fn take_chunk(header: &RingHeader) -> Option<*mut ChunkHeader> {
             return None;
         }
         let heartbeat = control.heartbeat.load(Relaxed);
-        silent_since = if heartbeat == silent_since.0 { (heartbeat, silent_since.1 + 1) } else { (heartbeat, 0) };
+        silent_since =
+            if heartbeat == silent_since.0 { (heartbeat, silent_since.1 + 1) } else { (heartbeat, 0) };
         if silent_since.1 > SILENT_WAITS {
             session::stop();
             return None;

@@ -55,6 +55,8 @@ struct Book {
     modules: BTreeMap<u64, (u64, ModuleId)>,
     cut: FrameId,
     start_stamp: u64,
+    /// Of the last event; its time is `observation.last`.
+    last_stamp: u64,
     /// Nanoseconds per stamp.
     scale: f64,
     /// `realloc`s under way, by stream: the old address, taken out of the ledger.
@@ -63,6 +65,8 @@ struct Book {
     forks: Vec<(u64, Observation)>,
 }
 
+/// Live blocks from which on the ledger's table does not fit the caches.
+const WARM_BLOCKS: u64 = 50_000;
 /// Greatest recorder's number that is believed.
 const NUMBER_MAX: u64 = 1 << 28;
 /// Snapshots for children that have not shown up.
@@ -97,13 +101,22 @@ impl Image {
             modules: BTreeMap::new(),
             cut: FrameId(0),
             start_stamp,
+            last_stamp: 0,
             scale: 1.0 / rate,
             resizing: HashMap::new(),
             forks: Vec::new(),
         };
         let now = std::time::Instant::now();
-        let mut image =
-            Image { pid, fork, ring, merge: Merge::default(), book, is_over: false, last_flush: now, last_sample: now };
+        let mut image = Image {
+            pid,
+            fork,
+            ring,
+            merge: Merge::default(),
+            book,
+            is_over: false,
+            last_flush: now,
+            last_sample: now,
+        };
         image.sample();
         image
     }
@@ -145,7 +158,12 @@ impl Image {
             writer.event(&Event::Stack { id, parent: it.stacks.parent(id), frame: it.stacks.frame(id) });
         }
         for block in it.ledger.live_blocks() {
-            writer.event(&Event::Inherited { addr: block.addr, size: block.size, family: block.family, stack: block.stack });
+            writer.event(&Event::Inherited {
+                addr: block.addr,
+                size: block.size,
+                family: block.family,
+                stack: block.stack,
+            });
         }
         self.book.writer = Some(writer);
         self.book.path = Some(path);
@@ -367,9 +385,7 @@ impl Book {
         }
         let module = self.modules.range(..=address).next_back().filter(|(_, (end, _))| address < *end);
         let (module, offset) = match module {
-            Some((_, &(_, id))) => {
-                (id, address.wrapping_sub(self.observation.modules[id.index()].bias))
-            }
+            Some((_, &(_, id))) => (id, address.wrapping_sub(self.observation.modules[id.index()].bias)),
             None => (ModuleId(0), address),
         };
         let id = self.new_frame(module, offset);
@@ -388,10 +404,14 @@ impl Book {
     }
 
     fn define_module(&mut self, bytes: &[u8]) {
-        let word = |at: usize| bytes.get(at..at + 8).map(|it| u64::from_le_bytes(it.try_into().expect("eight bytes")));
+        let word = |at: usize| {
+            bytes.get(at..at + 8).map(|it| u64::from_le_bytes(it.try_into().expect("eight bytes")))
+        };
         let (Some(base), Some(end), Some(bias)) = (word(0), word(8), word(16)) else { return };
         let Some(length) = bytes.get(24).map(|&it| it as usize) else { return };
-        let (Some(build_id), Some(path)) = (bytes.get(25..25 + length), bytes.get(25 + length..)) else { return };
+        let (Some(build_id), Some(path)) = (bytes.get(25..25 + length), bytes.get(25 + length..)) else {
+            return;
+        };
         if self.modules.get(&base).is_some_and(|it| it.0 == end) {
             return;
         }
@@ -416,7 +436,11 @@ impl Sink for Book {
             tag::FRAME => self.define_frame(record.field(), record.1),
             tag::STACK => self.define_stack(record.field(), record.1),
             _ => {
-                let mut bytes: Vec<u8> = payload.iter().flat_map(|it| [it.0.to_le_bytes(), it.1.to_le_bytes()]).flatten().collect();
+                let mut bytes: Vec<u8> = payload
+                    .iter()
+                    .flat_map(|it| [it.0.to_le_bytes(), it.1.to_le_bytes()])
+                    .flatten()
+                    .collect();
                 bytes.truncate(record.field() as usize);
                 match record.time() {
                     blob::MODULE => self.define_module(&bytes),
@@ -431,12 +455,29 @@ impl Sink for Book {
     }
 
     #[inline(always)]
+    fn expect(&mut self, records: &[Record]) {
+        if self.observation.ledger.totals().live.blocks < WARM_BLOCKS {
+            return;
+        }
+        let mut addrs = [Addr(0); 64];
+        let mut count = 0;
+        for (addr, record) in addrs.iter_mut().zip(records) {
+            *addr = Addr(record.addr());
+            count += 1;
+        }
+        self.observation.ledger.warm(&addrs[..count]);
+    }
+
+    #[inline(always)]
     fn event(&mut self, stream: u32, thread: u32, stamp: u64, record: Record, wide: &Wide) {
-        let at = self.time(stamp);
+        if stamp != self.last_stamp {
+            self.last_stamp = stamp;
+            self.observation.last = self.time(stamp);
+        }
+        let at = self.observation.last;
         let addr = Addr(wide.addr.unwrap_or(record.addr()));
         let size = wide.size.unwrap_or(record.size());
         let stack = self.stack(record.stack());
-        self.observation.last = at;
         let ledger = &mut self.observation.ledger;
         match record.tag() {
             kind @ tag::ALLOC..tag::FREE => {
@@ -494,8 +535,11 @@ impl Sink for Book {
 /// Command line of a process.
 fn read_command(pid: u32) -> Option<Vec<String>> {
     let bytes = std::fs::read(format!("/proc/{pid}/cmdline")).ok()?;
-    let command: Vec<String> =
-        bytes.split(|&it| it == 0).filter(|it| !it.is_empty()).map(|it| String::from_utf8_lossy(it).into_owned()).collect();
+    let command: Vec<String> = bytes
+        .split(|&it| it == 0)
+        .filter(|it| !it.is_empty())
+        .map(|it| String::from_utf8_lossy(it).into_owned())
+        .collect();
     (!command.is_empty()).then_some(command)
 }
 

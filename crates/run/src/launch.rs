@@ -88,7 +88,11 @@ fn check_file(path: &Path) -> Result<Option<PathBuf>, LaunchError> {
     // A program that may be run but not read is started, and the loader decides.
     let Ok(executable) = inspect(path) else { return Ok(None) };
     let refuse = |reason: &str, advice: &str| {
-        Err(LaunchError::Unobservable { path: path.to_owned(), reason: reason.to_owned(), advice: advice.to_owned() })
+        Err(LaunchError::Unobservable {
+            path: path.to_owned(),
+            reason: reason.to_owned(),
+            advice: advice.to_owned(),
+        })
     };
     if executable.needs_privilege {
         return refuse(
@@ -101,7 +105,10 @@ fn check_file(path: &Path) -> Result<Option<PathBuf>, LaunchError> {
         ExecutableKind::Native(native) => {
             if native.bits != 64 || native.machine != Machine::X86_64 {
                 return refuse(
-                    &format!("it is a {}-bit {} program; Heapwise knows 64-bit x86-64 ones", native.bits, native.machine),
+                    &format!(
+                        "it is a {}-bit {} program; Heapwise knows 64-bit x86-64 ones",
+                        native.bits, native.machine
+                    ),
                     "build it for x86-64",
                 );
             }

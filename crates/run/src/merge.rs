@@ -32,7 +32,9 @@ pub struct Merge {
 pub trait Sink {
     /// A frame, stack or module; comes before every record that uses it.
     fn define(&mut self, record: Record, payload: &[Record]);
-    /// Anything else. `stamp` is exact for processes with several streams, else the last known.
+    /// The records that come next, so that what they touch can be read early. Most are events.
+    fn expect(&mut self, records: &[Record]);
+    /// Anything but a definition. `stamp` is exact for processes with several streams, else the last known.
     fn event(&mut self, stream: u32, thread: u32, stamp: u64, record: Record, wide: &Wide);
 }
 
@@ -93,7 +95,6 @@ impl Merge {
         }
         has_full
     }
-
 
     fn merge(&mut self, limit: u64, sink: &mut impl Sink) {
         let mut heap = BinaryHeap::new();
@@ -163,7 +164,12 @@ impl Stream {
         let mut wide = Wide::default();
         let mut at = self.delivered;
         let mut stamp = self.stamp;
+        let mut expected = at;
         while let Some(&record) = self.records.get(at) {
+            if at >= expected {
+                expected = (at + BATCH).min(self.records.len());
+                sink.expect(&self.records[at..expected]);
+            }
             at += 1;
             match record.tag() {
                 tag::TIME => stamp = record.1,
@@ -199,5 +205,7 @@ impl Stream {
     }
 }
 
+/// Records announced at once.
+const BATCH: usize = 32;
 /// Delivered records that are kept before the buffer is moved up.
 const COMPACT: usize = 1 << 16;

@@ -70,7 +70,8 @@ impl Observation {
         match *event {
             Event::Process { pid, parent, command, start_unix_ns } => {
                 (self.pid, self.parent, self.start_unix_ns) = (pid, parent, start_unix_ns);
-                self.command = command.split(|&byte| byte == 0).filter(|it| !it.is_empty()).map(text).collect();
+                self.command =
+                    command.split(|&byte| byte == 0).filter(|it| !it.is_empty()).map(text).collect();
             }
             Event::Module { base, end, bias, path, build_id, .. } => {
                 self.modules.push(Module {
@@ -106,7 +107,10 @@ impl Observation {
                 self.seen(at);
                 self.exit = Some(Termination { code, signal });
             }
-            Event::Alloc { at, .. } | Event::Free { at, .. } | Event::Resize { at, .. } | Event::Sample { at, .. } => {
+            Event::Alloc { at, .. }
+            | Event::Free { at, .. }
+            | Event::Resize { at, .. }
+            | Event::Sample { at, .. } => {
                 self.seen(at);
                 self.ledger.apply(event);
             }

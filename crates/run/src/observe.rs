@@ -165,7 +165,8 @@ impl Follower<'_> {
                 if termination.is_none()
                     && let Ok(Some(status)) = child.try_wait()
                 {
-                    let (code, signal) = (status.code().map(|it| it as u8), status.signal().map(|it| it as u8));
+                    let (code, signal) =
+                        (status.code().map(|it| it as u8), status.signal().map(|it| it as u8));
                     termination = Some(Termination { code, signal });
                     ended_at = Instant::now();
                     self.discover();
@@ -190,7 +191,8 @@ impl Follower<'_> {
         if is_patient && !is_told {
             return false;
         }
-        let running: Vec<String> = self.images.iter().filter(|it| !it.is_over).map(|it| it.pid.to_string()).collect();
+        let running: Vec<String> =
+            self.images.iter().filter(|it| !it.is_over).map(|it| it.pid.to_string()).collect();
         self.notes.push(format!(
             "the command ended, but processes it started run on unobserved (pid {}); --wait follows them to their end",
             running.join(", ")
@@ -212,7 +214,9 @@ impl Follower<'_> {
             .filter(|it| !self.rings.contains(it))
             .collect();
         // Names end with the stamp of their making.
-        found.sort_by_key(|it| it.to_str().and_then(|it| it.split('-').nth(2)?.strip_suffix(".0")?.parse::<u64>().ok()));
+        found.sort_by_key(|it| {
+            it.to_str().and_then(|it| it.split('-').nth(2)?.strip_suffix(".0")?.parse::<u64>().ok())
+        });
         for name in found {
             let Ok(ring) = Ring::open(&self.session.folder().join(&name)) else { continue };
             self.rings.insert(name);
@@ -244,7 +248,9 @@ impl Follower<'_> {
         let is_command = image.pid == self.pid && image.fork == 0;
         let opened = match &self.options.destination {
             Destination::Nowhere => return,
-            Destination::File(path) if is_command && !self.images.iter().any(|it| it.recording() == Some(path)) => {
+            Destination::File(path)
+                if is_command && !self.images.iter().any(|it| it.recording() == Some(path)) =>
+            {
                 replace_recording(path).map(|file| (file, path.clone()))
             }
             Destination::File(path) => create_recording(path.parent().unwrap_or(Path::new("")), image),
@@ -263,7 +269,11 @@ impl Follower<'_> {
             if image.is_over {
                 continue;
             }
-            let end = if image.pid == self.pid { termination } else { (!sys::is_running(image.pid)).then(|| image.likely_end()) };
+            let end = if image.pid == self.pid {
+                termination
+            } else {
+                (!sys::is_running(image.pid)).then(|| image.likely_end())
+            };
             if let Some(end) = end {
                 self.images[i].end(&self.clock, Some(end));
             }
@@ -327,7 +337,8 @@ fn refuse_foreign(path: &Path) -> std::io::Result<()> {
             let mut magic = [0u8; 8];
             let is_recording = metadata.is_file()
                 && (metadata.len() == 0
-                    || File::open(path).and_then(|mut it| it.read_exact(&mut magic)).is_ok() && &magic == b"HEAPWISE");
+                    || File::open(path).and_then(|mut it| it.read_exact(&mut magic)).is_ok()
+                        && &magic == b"HEAPWISE");
             if is_recording {
                 Ok(())
             } else {

@@ -80,7 +80,11 @@ impl Found {
         // An interior pointer is told as one byte (or nothing, for blocks of one byte) past the start.
         let target = |node: NodeId, interior: bool| Addr(graph.addr[node.index()] + u64::from(interior));
         for root in &graph.roots {
-            sink(&Event::Root { kind: root.kind, place: Addr(root.place), target: target(root.target, root.interior) });
+            sink(&Event::Root {
+                kind: root.kind,
+                place: Addr(root.place),
+                target: target(root.target, root.interior),
+            });
         }
         for from in 0..graph.addr.len() {
             for at in graph.first[from] as usize..graph.first[from + 1] as usize {
@@ -253,11 +257,21 @@ impl Scan<'_> {
         let mut excluded: Vec<(u64, u64)> = own.to_vec();
         // Blocks with mappings of their own: header and block.
         excluded.extend(
-            self.starts.iter().zip(&self.sizes).filter(|(_, size)| **size >= MAPPED_BLOCK).map(|(&at, &size)| (at - 16, at + size)),
+            self.starts
+                .iter()
+                .zip(&self.sizes)
+                .filter(|(_, size)| **size >= MAPPED_BLOCK)
+                .map(|(&at, &size)| (at - 16, at + size)),
         );
         for region in regions {
-            let is_special = region.path.starts_with("[v") || region.path.starts_with("/dev/") && !region.path.starts_with("/dev/shm/");
-            if !region.is_readable || !region.is_writable || is_special || region.path == "[heap]" || is_recorder(&region.path) {
+            let is_special = region.path.starts_with("[v")
+                || region.path.starts_with("/dev/") && !region.path.starts_with("/dev/shm/");
+            if !region.is_readable
+                || !region.is_writable
+                || is_special
+                || region.path == "[heap]"
+                || is_recorder(&region.path)
+            {
                 continue;
             }
             if let Some(&sp) = stacks.iter().filter(|&&sp| region.start <= sp && sp < region.end).min() {
@@ -269,7 +283,10 @@ impl Scan<'_> {
                 continue;
             }
             // A mapping the program made, in which its own allocator put blocks, is heap.
-            if !is_global && self.holds_blocks(region) && mappings.iter().any(|it| it.addr.0 < region.end && it.addr.0 + it.size > region.start) {
+            if !is_global
+                && self.holds_blocks(region)
+                && mappings.iter().any(|it| it.addr.0 < region.end && it.addr.0 + it.size > region.start)
+            {
                 continue;
             }
             let kind = if is_global { RootKind::Global } else { RootKind::Mapping };
@@ -281,18 +298,27 @@ impl Scan<'_> {
         let heap = region.start & !(ARENA_HEAP - 1);
         // First word of a heap: its arena, which lies in this or another such heap, behind the header.
         let is_heap_start = region.start == heap;
-        is_heap_start && self.memory.word(heap).is_some_and(|arena| (0x20..0x1000).contains(&(arena & (ARENA_HEAP - 1))))
+        is_heap_start
+            && self
+                .memory
+                .word(heap)
+                .is_some_and(|arena| (0x20..0x1000).contains(&(arena & (ARENA_HEAP - 1))))
     }
 
     /// Whether small blocks lie in the region.
     fn holds_blocks(&self, region: &Region) -> bool {
         let first = self.starts.partition_point(|&it| it < region.start);
-        self.starts[first..].iter().zip(&self.sizes[first..]).take_while(|(at, _)| **at < region.end).any(|(_, &size)| size < MAPPED_BLOCK)
+        self.starts[first..]
+            .iter()
+            .zip(&self.sizes[first..])
+            .take_while(|(at, _)| **at < region.end)
+            .any(|(_, &size)| size < MAPPED_BLOCK)
     }
 
     /// A range without the excluded ones.
     fn pieces(&mut self, kind: RootKind, start: u64, end: u64, excluded: &[(u64, u64)], starts_only: bool) {
-        let mut holes: Vec<(u64, u64)> = excluded.iter().copied().filter(|it| it.0 < end && it.1 > start).collect();
+        let mut holes: Vec<(u64, u64)> =
+            excluded.iter().copied().filter(|it| it.0 < end && it.1 > start).collect();
         holes.sort_unstable();
         let mut at = start;
         for (from, to) in holes {
@@ -421,7 +447,9 @@ impl Scan<'_> {
         if offset != 24 {
             return false;
         }
-        let (Some(length), Some(capacity)) = (self.memory.word(start), self.memory.word(start + 8)) else { return false };
+        let (Some(length), Some(capacity)) = (self.memory.word(start), self.memory.word(start + 8)) else {
+            return false;
+        };
         length <= capacity && capacity.checked_add(25) == Some(size)
     }
 
@@ -432,7 +460,8 @@ impl Scan<'_> {
 
     /// Elements behind the count that `new[]` keeps for types with destructors.
     fn is_new_array(&mut self, start: u64, size: u64, offset: u64) -> bool {
-        offset == 8 && self.memory.word(start).is_some_and(|count| count > 0 && (size - 8).is_multiple_of(count))
+        offset == 8
+            && self.memory.word(start).is_some_and(|count| count > 0 && (size - 8).is_multiple_of(count))
     }
 
     /// A base class other than the first: it and the object begin with pointers to virtual tables.
@@ -455,7 +484,9 @@ impl Scan<'_> {
         for at in (addr..end.min(addr + (WORDS + 1) * WORD)).step_by(WORD as usize) {
             match self.memory.word(at) {
                 Some(0) => {}
-                Some(word) if self.region(word).is_some_and(|it| it.is_file && it.is_executable) => functions += 1,
+                Some(word) if self.region(word).is_some_and(|it| it.is_file && it.is_executable) => {
+                    functions += 1
+                }
                 _ => return false,
             }
             if functions == 2 {
@@ -480,7 +511,11 @@ fn is_recorder(path: &str) -> bool {
 
 /// glibc's writable data, where its allocator keeps its bins; with the anonymous memory behind it.
 fn is_libc(region: &Region, regions: &[Region]) -> bool {
-    let is_name = |path: &str| path.rsplit('/').next().is_some_and(|file| file.starts_with("libc.so.6") || file.starts_with("libc-2"));
+    let is_name = |path: &str| {
+        path.rsplit('/')
+            .next()
+            .is_some_and(|file| file.starts_with("libc.so.6") || file.starts_with("libc-2"))
+    };
     is_name(&region.path)
         || is_bss(region, regions) && regions.iter().any(|it| it.end == region.start && is_name(&it.path))
 }

@@ -72,7 +72,13 @@ impl Drop for Session {
 }
 
 fn private_file(path: &Path) -> io::Result<File> {
-    OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).custom_flags(libc::O_NOFOLLOW).open(path)
+    OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .custom_flags(libc::O_NOFOLLOW)
+        .open(path)
 }
 
 fn has_room(path: &Path) -> bool {
@@ -113,7 +119,11 @@ fn remove_stale() {
         let Ok(entries) = fs::read_dir(base) else { continue };
         for entry in entries.flatten() {
             let name = entry.file_name();
-            let pid = name.to_str().and_then(|it| it.strip_prefix(PREFIX)).and_then(|it| it.split('-').next()).and_then(|it| it.parse().ok());
+            let pid = name
+                .to_str()
+                .and_then(|it| it.strip_prefix(PREFIX))
+                .and_then(|it| it.split('-').next())
+                .and_then(|it| it.parse().ok());
             let is_ours = entry.metadata().is_ok_and(|it| it.is_dir() && it.uid() == user);
             if let Some(pid) = pid
                 && is_ours

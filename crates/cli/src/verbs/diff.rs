@@ -30,7 +30,8 @@ pub fn run(args: &Diff, common: &Common) -> Result<u8, Failure> {
     let known: BTreeSet<String> = fingerprints(&old, output::base().as_deref()).into_iter().collect();
     let prints = fingerprints(&new, output::base().as_deref());
     let findings = std::mem::take(&mut new.findings);
-    new.findings = findings.into_iter().zip(prints).filter(|(_, it)| !known.contains(it)).map(|(it, _)| it).collect();
+    new.findings =
+        findings.into_iter().zip(prints).filter(|(_, it)| !known.contains(it)).map(|(it, _)| it).collect();
     match common.format {
         Format::Text => output::with(common, Stream::Output, |out, color| {
             table(out, &old, &new, &changes, args)?;
@@ -58,14 +59,21 @@ fn costs(report: &Report) -> Vec<(Key, StackCost)> {
             let own = frames.filter(|it| !it.is_library).take(2).map(|it| frame_name(it).into_owned());
             let own: Vec<String> = own.collect();
             let place = site.place.unwrap_or_default();
-            let name = if own.is_empty() { place.function.unwrap_or("?").to_owned() } else { own.join(" < ") };
+            let name =
+                if own.is_empty() { place.function.unwrap_or("?").to_owned() } else { own.join(" < ") };
             let file = place.path.map(place::file_name).or(place.module).unwrap_or("");
             (format!("{name} ({file})"), site.cost)
         })
         .collect()
 }
 
-fn table(out: &mut dyn Write, old: &Report, new: &Report, changes: &[SiteChange<Key>], args: &Diff) -> io::Result<()> {
+fn table(
+    out: &mut dyn Write,
+    old: &Report,
+    new: &Report,
+    changes: &[SiteChange<Key>],
+    args: &Diff,
+) -> io::Result<()> {
     let figure = |cost: &StackCost| args.by.of(cost);
     let show = |value: u64| if args.by.is_bytes() { human_bytes(value) } else { grouped(value) };
     let signed = |value: i128| {
@@ -75,7 +83,13 @@ fn table(out: &mut dyn Write, old: &Report, new: &Report, changes: &[SiteChange<
     let mut rows: Vec<_> = changes.iter().filter(|it| it.change(figure) != 0).collect();
     rows.sort_by_key(|it| (std::cmp::Reverse(it.change(figure)), it.key.clone()));
     let sum = |report: &Report| report.costs.iter().map(figure).fold(0u64, u64::saturating_add);
-    writeln!(out, "{} bytes or blocks by site, old to new: {} -> {}\n", args.by.name(), show(sum(old)), show(sum(new)))?;
+    writeln!(
+        out,
+        "{} bytes or blocks by site, old to new: {} -> {}\n",
+        args.by.name(),
+        show(sum(old)),
+        show(sum(new))
+    )?;
     if rows.is_empty() {
         return writeln!(out, "nothing changed");
     }

@@ -32,7 +32,9 @@ pub fn run(args: &Export, common: &Common) -> Result<u8, Failure> {
             let events = allocations(&args.recording, &observation, options.max_allocations as usize);
             let dropped = firefox::write(out, &report, events.into_iter(), &options)?;
             if dropped > 0 && !common.quiet {
-                anstream::eprintln!("note: {dropped} later allocations are left out to keep the profile loadable");
+                anstream::eprintln!(
+                    "note: {dropped} later allocations are left out to keep the profile loadable"
+                );
             }
             Ok(())
         }

@@ -33,8 +33,9 @@ pub fn run(args: &Args, common: &Common) -> Result<u8, Failure> {
 pub fn read(path: &Path, common: &Common) -> Result<Observation, Failure> {
     let is_shown = !common.quiet && std::io::stderr().is_terminal();
     let bar = if is_shown { indicatif::ProgressBar::new(0) } else { indicatif::ProgressBar::hidden() };
-    let style = indicatif::ProgressStyle::with_template("reading {wide_bar} {bytes} of {total_bytes}, {eta} left")
-        .expect("the template is valid");
+    let style =
+        indicatif::ProgressStyle::with_template("reading {wide_bar} {bytes} of {total_bytes}, {eta} left")
+            .expect("the template is valid");
     bar.set_style(style);
     let result = Observation::read(path, &mut |at, total| {
         bar.set_length(total);

@@ -100,7 +100,8 @@ fn report_of(observed: Observed, common: &Common, config: &Config) -> Option<Rep
     report.recording = own.recording.as_deref().map(shown);
     report.notes.extend(notes);
     // A fork that became another program is told of as that one.
-    let is_replaced = |i: usize| processes[i + 1..].iter().any(|it| it.observation.pid == processes[i].observation.pid);
+    let is_replaced =
+        |i: usize| processes[i + 1..].iter().any(|it| it.observation.pid == processes[i].observation.pid);
     let told = (0..processes.len()).filter(|&i| processes[i].observation.pid != pid && !is_replaced(i));
     report.children = told.map(|i| child(&processes[i])).collect();
     Some(report)

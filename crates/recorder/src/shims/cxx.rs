@@ -100,7 +100,8 @@ unsafe extern "C" fn find(index: usize) -> usize {
     }
     if !modules::is_cxx_runtime(target as u64) && index < 20 {
         FOREIGN[index].store(target, Relaxed);
-        target = if wrapper == WRAP_NEW { WRAPPERS_NEW[index % 8] } else { WRAPPERS_DELETE[index - 8] } as usize;
+        target =
+            if wrapper == WRAP_NEW { WRAPPERS_NEW[index % 8] } else { WRAPPERS_DELETE[index - 8] } as usize;
     }
     TARGETS[index].store(target, Relaxed);
     target
@@ -162,7 +163,14 @@ macro_rules! wrappers {
     };
 }
 
-unsafe fn wrap_delete_null(index: usize, a: usize, b: usize, c: usize, sp: *const u64, bp: u64) -> *mut c_void {
+unsafe fn wrap_delete_null(
+    index: usize,
+    a: usize,
+    b: usize,
+    c: usize,
+    sp: *const u64,
+    bp: u64,
+) -> *mut c_void {
     // SAFETY: forwarded.
     unsafe { wrap_delete(index, a, b, c, sp, bp) };
     core::ptr::null_mut()

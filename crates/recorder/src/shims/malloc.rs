@@ -133,7 +133,13 @@ unsafe extern "C" fn on_realloc(old: Pointer, size: usize, sp: *const u64, bp: u
     block
 }
 
-unsafe extern "C" fn on_reallocarray(old: Pointer, count: usize, size: usize, sp: *const u64, bp: u64) -> Pointer {
+unsafe extern "C" fn on_reallocarray(
+    old: Pointer,
+    count: usize,
+    size: usize,
+    sp: *const u64,
+    bp: u64,
+) -> Pointer {
     match count.checked_mul(size) {
         // SAFETY: forwarded.
         Some(bytes) => unsafe { on_realloc(old, bytes, sp, bp) },
@@ -182,9 +188,16 @@ unsafe extern "C" fn on_aligned_alloc(align: usize, size: usize, sp: *const u64,
     block
 }
 
-unsafe extern "C" fn on_posix_memalign(out: *mut Pointer, align: usize, size: usize, sp: *const u64, bp: u64) -> i32 {
+unsafe extern "C" fn on_posix_memalign(
+    out: *mut Pointer,
+    align: usize,
+    size: usize,
+    sp: *const u64,
+    bp: u64,
+) -> i32 {
     // SAFETY: libc's function with libc's arguments.
-    let error = unsafe { call!(real::POSIX_MEMALIGN.get(), fn(*mut Pointer, usize, usize) -> i32)(out, align, size) };
+    let error =
+        unsafe { call!(real::POSIX_MEMALIGN.get(), fn(*mut Pointer, usize, usize) -> i32)(out, align, size) };
     let family = pending_family();
     if error == 0 {
         // SAFETY: set on success.

@@ -28,11 +28,20 @@ entry!(mremap, on_mremap);
 const FAILED: usize = usize::MAX;
 
 unsafe extern "C" fn on_mmap(
-    addr: usize, length: usize, protection: i32, flags: i32, fd: i32, offset: i64, sp: *const u64, bp: u64,
+    addr: usize,
+    length: usize,
+    protection: i32,
+    flags: i32,
+    fd: i32,
+    offset: i64,
+    sp: *const u64,
+    bp: u64,
 ) -> usize {
     // SAFETY: libc's function with the program's arguments.
     let at = unsafe {
-        call!(real::MMAP.get(), fn(usize, usize, i32, i32, i32, i64) -> usize)(addr, length, protection, flags, fd, offset)
+        call!(real::MMAP.get(), fn(usize, usize, i32, i32, i32, i64) -> usize)(
+            addr, length, protection, flags, fd, offset,
+        )
     };
     if at != FAILED {
         record_map(at, length, sp, bp);
@@ -64,13 +73,22 @@ unsafe extern "C" fn munmap(addr: *mut c_void, length: usize) -> i32 {
 }
 
 unsafe extern "C" fn on_mremap(
-    old: usize, old_length: usize, length: usize, flags: i32, new_addr: usize, unused: usize, sp: *const u64, bp: u64,
+    old: usize,
+    old_length: usize,
+    length: usize,
+    flags: i32,
+    new_addr: usize,
+    unused: usize,
+    sp: *const u64,
+    bp: u64,
 ) -> usize {
     let _ = unused;
     record_unmap(old, old_length);
     // SAFETY: libc's function with the program's arguments (the fifth is read only with MREMAP_FIXED).
     let at = unsafe {
-        call!(real::MREMAP.get(), fn(usize, usize, usize, i32, usize) -> usize)(old, old_length, length, flags, new_addr)
+        call!(real::MREMAP.get(), fn(usize, usize, usize, i32, usize) -> usize)(
+            old, old_length, length, flags, new_addr,
+        )
     };
     let (at_now, length_now) = if at == FAILED { (old, old_length) } else { (at, length) };
     record_map(at_now, length_now, sp, bp);

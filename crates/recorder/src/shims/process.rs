@@ -58,7 +58,10 @@ unsafe extern "C" fn quick_exit(code: i32) -> ! {
 /// A second thread makes a second stream: from here on records are stamped.
 #[cfg_attr(feature = "cdylib", unsafe(no_mangle))]
 unsafe extern "C" fn pthread_create(
-    thread: *mut c_void, attributes: *const c_void, start: *const c_void, argument: *mut c_void,
+    thread: *mut c_void,
+    attributes: *const c_void,
+    start: *const c_void,
+    argument: *mut c_void,
 ) -> i32 {
     session::identity_if_started(|it| it.is_stamped.store(1, Relaxed));
     // SAFETY: libc's function with the program's arguments.
@@ -132,7 +135,9 @@ unsafe fn with_carried<R>(environment: Strings, f: impl FnOnce(Strings) -> R) ->
                 at = at.add(1);
             }
         };
-        let missing = CARRIED.map(|name| if find(environment, name).is_null() { find(real::environ, name) } else { core::ptr::null() });
+        let missing = CARRIED.map(|name| {
+            if find(environment, name).is_null() { find(real::environ, name) } else { core::ptr::null() }
+        });
         if missing.iter().all(|it| it.is_null()) || count + 3 > ENTRIES_MAX {
             return f(environment);
         }
@@ -165,7 +170,9 @@ unsafe extern "C" fn execve(path: *const c_char, arguments: Strings, environment
     stream::flush();
     // SAFETY: libc's function with the program's arguments.
     unsafe {
-        with_carried(environment, |it| call!(real::EXECVE.get(), fn(*const c_char, Strings, Strings) -> i32)(path, arguments, it))
+        with_carried(environment, |it| {
+            call!(real::EXECVE.get(), fn(*const c_char, Strings, Strings) -> i32)(path, arguments, it)
+        })
     }
 }
 
@@ -174,36 +181,48 @@ unsafe extern "C" fn execvpe(path: *const c_char, arguments: Strings, environmen
     stream::flush();
     // SAFETY: libc's function with the program's arguments.
     unsafe {
-        with_carried(environment, |it| call!(real::EXECVPE.get(), fn(*const c_char, Strings, Strings) -> i32)(path, arguments, it))
+        with_carried(environment, |it| {
+            call!(real::EXECVPE.get(), fn(*const c_char, Strings, Strings) -> i32)(path, arguments, it)
+        })
     }
 }
 
 #[cfg_attr(feature = "cdylib", unsafe(no_mangle))]
 unsafe extern "C" fn posix_spawn(
-    pid: *mut i32, path: *const c_char, actions: *const c_void, attributes: *const c_void, arguments: Strings,
+    pid: *mut i32,
+    path: *const c_char,
+    actions: *const c_void,
+    attributes: *const c_void,
+    arguments: Strings,
     environment: Strings,
 ) -> i32 {
     // SAFETY: libc's function with the program's arguments.
     unsafe {
         with_carried(environment, |it| {
-            call!(real::POSIX_SPAWN.get(), fn(*mut i32, *const c_char, *const c_void, *const c_void, Strings, Strings) -> i32)(
-                pid, path, actions, attributes, arguments, it,
-            )
+            call!(
+                real::POSIX_SPAWN.get(),
+                fn(*mut i32, *const c_char, *const c_void, *const c_void, Strings, Strings) -> i32
+            )(pid, path, actions, attributes, arguments, it)
         })
     }
 }
 
 #[cfg_attr(feature = "cdylib", unsafe(no_mangle))]
 unsafe extern "C" fn posix_spawnp(
-    pid: *mut i32, path: *const c_char, actions: *const c_void, attributes: *const c_void, arguments: Strings,
+    pid: *mut i32,
+    path: *const c_char,
+    actions: *const c_void,
+    attributes: *const c_void,
+    arguments: Strings,
     environment: Strings,
 ) -> i32 {
     // SAFETY: libc's function with the program's arguments.
     unsafe {
         with_carried(environment, |it| {
-            call!(real::POSIX_SPAWNP.get(), fn(*mut i32, *const c_char, *const c_void, *const c_void, Strings, Strings) -> i32)(
-                pid, path, actions, attributes, arguments, it,
-            )
+            call!(
+                real::POSIX_SPAWNP.get(),
+                fn(*mut i32, *const c_char, *const c_void, *const c_void, Strings, Strings) -> i32
+            )(pid, path, actions, attributes, arguments, it)
         })
     }
 }

@@ -34,7 +34,12 @@ const SA_ONSTACK: i32 = 0x0800_0000;
 const SIG_ERR: usize = usize::MAX;
 
 fn ours() -> Action {
-    Action { handler: on_fatal as *const () as usize, mask: [u64::MAX; 16], flags: SA_SIGINFO | SA_ONSTACK, restorer: 0 }
+    Action {
+        handler: on_fatal as *const () as usize,
+        mask: [u64::MAX; 16],
+        flags: SA_SIGINFO | SA_ONSTACK,
+        restorer: 0,
+    }
 }
 
 unsafe fn real_sigaction(signal: i32, new: *const Action, old: *mut Action) -> i32 {
@@ -48,7 +53,10 @@ pub fn catch_fatal_signals() {
         let mut old = DEFAULT;
         // SAFETY: both live through the calls.
         unsafe {
-            if real_sigaction(signal, core::ptr::null(), &mut old) == 0 && old.handler == 0 && real_sigaction(signal, &ours(), core::ptr::null_mut()) == 0 {
+            if real_sigaction(signal, core::ptr::null(), &mut old) == 0
+                && old.handler == 0
+                && real_sigaction(signal, &ours(), core::ptr::null_mut()) == 0
+            {
                 IS_OURS[signal as usize].store(true, Relaxed);
             }
         }
@@ -94,7 +102,12 @@ unsafe extern "C" fn sigaction(signal: i32, new: *const Action, old: *mut Action
             if !wants.is_null() {
                 IS_OURS[signal as usize].store(false, Relaxed);
             }
-        } else if result == 0 && !new.is_null() && (*new).handler == 0 && FATAL.contains(&signal) && crate::session::header().is_some() {
+        } else if result == 0
+            && !new.is_null()
+            && (*new).handler == 0
+            && FATAL.contains(&signal)
+            && crate::session::header().is_some()
+        {
             catch_again(signal);
         }
         result

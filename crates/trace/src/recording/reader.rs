@@ -30,7 +30,11 @@ pub enum End {
 }
 
 /// Gives every event to `sink`, in order; `progress` hears the bytes read and in all.
-pub fn read(path: &Path, sink: &mut impl FnMut(Event<'_>), progress: &mut dyn FnMut(u64, u64)) -> Result<End, Error> {
+pub fn read(
+    path: &Path,
+    sink: &mut impl FnMut(Event<'_>),
+    progress: &mut dyn FnMut(u64, u64),
+) -> Result<End, Error> {
     let at = |source| Error::Io { path: path.to_owned(), source };
     let file = std::fs::File::open(path).map_err(at)?;
     let metadata = file.metadata().map_err(at)?;
@@ -86,7 +90,10 @@ fn read_from(
         if MAGIC.starts_with(start) {
             return Err(unusable("it ends within its header"));
         }
-        return Err(Error::NotARecording { path: path.to_owned(), found: String::from_utf8_lossy(start).into_owned() });
+        return Err(Error::NotARecording {
+            path: path.to_owned(),
+            found: String::from_utf8_lossy(start).into_owned(),
+        });
     }
     if filled < HEADER_BYTES {
         return Err(unusable("it ends within its header"));
@@ -102,7 +109,8 @@ fn read_from(
     if extra > 4096 || io::copy(&mut (&mut input).take(extra), &mut io::sink()).map_err(at)? != extra {
         return Err(unusable("its header is damaged"));
     }
-    let mut reader = BlockReader { input, offset: HEADER_BYTES as u64 + extra, stored: Vec::new(), raw: Vec::new() };
+    let mut reader =
+        BlockReader { input, offset: HEADER_BYTES as u64 + extra, stored: Vec::new(), raw: Vec::new() };
     let mut ids = record::Ids::default();
     loop {
         progress(reader.offset, total);

@@ -18,7 +18,14 @@ impl Random {
 fn definitions() -> Vec<Event<'static>> {
     vec![
         Event::Process { pid: 7, parent: 1, command: b"app\0arg", start_unix_ns: 5 },
-        Event::Module { id: ModuleId(1), base: Addr(4096), end: Addr(8192), bias: 4096, path: b"/bin/app", build_id: b"\x01\x02" },
+        Event::Module {
+            id: ModuleId(1),
+            base: Addr(4096),
+            end: Addr(8192),
+            bias: 4096,
+            path: b"/bin/app",
+            build_id: b"\x01\x02",
+        },
         Event::Frame { id: FrameId(1), module: ModuleId(1), offset: 77 },
         Event::Frame { id: FrameId(2), module: ModuleId(0), offset: u64::MAX },
         Event::Stack { id: StackId(1), parent: StackId(0), frame: FrameId(1) },
@@ -48,13 +55,21 @@ fn generated(count: usize) -> Vec<Event<'static>> {
             at += random.below(300_000);
             let at = Nanos(at / 1024 * 1024);
             let thread = if random.below(50) == 0 { random.below(4) as u32 } else { 1 };
-            let addr = Addr(0x5555_0000_0000 + random.below(1 << 30) * if random.below(100) == 0 { 1 } else { 16 });
+            let addr =
+                Addr(0x5555_0000_0000 + random.below(1 << 30) * if random.below(100) == 0 { 1 } else { 16 });
             let family = Family::from_bits(random.below(4) as u8);
             let stack = StackId(random.below(3) as u32);
             let size = if random.below(100) == 0 { random.next() } else { random.below(5000) };
             match random.below(5) {
                 0 | 1 => Event::Alloc { at, thread, addr, size, family, stack },
-                2 | 3 => Event::Free { at, thread, addr, size: if family == Family::Map { size } else { 0 }, family, stack },
+                2 | 3 => Event::Free {
+                    at,
+                    thread,
+                    addr,
+                    size: if family == Family::Map { size } else { 0 },
+                    family,
+                    stack,
+                },
                 _ => Event::Resize { at, thread, old: addr, new: Addr(addr.0 ^ 0x7ff0), size, stack },
             }
         })

@@ -92,10 +92,21 @@ impl<W: io::Write> Writer<W> {
     /// Any event. Definitions must come in the order of their ids, starting at 1.
     pub fn event(&mut self, event: &Event<'_>) {
         match *event {
-            Event::Alloc { at, thread, addr, size, family, stack } => self.alloc(at, thread, addr, size, family, stack),
-            Event::Free { at, thread, addr, size, family, stack } => self.free(at, thread, addr, size, family, stack),
-            Event::Resize { at, thread, old, new, size, stack } => self.resize(at, thread, old, new, size, stack),
-            Event::Process { .. } | Event::Module { .. } | Event::Frame { .. } | Event::Stack { .. } | Event::Thread { .. } | Event::Inherited { .. } => {
+            Event::Alloc { at, thread, addr, size, family, stack } => {
+                self.alloc(at, thread, addr, size, family, stack)
+            }
+            Event::Free { at, thread, addr, size, family, stack } => {
+                self.free(at, thread, addr, size, family, stack)
+            }
+            Event::Resize { at, thread, old, new, size, stack } => {
+                self.resize(at, thread, old, new, size, stack)
+            }
+            Event::Process { .. }
+            | Event::Module { .. }
+            | Event::Frame { .. }
+            | Event::Stack { .. }
+            | Event::Thread { .. }
+            | Event::Inherited { .. } => {
                 record::push(&mut self.before, &mut self.body, &mut self.before_state, event);
                 if self.before.len() >= BLOCK_BYTES && self.columns.count() == 0 && self.after.is_empty() {
                     self.flush();
@@ -174,7 +185,13 @@ impl<W: io::Write> Writer<W> {
 /// zstd level: negative levels trade size for speed.
 const LEVEL: i32 = -1;
 
-pub(super) fn block_header(kind: u8, packing: u8, stored: &[u8], raw: usize, number: u32) -> [u8; BLOCK_HEADER_BYTES] {
+pub(super) fn block_header(
+    kind: u8,
+    packing: u8,
+    stored: &[u8],
+    raw: usize,
+    number: u32,
+) -> [u8; BLOCK_HEADER_BYTES] {
     let mut header = [0; BLOCK_HEADER_BYTES];
     header[..4].copy_from_slice(BLOCK_MAGIC);
     header[4] = kind;
