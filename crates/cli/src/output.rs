@@ -152,3 +152,9 @@ pub fn print_failure(failure: &Failure) {
         let _ = writeln!(out, "  \x1b[1mtry\x1b[0m: {}", clean(advice));
     }
 }
+
+/// To standard error: something worth knowing.
+pub fn print_note(text: &str) {
+    let _ =
+        writeln!(anstream::stderr().lock(), "\x1b[1mnote\x1b[0m: {}", heapwise_report::sanitize::clean(text));
+}

@@ -1,17 +1,14 @@
 //! Collects roots and edges into the columns of a [`HeapGraph`].
 //!
-//! Pointers are given as they stood in memory; the builder finds the blocks. A pointer is interior unless it is the
-//! block's start, or the first element behind the length word of a `new[]` block (memcheck's heuristic `newarray`).
+//! The builder finds the blocks. A pointer is interior unless it is the block's start; whoever reads memory gives
+//! the start for interior pointers that a heuristic accepts.
 //!
 //! Cost: one index lookup per pointer; finishing is linear when edges came by ascending `from`, as a scan gives
 //! them, and sorts them otherwise.
 
 use crate::{Block, BlockIndex};
-use heapwise_model::{Addr, Family, HeapGraph, NodeId, Root, RootKind};
+use heapwise_model::{Addr, HeapGraph, NodeId, Root, RootKind};
 use heapwise_trace::Event;
-
-/// Bytes of the length word in front of the elements of a `new[]` block.
-const NEW_ARRAY_COOKIE: u64 = 8;
 
 #[derive(Clone, Copy)]
 struct Edge {
@@ -69,7 +66,7 @@ impl GraphBuilder {
         let Some((node, offset)) = self.index.find(target.0) else {
             return false;
         };
-        let interior = self.is_interior(node, offset);
+        let interior = offset != 0;
         self.graph.roots.push(Root { kind, place: place.0, target: node, interior });
         true
     }
@@ -98,7 +95,7 @@ impl GraphBuilder {
             self.is_complete = false;
             return false;
         }
-        let interior = self.is_interior(target, inside);
+        let interior = inside != 0;
         self.is_sorted &= self.edges.last().is_none_or(|last| last.from <= from.0);
         self.edges.push(Edge {
             from: from.0,
@@ -139,17 +136,12 @@ impl GraphBuilder {
         graph.edges = edges.into_iter().map(|edge| (edge.target, edge.interior)).collect();
         graph
     }
-
-    fn is_interior(&self, node: NodeId, offset: u64) -> bool {
-        let is_element = offset == NEW_ARRAY_COOKIE && self.graph.family[node.index()] == Family::NewArray;
-        offset != 0 && !is_element
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use heapwise_model::StackId;
+    use heapwise_model::{Family, StackId};
 
     fn block(addr: u64, size: u64, family: Family) -> Block {
         Block { addr: Addr(addr), size, family, stack: StackId(1) }
@@ -172,7 +164,7 @@ mod tests {
         let graph = builder.finish();
         assert_eq!(graph.size, [32, 32, 0]);
         assert_eq!(graph.first, [0, 2, 3, 3]);
-        assert_eq!(graph.edges, [(NodeId(1), false), (NodeId(1), true), (NodeId(2), false)]);
+        assert_eq!(graph.edges, [(NodeId(1), true), (NodeId(1), true), (NodeId(2), false)]);
         assert_eq!(graph.offsets, [0, 16, 8]);
         assert!(graph.roots[0].interior);
     }

@@ -18,7 +18,7 @@ use heapwise_trace::ring::{FRAME_CUT, MAX_STACK, Record, tag};
 
 const LEVELS: usize = 6;
 /// log2 of slots per level.
-const STACK_BITS: [u32; LEVELS] = [14, 16, 18, 20, 22, 24];
+const STACK_BITS: [u32; LEVELS] = [15, 17, 19, 21, 23, 25];
 const FRAME_BITS: [u32; LEVELS] = [12, 14, 16, 18, 20, 22];
 /// A lookup gives up a level after that many neighbors.
 const PROBES: usize = 32;

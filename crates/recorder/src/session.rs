@@ -209,7 +209,7 @@ fn make_ring(identity: &Identity) -> bool {
 /// Maps one more segment; its chunks are free.
 pub fn add_segment() -> bool {
     let n = SEGMENT_COUNT.load(Relaxed);
-    if n >= MAX_SEGMENTS {
+    if n >= MAX_SEGMENTS || !sys::may_write(SEGMENT_BYTES) {
         return false;
     }
     // SAFETY: written once before the first segment of this image.

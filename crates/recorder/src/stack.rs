@@ -62,14 +62,47 @@ struct Path {
     count: usize,
 }
 
-/// See the module's page.
+/// See the module's page. Where paths seldom come again, looking for them costs more than it saves:
+/// they are tried for a window of events, and left alone for several if few were found.
 #[repr(C)]
-pub struct Paths([Path; PATHS]);
+pub struct Paths {
+    /// Events left in this window.
+    left: u32,
+    /// Paths found in it.
+    found: u32,
+    is_tried: bool,
+    paths: [Path; PATHS],
+}
+
+/// Events in a window.
+const WINDOW: u32 = 2048;
+/// Found at least once in so many events, paths are worth it.
+const WORTH: u32 = 2;
+/// Windows without paths after one that was not worth it.
+const PAUSE: u32 = 15;
 
 impl Paths {
     /// After a fork, numbers mean other stacks.
     pub fn clear(&mut self) {
-        self.0.iter_mut().for_each(|it| it.count = 0);
+        (self.left, self.found, self.is_tried) = (WINDOW, 0, true);
+        self.paths.iter_mut().for_each(|it| it.count = 0);
+    }
+
+    /// Whether to look for a path at this event.
+    #[inline(always)]
+    fn are_tried(&mut self) -> bool {
+        self.left -= 1;
+        if self.left == 0 {
+            self.turn();
+        }
+        self.is_tried
+    }
+
+    #[cold]
+    fn turn(&mut self) {
+        self.is_tried = !self.is_tried || self.found * WORTH >= WINDOW;
+        self.left = if self.is_tried { WINDOW } else { WINDOW * PAUSE };
+        self.found = 0;
     }
 }
 
@@ -162,10 +195,13 @@ pub unsafe fn capture(thread: &mut Thread, sp: *const u64, bp: u64) -> u32 {
             }
             Meeting::Outer(length) => length,
         };
-        match follow(thread, length, slot, address) {
-            Some(id) => id,
-            None => unwind(thread, length, slot, address, bp),
+        if thread.paths.are_tried()
+            && let Some(id) = follow(thread, length, slot, address)
+        {
+            thread.paths.found += 1;
+            return id;
         }
+        unwind(thread, length, slot, address, bp)
     }
 }
 
@@ -181,7 +217,7 @@ fn path_index(slot: u64, address: u64) -> usize {
 /// As [`capture`]; `length` cached frames lie at `slot` or further out.
 #[inline(always)]
 unsafe fn follow(thread: &mut Thread, length: usize, slot: u64, address: u64) -> Option<u32> {
-    let path = &thread.paths.0[path_index(slot, address)];
+    let path = &thread.paths.paths[path_index(slot, address)];
     let (count, first) = (path.count, path.frames[0]);
     if count == 0 || count > PATH_FRAMES || first.slot != slot || first.address != address {
         return None;
@@ -335,7 +371,7 @@ unsafe fn unwind(
         length += 1;
     }
     thread.chain.length = length;
-    if found <= PATH_FRAMES && begin > 0 {
+    if found <= PATH_FRAMES && begin > 0 && thread.paths.is_tried {
         remember(thread, begin, found);
     }
     id
@@ -346,7 +382,7 @@ unsafe fn unwind(
 fn remember(thread: &mut Thread, begin: usize, count: usize) {
     let chain = &thread.chain;
     let first = chain.frames[begin + count - 1];
-    let path = &mut thread.paths.0[path_index(first.slot, first.address)];
+    let path = &mut thread.paths.paths[path_index(first.slot, first.address)];
     path.count = count;
     for i in 0..=count {
         path.frames[i] = chain.frames[begin + count - 1 - i];

@@ -42,6 +42,7 @@ const EXIT_GROUP: usize = 231;
 const TGKILL: usize = 234;
 const KILL: usize = 62;
 const FALLOCATE: usize = 285;
+const PRLIMIT64: usize = 302;
 
 pub const O_RDONLY: usize = 0;
 pub const O_RDWR: usize = 2;
@@ -72,6 +73,15 @@ pub fn readlink(path: &[u8], buffer: &mut [u8]) -> usize {
     // SAFETY: both are valid for the call.
     let n = unsafe { syscall3(READLINK, path.as_ptr() as usize, buffer.as_mut_ptr() as usize, buffer.len()) };
     n.max(0) as usize
+}
+
+/// Whether a file of that length may be written; else the attempt would end the process (SIGXFSZ).
+pub fn may_write(bytes: usize) -> bool {
+    const RLIMIT_FSIZE: usize = 1;
+    let mut limits = [u64::MAX; 2];
+    // SAFETY: this process's own limits go to `limits`.
+    unsafe { syscall6(PRLIMIT64, 0, RLIMIT_FSIZE, 0, limits.as_mut_ptr() as usize, 0, 0) };
+    limits[0] >= bytes as u64
 }
 
 /// Reserves file space, so that writing to the mapping cannot fail later.

@@ -35,6 +35,9 @@ pub struct Tls {
     pub fork: u64,
 }
 
+/// Bit of `Tls::pending`: `operator new` was asked for no byte (the library makes that one).
+pub const PENDING_ZERO: u8 = 8;
+
 /// Offset of `Tls::pending`, for assembly.
 pub const PENDING_OFFSET: usize = 16;
 const _: () = assert!(core::mem::offset_of!(Tls, pending) == PENDING_OFFSET);

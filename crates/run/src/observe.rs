@@ -287,7 +287,8 @@ impl Follower<'_> {
         let failed = self.session.control().failed.load(Relaxed);
         if failed > 0 {
             self.notes.push(format!(
-                "{failed} processes could not be recorded: no room in shared memory, or no file could be opened"
+                "{failed} processes could not be recorded: no room in shared memory, a limit on file sizes (ulimit -f) or on \
+                 open files"
             ));
         }
         let processes = self
@@ -314,6 +315,9 @@ fn check_destination(destination: &Destination) -> Result<(), RunError> {
     };
     let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
     let failed = |source| RunError::Output { path: folder.to_owned(), source };
+    if matches!(destination, Destination::Folder(_)) {
+        std::fs::create_dir_all(folder).map_err(failed)?;
+    }
     if !folder.metadata().map_err(failed)?.is_dir() {
         return Err(failed(std::io::ErrorKind::NotADirectory.into()));
     }

@@ -87,9 +87,12 @@ fn report_of(observed: Observed, common: &Common, config: &Config) -> Option<Rep
     let Observed { termination, pid, mut processes, notes } = observed;
     let Some(at) = processes.iter().rposition(|it| it.observation.pid == pid) else {
         output::print_failure(&Failure::new(
-            "the program ended before the recorder in it said a word",
-            "was it started without its loader, or did it drop LD_PRELOAD?",
+            "the program ran, but nothing could be recorded of it",
+            "was it started without its loader, did it drop LD_PRELOAD, or is it limited (ulimit -f, -n, -v)?",
         ));
+        for note in notes {
+            output::print_note(&note);
+        }
         return None;
     };
     let mut own = processes.remove(at);

@@ -6,7 +6,7 @@
 //! to call `malloc`, as those of some replacement allocators do, their blocks would be unknown: such a
 //! library is met by `wrap` below, which records around the call.)
 
-use crate::tls::PENDING_OFFSET;
+use crate::tls::{PENDING_OFFSET, PENDING_ZERO};
 use crate::{modules, real, stack, stream, tls};
 use core::arch::naked_asm;
 use core::ffi::{CStr, c_void};
@@ -30,6 +30,9 @@ macro_rules! operators {
                     "cmp byte ptr fs:[rax + {pending}], 0",
                     "jne 2f",
                     "mov byte ptr fs:[rax + {pending}], {family}",
+                    "test rdi, rdi",
+                    "jne 2f",
+                    "or byte ptr fs:[rax + {pending}], {zero}",
                     "2:",
                     "mov rax, qword ptr [rip + {targets} + 8 * {index}]",
                     "test rax, rax",
@@ -43,6 +46,7 @@ macro_rules! operators {
                     "jmp rax",
                     pending = const PENDING_OFFSET,
                     family = const $family,
+                    zero = const PENDING_ZERO,
                     targets = sym TARGETS,
                     index = const $index,
                     find = sym find,

@@ -41,25 +41,38 @@ entry!(posix_memalign, 3, on_posix_memalign);
 entry!(valloc, 1, on_valloc);
 entry!(pvalloc, 1, on_pvalloc);
 
-/// The family that `operator new` or `delete` promised for this call, else `malloc`'s.
-#[inline(always)]
-fn pending_family() -> Family {
-    let tls = tls::get();
-    // SAFETY: this thread's words.
-    unsafe {
-        match core::mem::replace(&mut (*tls).pending, 0) {
-            0 => Family::Malloc,
-            bits => Family::from_bits(bits),
-        }
+/// What `operator new` or `delete` promised for this call.
+#[derive(Clone, Copy)]
+struct Pending(u8);
+
+impl Pending {
+    #[inline(always)]
+    fn take() -> Pending {
+        let tls = tls::get();
+        // SAFETY: this thread's words.
+        Pending(unsafe { core::mem::replace(&mut (*tls).pending, 0) })
+    }
+
+    /// `malloc`'s own family where nothing was promised.
+    #[inline(always)]
+    fn family(self) -> Family {
+        Family::from_bits(self.0)
+    }
+
+    /// Bytes that the program asked for.
+    #[inline(always)]
+    fn size(self, size: usize) -> usize {
+        if self.0 & tls::PENDING_ZERO != 0 { 0 } else { size }
     }
 }
 
 #[inline(always)]
-fn record_alloc(block: Pointer, size: usize, family: Family, sp: *const u64, bp: u64) {
+fn record_alloc(block: Pointer, size: usize, pending: Pending, sp: *const u64, bp: u64) {
     stream::with(|thread| {
         thread.begin();
         // SAFETY: `sp` and `bp` are those of the interposed function's entry.
         let stack = unsafe { stack::capture(thread, sp, bp) };
+        let (size, family) = (pending.size(size), pending.family());
         thread.event(tag::ALLOC + family as u64, block as u64, size as u64, stack, true);
     });
 }
@@ -78,9 +91,9 @@ unsafe extern "C" fn on_malloc(size: usize, sp: *const u64, bp: u64) -> Pointer 
     let real = real::MALLOC.get();
     // SAFETY: libc's function with libc's arguments.
     let block = unsafe { call!(real, fn(usize) -> Pointer)(size) };
-    let family = pending_family();
+    let pending = Pending::take();
     if !block.is_null() {
-        record_alloc(block, size, family, sp, bp);
+        record_alloc(block, size, pending, sp, bp);
     }
     block
 }
@@ -95,21 +108,21 @@ unsafe extern "C" fn on_calloc(count: usize, size: usize, sp: *const u64, bp: u6
     };
     // SAFETY: as above.
     let block = unsafe { call!(real, fn(usize, usize) -> Pointer)(count, size) };
-    let family = pending_family();
+    let pending = Pending::take();
     if !block.is_null() {
-        record_alloc(block, count.wrapping_mul(size), family, sp, bp);
+        record_alloc(block, count.wrapping_mul(size), pending, sp, bp);
     }
     block
 }
 
 unsafe extern "C" fn on_realloc(old: Pointer, size: usize, sp: *const u64, bp: u64) -> Pointer {
     let real = real::REALLOC.get();
-    let family = pending_family();
+    let pending = Pending::take();
     if old.is_null() {
         // SAFETY: as above.
         let block = unsafe { call!(real, fn(Pointer, usize) -> Pointer)(old, size) };
         if !block.is_null() {
-            record_alloc(block, size, family, sp, bp);
+            record_alloc(block, size, pending, sp, bp);
         }
         return block;
     }
@@ -152,7 +165,7 @@ unsafe extern "C" fn on_reallocarray(
 }
 
 unsafe extern "C" fn on_free(block: Pointer, sp: *const u64, bp: u64) {
-    let family = pending_family();
+    let pending = Pending::take();
     if block.is_null() {
         return;
     }
@@ -162,7 +175,7 @@ unsafe extern "C" fn on_free(block: Pointer, sp: *const u64, bp: u64) {
     stream::with(|thread| {
         thread.begin();
         let stack = free_stack(thread, sp, bp);
-        thread.event(tag::FREE + family as u64, block as u64, 0, stack, false);
+        thread.event(tag::FREE + pending.family() as u64, block as u64, 0, stack, false);
     });
     // SAFETY: libc's function with the program's argument.
     unsafe { call!(real::FREE.get(), fn(Pointer))(block) }
@@ -171,9 +184,9 @@ unsafe extern "C" fn on_free(block: Pointer, sp: *const u64, bp: u64) {
 unsafe extern "C" fn on_memalign(align: usize, size: usize, sp: *const u64, bp: u64) -> Pointer {
     // SAFETY: libc's function with libc's arguments.
     let block = unsafe { call!(real::MEMALIGN.get(), fn(usize, usize) -> Pointer)(align, size) };
-    let family = pending_family();
+    let pending = Pending::take();
     if !block.is_null() {
-        record_alloc(block, size, family, sp, bp);
+        record_alloc(block, size, pending, sp, bp);
     }
     block
 }
@@ -181,9 +194,9 @@ unsafe extern "C" fn on_memalign(align: usize, size: usize, sp: *const u64, bp: 
 unsafe extern "C" fn on_aligned_alloc(align: usize, size: usize, sp: *const u64, bp: u64) -> Pointer {
     // SAFETY: libc's function with libc's arguments.
     let block = unsafe { call!(real::ALIGNED_ALLOC.get(), fn(usize, usize) -> Pointer)(align, size) };
-    let family = pending_family();
+    let pending = Pending::take();
     if !block.is_null() {
-        record_alloc(block, size, family, sp, bp);
+        record_alloc(block, size, pending, sp, bp);
     }
     block
 }
@@ -198,12 +211,12 @@ unsafe extern "C" fn on_posix_memalign(
     // SAFETY: libc's function with libc's arguments.
     let error =
         unsafe { call!(real::POSIX_MEMALIGN.get(), fn(*mut Pointer, usize, usize) -> i32)(out, align, size) };
-    let family = pending_family();
+    let pending = Pending::take();
     if error == 0 {
         // SAFETY: set on success.
         let block = unsafe { *out };
         if !block.is_null() {
-            record_alloc(block, size, family, sp, bp);
+            record_alloc(block, size, pending, sp, bp);
         }
     }
     error
@@ -213,7 +226,7 @@ unsafe extern "C" fn on_valloc(size: usize, sp: *const u64, bp: u64) -> Pointer 
     // SAFETY: libc's function with libc's arguments.
     let block = unsafe { call!(real::VALLOC.get(), fn(usize) -> Pointer)(size) };
     if !block.is_null() {
-        record_alloc(block, size, Family::Malloc, sp, bp);
+        record_alloc(block, size, Pending(0), sp, bp);
     }
     block
 }
@@ -222,7 +235,7 @@ unsafe extern "C" fn on_pvalloc(size: usize, sp: *const u64, bp: u64) -> Pointer
     // SAFETY: libc's function with libc's arguments.
     let block = unsafe { call!(real::PVALLOC.get(), fn(usize) -> Pointer)(size) };
     if !block.is_null() {
-        record_alloc(block, size, Family::Malloc, sp, bp);
+        record_alloc(block, size, Pending(0), sp, bp);
     }
     block
 }
