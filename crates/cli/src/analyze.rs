@@ -2,6 +2,7 @@
 
 use heapwise_heap::{Analysis, analyze, program};
 use heapwise_model::{Excerpt, Finding, Frame, Leaks, Place, Program, Report, ResolvedFrame, StackId};
+use heapwise_report::numbers::counted;
 use heapwise_report::place;
 use heapwise_run::Observation;
 use heapwise_symbols::Symbolizer;
@@ -50,7 +51,9 @@ pub fn report(observation: &Observation, names: Names, filter: &dyn Fn(&Report, 
     report.findings = kept;
     sort(&mut report);
     if !dropped.is_empty() {
-        report.notes.push(format!("{} findings are suppressed by configuration or options", dropped.len()));
+        let (count, be) =
+            (counted(dropped.len() as u64, "finding"), if dropped.len() == 1 { "is" } else { "are" });
+        report.notes.push(format!("{count} {be} suppressed by configuration or options"));
     }
     report.sources = excerpts(&report, names);
     report
@@ -95,6 +98,28 @@ fn resolve(report: &mut Report, observation: &Observation, names: Names) {
         report.frames[id] = if frame == Frame::default() { vec![cut()] } else { names };
     }
     report.notes.extend(symbolizer.notes());
+    report.notes.extend(nameless(report, &stacks));
+}
+
+/// Which of the user's own modules have no names or lines for what is shown, and what would give them.
+fn nameless(report: &Report, stacks: &[StackId]) -> Option<String> {
+    let frames = stacks.iter().flat_map(|&it| report.resolved(it).take(place::MAX_FRAMES));
+    let mut bare: BTreeMap<&str, bool> = BTreeMap::new();
+    let mut is_stripped = false;
+    for frame in frames.filter(|it| !it.is_library && !it.module.is_empty()) {
+        is_stripped |= frame.function.is_none();
+        // A start-up routine without lines is no reason to complain.
+        *bare.entry(&frame.module).or_insert(true) &= frame.line.is_none();
+    }
+    let modules: Vec<&str> = bare.into_iter().filter(|it| it.1).map(|it| it.0).collect();
+    let more = match modules.len() {
+        0 => return None,
+        1..=3 => String::new(),
+        more => format!(" and {} more", more - 3),
+    };
+    let first = modules.iter().take(3).copied().collect::<Vec<_>>().join(", ");
+    let missing = if is_stripped { "names and lines" } else { "lines" };
+    Some(format!("no {missing} for {first}{more}: -g, or a -dbgsym or -debuginfo package, gives them"))
 }
 
 /// The marker of a stack that could not be followed further.

@@ -181,7 +181,7 @@ pub struct Run {
     #[arg(long)]
     pub wait: bool,
     /// The program and its arguments.
-    #[arg(last = true, required = true, value_name = "CMD")]
+    #[arg(trailing_var_arg = true, required = true, value_name = "CMD")]
     pub command: Vec<OsString>,
 }
 
@@ -206,7 +206,9 @@ fn metric(name: &str) -> Result<Metric, String> {
 
 #[derive(ClapArgs)]
 pub struct Diff {
+    /// The recording to compare with.
     pub old: PathBuf,
+    /// The recording that may have grown.
     pub new: PathBuf,
     /// The figure to compare.
     #[arg(long, value_parser = metric, default_value = "live")]
@@ -239,6 +241,7 @@ pub struct Export {
 
 #[derive(ClapArgs)]
 pub struct Explain {
+    /// A name that `heapwise rules` lists.
     #[arg(value_parser = rule)]
     pub rule: Rule,
 }

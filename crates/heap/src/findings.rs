@@ -122,13 +122,14 @@ fn leak_finding(class: Class, stack: StackId, site: &Site) -> Finding {
             Severity::Error,
             Kind::Definite,
             format!("{be} never freed"),
-            "no pointer to this memory is left: free it before the last one goes away, or give it an owner that does".to_string(),
+            "no pointer to it is left: free it before the last one goes away".to_string(),
         ),
         Class::Indirect => (
             Severity::Note,
             Kind::Indirect,
             format!("{be} lost with the block that holds {them}"),
-            "fix the block that holds this memory: freeing that one must free what it points to as well".to_string(),
+            "fix the block that holds this memory: freeing that one must free what it points to as well"
+                .to_string(),
         ),
         Class::Possible => (
             Severity::Warning,
@@ -140,17 +141,17 @@ fn leak_finding(class: Class, stack: StackId, site: &Site) -> Finding {
             Severity::Note,
             Kind::Reachable,
             format!("{be} still reachable at the end"),
-            "harmless if needed until the end; otherwise free this memory when the last user is done with it".to_string(),
+            "harmless if needed until the end; otherwise free this memory when the last user is done with it"
+                .to_string(),
         ),
     };
     let mut finding = finding(Rule::MemoryLeak, Some(kind), severity, stack);
     finding.message = format!("{} {what}", amount(site.total));
-    finding.help = Some(match class {
-        Class::Definite if site.with.blocks > 0 => {
-            format!("{help}; {} {} lost with it", amount_of("more byte", site.with), verb(site.with))
-        }
-        _ => help,
-    });
+    if class == Class::Definite && site.with.blocks > 0 {
+        let hold = if site.total.blocks == 1 { "it holds" } else { "they hold" };
+        finding.message += &format!(", nor {} {hold}", counted(site.with.bytes, "byte"));
+    }
+    finding.help = Some(help);
     finding.related.extend(holder(site).map(|holder| related("kept by this lost block", holder)));
     measured(finding, site.total)
 }
@@ -370,21 +371,13 @@ fn stack_of(place: &Place) -> u32 {
 }
 
 fn amount(total: Total) -> String {
-    amount_of("byte", total)
-}
-
-fn amount_of(bytes: &str, total: Total) -> String {
-    format!("{} in {}", counted(total.bytes, bytes), counted(total.blocks, "block"))
+    format!("{} in {}", counted(total.bytes, "byte"), counted(total.blocks, "block"))
 }
 
 /// To two significant digits: a fitted slope knows no more.
 fn rounded(rate: f64) -> u64 {
     let step = 10f64.powf((rate.max(1.0).log10().floor() - 1.0).max(0.0));
     ((rate / step).round() * step) as u64
-}
-
-fn verb(total: Total) -> &'static str {
-    if total.bytes == 1 { "is" } else { "are" }
 }
 
 fn add(total: &mut Total, more: Total) {
@@ -444,7 +437,7 @@ mod tests {
         assert_eq!(
             messages(&found.findings),
             [
-                ("memory-leak", Some("definite"), "16 bytes in 1 block are never freed"),
+                ("memory-leak", Some("definite"), "16 bytes in 1 block are never freed, nor 1 byte it holds"),
                 (
                     "memory-leak",
                     Some("possible"),
@@ -455,12 +448,6 @@ mod tests {
             ]
         );
         assert_eq!(found.findings[3].related, [related("kept by this lost block", S(1))]);
-        assert!(
-            found.findings[0]
-                .help
-                .as_ref()
-                .is_some_and(|help| help.ends_with("1 more byte in 1 block is lost with it"))
-        );
         let unknown = analyze(&ledger, None);
         assert_eq!(unknown.leaks, None);
         assert_eq!(unknown.findings.len(), 4);

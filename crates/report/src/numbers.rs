@@ -34,7 +34,7 @@ pub fn human_time(ns: u64) -> String {
     let seconds = ns / 1_000_000_000;
     match ns {
         0..1_000 => format!("{ns} ns"),
-        1_000..1_000_000 => format!("{:.1} µs", ns as f64 / 1e3),
+        1_000..1_000_000 => format!("{:.0} µs", ns as f64 / 1e3),
         1_000_000..100_000_000 => format!("{:.1} ms", ns as f64 / 1e6),
         _ if seconds < 60 => format!("{:.2} s", ns as f64 / 1e9),
         _ if seconds < 3600 => format!("{} min {} s", seconds / 60, seconds % 60),

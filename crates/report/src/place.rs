@@ -1,8 +1,9 @@
 //! Where a finding is: the one choice that every format shows.
 //!
 //! A finding of `check` brings its source range. One of `run` brings a stack, and its place is the
-//! first frame that is the user's own and has a line; else the first own frame; else the innermost
-//! frame, whosever it is.
+//! first frame that is the user's own, has a line and is no allocation function by its name
+//! ([`is_allocation_function`]); else the first own frame with a line; else the first own frame
+//! with a name that tells something; else the first own frame; else the innermost one.
 
 use heapwise_model::{Finding, Language, Place, Report, ResolvedFrame, StackId};
 use rustc_hash::FxHashMap;
@@ -76,19 +77,92 @@ impl<'a> From<&'a ResolvedFrame> for Located<'a> {
 
 /// The frame that stands for a stack.
 pub fn site(report: &Report, stack: StackId) -> Option<&ResolvedFrame> {
-    let mut own = None;
-    let mut innermost = None;
-    for frame in report.resolved(stack).take(MAX_FRAMES) {
-        innermost = innermost.or(Some(frame));
-        if frame.is_library {
-            continue;
+    site_index(report, stack).map(|it| it.1)
+}
+
+/// The frame that stands for a stack, and how many frames are inside of it.
+pub fn site_index(report: &Report, stack: StackId) -> Option<(usize, &ResolvedFrame)> {
+    let mut best: Option<(u8, usize, &ResolvedFrame)> = None;
+    let mut nameless = None;
+    for (at, frame) in report.resolved(stack).take(MAX_FRAMES).enumerate() {
+        let rank = match (frame.is_library, has_line(frame), is_wrapper(frame)) {
+            (false, true, false) => return Some((at, frame)),
+            (false, true, true) => 4,
+            (false, false, false) if is_telling(frame, nameless) => 3,
+            (false, false, true) => 1,
+            (false, false, false) => 2,
+            (true, _, _) => 0,
+        };
+        if rank == 2 {
+            nameless = nameless.or(Some(frame));
         }
-        if has_line(frame) {
-            return Some(frame);
+        if best.is_none_or(|(other, _, _)| rank > other) {
+            best = Some((rank, at, frame));
         }
-        own = own.or(Some(frame));
     }
-    own.or(innermost)
+    best.map(|(_, at, frame)| (at, frame))
+}
+
+/// Whether a name tells more than the nameless frame inside of it: in the same module, and no start of all.
+fn is_telling(frame: &ResolvedFrame, nameless: Option<&ResolvedFrame>) -> bool {
+    frame.function.as_deref().is_some_and(|name| {
+        nameless.is_none_or(|it| it.module == frame.module && !["main", "_start"].contains(&name))
+    })
+}
+
+fn is_wrapper(frame: &ResolvedFrame) -> bool {
+    frame.function.as_deref().is_some_and(is_allocation_function)
+}
+
+/// Whether a function hands on what an allocation function gave it, told by its name: `xmalloc`,
+/// `PyMem_RawCalloc`, `g_strdup`, `operator new(unsigned long)`, `std::allocator<int>::allocate`.
+///
+/// Its callers are what tells allocations apart. A word of the name has to end in `alloc` or `dup`
+/// of strings; `allocate_session` and `dealloc` are no such names.
+pub fn is_allocation_function(function: &str) -> bool {
+    const PREFIXES: [&str; 8] = [
+        "operator new",
+        "__gnu_cxx::",
+        "std::allocator",
+        "std::__new_allocator",
+        "std::allocator_traits",
+        "alloc::alloc::",
+        "__rust_alloc",
+        "__rdl_alloc",
+    ];
+    const LONGEST: usize = 1024;
+    let name = function.get(..LONGEST).unwrap_or(function);
+    if PREFIXES.iter().any(|it| name.starts_with(it)) {
+        return true;
+    }
+    let name = name.split(['(', '<']).next().unwrap_or(name);
+    let name = name.rsplit("::").next().unwrap_or(name);
+    if matches!(name, "allocate" | "_M_allocate") {
+        return true;
+    }
+    words(name).any(|word| {
+        let word = word.to_ascii_lowercase();
+        let word = word.trim_end_matches(|c: char| c.is_ascii_digit());
+        let word = word.strip_suffix('z').filter(|it| it.ends_with("alloc")).unwrap_or(word);
+        let is_giver = word.ends_with("alloc") && word != "dealloc";
+        is_giver || word.ends_with("strdup") || word.ends_with("strndup") || word == "memdup"
+    })
+}
+
+/// `Py`, `Mem`, `Raw`, `Calloc` of `PyMem_RawCalloc`.
+fn words(name: &str) -> impl Iterator<Item = &str> {
+    name.split('_').flat_map(|part| {
+        let bytes = part.as_bytes();
+        let is_start = move |at: usize| {
+            at == 0 || (bytes[at].is_ascii_uppercase() && !bytes[at - 1].is_ascii_uppercase())
+        };
+        let starts = (0..bytes.len()).filter(move |&at| is_start(at));
+        starts.map(move |start| {
+            let end = (start + 1..bytes.len()).find(|&at| is_start(at)).unwrap_or(bytes.len());
+            // Words begin at ASCII letters or at the part's start, so the cut is at a character.
+            part.get(start..end).unwrap_or(part)
+        })
+    })
 }
 
 fn has_line(frame: &ResolvedFrame) -> bool {
@@ -184,6 +258,47 @@ impl<'a> Sources<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn allocation_functions_are_told_by_name() {
+        for name in [
+            "xmalloc",
+            "safe_malloc",
+            "Perl_safesyscalloc",
+            "PyMem_RawMalloc",
+            "PyType_GenericAlloc",
+            "xstrdup",
+            "sqlite3MallocZero",
+            "g_malloc0",
+            "xmallocz",
+            "git__malloc",
+            "operator new(unsigned long)",
+            "std::__new_allocator<int>::allocate(unsigned long, void const*)",
+            "pool::allocate(int)",
+            "alloc::alloc::exchange_malloc",
+            "jv_mem_alloc",
+            "ggc_internal_alloc",
+            "xrealloc",
+        ] {
+            assert!(is_allocation_function(name), "{name}");
+        }
+        for name in [
+            "main",
+            "make",
+            "allocate_session",
+            "dealloc",
+            "tp_dealloc",
+            "new_session",
+            "",
+            "_",
+            "open(malloc_t)",
+            "std::vector<int, std::allocator<int> >::reserve(unsigned long)",
+            "größe",
+            "alloc::vec::Vec<T>::push",
+        ] {
+            assert!(!is_allocation_function(name), "{name}");
+        }
+    }
 
     #[test]
     fn paths_are_shortened_only_under_the_base() {

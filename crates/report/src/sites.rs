@@ -44,6 +44,18 @@ impl Metric {
         }
     }
 
+    /// What it measures, in words.
+    pub fn heading(self) -> &'static str {
+        match self {
+            Metric::Lost => "definitely lost bytes",
+            Metric::Live => "bytes live at the end",
+            Metric::Peak => "bytes live at the peak",
+            Metric::Allocated => "bytes ever allocated",
+            Metric::Allocations => "allocations",
+            Metric::Temporary => "temporary allocations",
+        }
+    }
+
     /// By name.
     pub fn from_name(name: &str) -> Option<Metric> {
         Metric::ALL.iter().copied().find(|it| it.name() == name)

@@ -6,23 +6,24 @@
 //! 11 |     size_t n = 44;
 //! 12 >     char *p = malloc(n);
 //! 13 |     fill(p, n);
-//!    = make (app.c:12)
-//!      main (app.c:30)
-//!      … 3 frames in libc.so.6
+//!    = called by read_all (app.c:21)
+//!                main (app.c:30)
 //!    = help: free p before `make` returns
 //! ```
 //!
-//! Findings first, then the program in figures, then what to do next. All text of the observed
+//! Findings first, then the program in figures, then what to do next. What is merely still there at
+//! the end, or lost with another block, is a line of the figures unless `verbose`. All text of the observed
 //! program passes [`crate::sanitize`]; the only escapes written are the styles of this module.
 //! Cost: memory is that of one finding.
 
+use crate::names::short;
 use crate::numbers::{counted, grouped, human_bytes, human_time, percent};
 use crate::place::{self, Located, MAX_FRAMES, Sources, file_name};
 use crate::sanitize::{self, clean, clean_to};
 use crate::sites::{self, Metric};
 use crate::style::Paint;
 use heapwise_model::{
-    Child, Engine, Finding, LeakTotals, Place, Program, Report, ResolvedFrame, Severity, StackId,
+    Child, Engine, Finding, Kind, Place, Program, Report, ResolvedFrame, Rule, Severity, StackId,
     Termination, Total,
 };
 use std::io::{self, Write};
@@ -90,8 +91,7 @@ pub fn sites(
         let value = by.of(&site.cost);
         let shown = if by.is_bytes() { human_bytes(value) } else { grouped(value) };
         let blocks = grouped(by.blocks(&site.cost));
-        let place = site.place.map_or_else(|| "(unknown)".to_owned(), |it| page.function_at(&it));
-        let place = clean_to(&place, place_width).into_owned();
+        let place = page.function_in(site.place.as_ref(), place_width);
         writeln!(out, "{shown:>12} {:>6} {blocks:>14}  {place}", percent(value, whole))?;
     }
     if all.len() > limit {
@@ -130,9 +130,10 @@ impl<'a> Page<'a> {
     }
 
     fn findings(&self, out: &mut dyn Write) -> io::Result<()> {
-        let findings = &self.report.findings;
+        let is_shown = |finding: &&Finding| self.options.verbose || !is_folded(finding);
+        let findings: Vec<&Finding> = self.report.findings.iter().filter(is_shown).collect();
         let (mut full, mut lines) = (0, 0);
-        for finding in findings {
+        for finding in &findings {
             let block = self.in_full(finding);
             lines += block.len() + 1;
             let fits = full == 0 || (full < IN_FULL && lines <= IN_FULL_LINES);
@@ -179,13 +180,19 @@ impl<'a> Page<'a> {
             lines.push(format!("  {arrow} {}", self.path_first(at, self.width.saturating_sub(6))));
             self.push_excerpt(&mut lines, at, finding.severity);
         }
-        self.push_place_stack(&mut lines, &finding.place);
+        match (&finding.place, self.options.verbose) {
+            (Place::Stack(stack), false) => self.push_callers(&mut lines, *stack),
+            (place, _) => self.push_place_stack(&mut lines, place),
+        }
         for related in &finding.related {
             self.push_related(&mut lines, &related.message, &related.place);
         }
         let fix = finding.fix.as_ref().map(|fix| fix.message.as_str());
         for help in finding.help.as_deref().into_iter().chain(fix) {
-            lines.push(format!("   {} {} {}", self.paint.frame("="), self.paint.good("help:"), clean(help)));
+            let mut folded = wrapped(&clean(help), self.width.saturating_sub(11)).into_iter();
+            let first = folded.next().unwrap_or_default();
+            lines.push(format!("   {} {} {first}", self.paint.frame("="), self.paint.good("help:")));
+            lines.extend(folded.map(|line| format!("           {line}")));
         }
         lines
     }
@@ -201,7 +208,7 @@ impl<'a> Page<'a> {
     /// `src/app.c:12:9 in make`, or `make (app+0x1139)`.
     fn path_first(&self, at: &Located<'_>, room: usize) -> String {
         let Some(path) = at.path else {
-            return clean_to(&self.function_at(at), room).into_owned();
+            return self.function_in(Some(at), room);
         };
         let mut place = clean_to(&place::relative(path, self.options.base.as_deref()), room).into_owned();
         for number in [at.line, at.line.and(at.column)].into_iter().flatten() {
@@ -209,13 +216,14 @@ impl<'a> Page<'a> {
         }
         let left = room.saturating_sub(place.chars().count() + 5).max(12);
         match at.function {
-            Some(function) => format!("{place} in {}", clean_to(function, left)),
+            Some(function) => format!("{place} in {}", clean_to(&short(function), left)),
             None => place,
         }
     }
 
-    /// `make (app.c:12)`, or `make (app+0x1139)`, not yet sanitized.
-    fn function_at(&self, at: &Located<'_>) -> String {
+    /// `make (app.c:12)`, or `make (app+0x1139)`; a long name is cut before the place is.
+    fn function_in(&self, at: Option<&Located<'_>>, room: usize) -> String {
+        let Some(at) = at else { return "(unknown)".to_owned() };
         let place = match (at.path, at.line) {
             (Some(path), Some(line)) => format!("{}:{line}", file_name(path)),
             (Some(path), None) => file_name(path).to_owned(),
@@ -227,11 +235,12 @@ impl<'a> Page<'a> {
             },
         };
         match at.function {
-            // A name of a megabyte would hide the place behind it.
             Some(function) => {
-                format!("{} ({place})", clean_to(function, self.width.saturating_sub(30).max(30)))
+                let place = clean_to(&place, room / 2);
+                let left = room.saturating_sub(place.chars().count() + 4).max(8);
+                format!("{} ({place})", clean_to(&short(function), left))
             }
-            None => place,
+            None => clean_to(&place, room).into_owned(),
         }
     }
 
@@ -244,11 +253,13 @@ impl<'a> Page<'a> {
         };
         let gutter = (line.saturating_add(1)).to_string().len().max(2);
         let room = self.width.saturating_sub(gutter + 3);
+        let before = at.column.map(|column| sanitize::columns_before(marked, column));
+        let from = first_column(before.unwrap_or(0), marked.chars().count(), room);
         let neighbor = |number: Option<u32>| {
             let number = number?;
             let text = self.sources.line(path, number)?;
             let bar = self.paint.frame(&format!("{number:>gutter$} |"));
-            Some(format!("{bar} {}", sanitize::source_line(text, room)).trim_end().to_owned())
+            Some(format!("{bar} {}", part_of_line(text, from, room)).trim_end().to_owned())
         };
         lines.extend(neighbor(line.checked_sub(1)));
         let bar = format!(
@@ -256,10 +267,10 @@ impl<'a> Page<'a> {
             self.paint.frame(&format!("{line:>gutter$}")),
             self.paint.severity(severity, ">")
         );
-        lines.push(format!("{bar} {}", sanitize::source_line(marked, room)).trim_end().to_owned());
-        if let Some(column) = at.column {
-            let before = sanitize::columns_before(marked, column);
+        lines.push(format!("{bar} {}", part_of_line(marked, from, room)).trim_end().to_owned());
+        if let Some(before) = before {
             let length = underline(at, marked, before);
+            let before = before.saturating_sub(from);
             if before + length <= room {
                 let marks = self.paint.severity(severity, &"^".repeat(length));
                 let bar = self.paint.frame(&format!("{:>gutter$} |", ""));
@@ -267,6 +278,25 @@ impl<'a> Page<'a> {
             }
         }
         lines.extend(neighbor(line.checked_add(1)));
+    }
+
+    /// What the site calls, where that says more than that it allocates, and who calls the site.
+    fn push_callers(&self, lines: &mut Vec<String>, stack: StackId) {
+        let Some((at, _)) = place::site_index(self.report, stack) else {
+            return self.push_list(lines, vec![self.paint.dim("(call stack unknown)")]);
+        };
+        let frames: Vec<&ResolvedFrame> = self.report.resolved(stack).take(MAX_FRAMES).collect();
+        let frames = inside_main(&frames);
+        let called = frames.get(..at).and_then(<[_]>::last).filter(|it| says_more(it));
+        if let Some(frame) = called {
+            self.push_list(lines, vec![format!("calls {}", self.frame(frame, 13))]);
+        }
+        let callers = self.frames(frames.get(at + 1..).unwrap_or_default(), STACK_LINES, 17);
+        let label = |at| if at == 0 { "called by " } else { "          " };
+        self.push_list(
+            lines,
+            callers.iter().enumerate().map(|(at, it)| format!("{}{it}", label(at))).collect(),
+        );
     }
 
     fn push_place_stack(&self, lines: &mut Vec<String>, place: &Place) {
@@ -281,7 +311,7 @@ impl<'a> Page<'a> {
     fn push_related(&self, lines: &mut Vec<String>, message: &str, place: &Place) {
         let message = self.paint.bold(&format!("{}:", clean(message)));
         let mut list = match place {
-            Place::Stack(stack) => self.stack(*stack, RELATED_LINES),
+            Place::Stack(stack) => self.stack_of_related(*stack),
             place => {
                 let at = place::locate_place(self.report, place);
                 at.map(|at| self.path_first(&at, self.width.saturating_sub(8))).into_iter().collect()
@@ -293,6 +323,17 @@ impl<'a> Page<'a> {
             list.insert(0, message);
         }
         self.push_list(lines, list);
+    }
+
+    /// From the call that the user knows on: not how `new` comes to call `malloc`.
+    fn stack_of_related(&self, stack: StackId) -> Vec<String> {
+        if self.options.verbose {
+            return self.stack(stack, RELATED_LINES);
+        }
+        let frames: Vec<&ResolvedFrame> = self.report.resolved(stack).take(MAX_FRAMES).collect();
+        let frames = inside_main(&frames);
+        let own = frames.iter().position(|it| !it.is_library || says_more(it)).unwrap_or(0);
+        self.frames(&frames[own..], RELATED_LINES, 8)
     }
 
     /// The first line after `=`, the others below it.
@@ -307,9 +348,13 @@ impl<'a> Page<'a> {
     fn stack(&self, stack: StackId, limit: usize) -> Vec<String> {
         let frames: Vec<&ResolvedFrame> = self.report.resolved(stack).take(MAX_FRAMES).collect();
         if self.options.verbose {
-            return frames.into_iter().map(|frame| self.frame(frame)).collect();
+            return frames.into_iter().map(|frame| self.frame(frame, 5)).collect();
         }
-        let frames = inside_main(&frames);
+        self.frames(inside_main(&frames), limit, 5)
+    }
+
+    /// At most `limit` lines, each `indent` narrower than the page.
+    fn frames(&self, frames: &[&ResolvedFrame], limit: usize, indent: usize) -> Vec<String> {
         let mut lines = Vec::new();
         let mut shown = 0;
         let mut runs = frames.chunk_by(|a, b| a.is_library && b.is_library).peekable();
@@ -323,14 +368,14 @@ impl<'a> Page<'a> {
             }
             shown += run.len();
             lines.push(match run {
-                [frame] => self.frame(frame),
+                [frame] => self.frame(frame, indent),
                 run => self.folded(run),
             });
         }
         lines
     }
 
-    fn frame(&self, frame: &ResolvedFrame) -> String {
+    fn frame(&self, frame: &ResolvedFrame, indent: usize) -> String {
         let mut at = Located::from(frame);
         if at.function.is_none() {
             // Without a name the file alone says too little.
@@ -339,7 +384,7 @@ impl<'a> Page<'a> {
             // An address helps only where somebody has the module's debug information.
             at.offset = None;
         }
-        let name = clean_to(&self.function_at(&at), self.width.saturating_sub(5)).into_owned();
+        let name = self.function_in(Some(&at), self.width.saturating_sub(indent));
         if frame.is_library { self.paint.dim(&name) } else { name }
     }
 
@@ -372,7 +417,9 @@ impl<'a> Page<'a> {
         let notes = &self.report.notes;
         let limit = if self.options.verbose { notes.len() } else { MAX_NOTES };
         for note in notes.iter().take(limit) {
-            lines.push(self.item("note", &clean(note)));
+            for (at, line) in wrapped(&clean(note), self.width.saturating_sub(13)).iter().enumerate() {
+                lines.push(self.item(if at == 0 { "note" } else { "" }, line));
+            }
         }
         if notes.len() > limit {
             lines.push(self.item("", &format!("and {}", counted((notes.len() - limit) as u64, "more note"))));
@@ -406,12 +453,10 @@ impl<'a> Page<'a> {
             peak.push_str(&format!("; {} resident at most", human_bytes(program.peak_rss_bytes)));
         }
         lines.push(self.item("peak", &peak));
-        lines.push(self.item("at the end", &format!("{} live", total(program.live))));
-        self.push_leaks(lines, program.leaks);
+        self.push_end(lines, program);
         let top = sites::sites(self.report, Metric::Peak);
         for (at, site) in top.iter().take(TOP_SITES).enumerate() {
-            let place = site.place.map_or_else(|| "(unknown)".to_owned(), |it| self.function_at(&it));
-            let place = clean_to(&place, self.width.saturating_sub(34).max(20)).into_owned();
+            let place = self.function_in(site.place.as_ref(), self.width.saturating_sub(32).max(20));
             let bytes = human_bytes(site.cost.peak_bytes);
             let share = percent(site.cost.peak_bytes, program.peak_bytes);
             let label = if at == 0 { "most at peak" } else { "" };
@@ -419,22 +464,39 @@ impl<'a> Page<'a> {
         }
     }
 
-    /// Only classes that hold something; the worst first.
-    fn push_leaks(&self, lines: &mut Vec<String>, leaks: LeakTotals) {
-        let Some(leaks) = leaks else { return };
+    /// What was live at the end: by leak class, only those that hold something, the worst first.
+    fn push_end(&self, lines: &mut Vec<String>, program: &Program) {
+        let Some(leaks) = program.leaks else {
+            let live = format!("{} live{}", total(program.live), self.folded_stacks(None));
+            lines.push(self.item("at the end", &live));
+            return;
+        };
         let classes = [
-            ("definitely lost", leaks.definite),
-            ("indirectly lost", leaks.indirect),
-            ("possibly lost", leaks.possible),
-            ("still reachable", leaks.reachable),
+            ("definitely lost", leaks.definite, Kind::Definite),
+            ("indirectly lost", leaks.indirect, Kind::Indirect),
+            ("possibly lost", leaks.possible, Kind::Possible),
+            ("still reachable", leaks.reachable, Kind::Reachable),
         ];
-        let held = classes.iter().filter(|(_, class)| class.blocks > 0 || class.bytes > 0);
-        for (at, (name, class)) in held.enumerate() {
-            let label = if at == 0 { "leaks" } else { "" };
-            let bytes = human_bytes(class.bytes);
-            lines
-                .push(self.item(label, &format!("{bytes:>10} {name} in {}", counted(class.blocks, "block"))));
+        let begin = lines.len();
+        for (name, class, kind) in classes.iter().filter(|(_, it, _)| it.blocks > 0 || it.bytes > 0) {
+            let label = if lines.len() == begin { "at the end" } else { "" };
+            let (bytes, blocks) = (human_bytes(class.bytes), counted(class.blocks, "block"));
+            let stacks = self.folded_stacks(Some(*kind));
+            lines.push(self.item(label, &format!("{bytes:>10} in {blocks} {name}{stacks}")));
         }
+        if lines.len() == begin {
+            lines.push(self.item("at the end", "nothing live"));
+        }
+    }
+
+    /// How many findings of a leak class are folded into its line.
+    fn folded_stacks(&self, kind: Option<Kind>) -> String {
+        let is_of = |it: &&Finding| is_folded(it) && it.kind == kind;
+        let count = self.report.findings.iter().filter(is_of).count() as u64;
+        if count == 0 || self.options.verbose {
+            return String::new();
+        }
+        self.paint.dim(&format!(" ({}; --verbose lists them)", counted(count, "call stack")))
     }
 
     fn child(&self, child: &Child) -> String {
@@ -454,24 +516,98 @@ impl<'a> Page<'a> {
 
     fn next_step(&self) -> String {
         let report = self.report;
-        let Some(worst) = report.findings.first() else {
-            return self.paint.good(all_clear(report));
-        };
-        let step = match &report.recording {
-            Some(recording) if worst.engine != Engine::Check => {
-                let file = clean(&shell_word(recording)).into_owned();
-                format!("heapwise report {file} --format html --output report.html")
+        let worst = report.findings.iter().find(|it| !is_folded(it));
+        let file = |recording: &str| clean(&shell_word(recording)).into_owned();
+        let step = match (&report.recording, worst) {
+            (Some(recording), Some(finding)) if finding.engine != Engine::Check => {
+                Some(format!("heapwise report {} --format html --output report.html", file(recording)))
             }
-            _ => format!("heapwise explain {}", worst.rule),
+            (_, Some(finding)) => Some(format!("heapwise explain {}", finding.rule)),
+            (_, None) => worst_child(&report.children).map(|it| format!("heapwise report {}", file(it))),
         };
-        format!("{} {step}", self.paint.bold("next:"))
+        let step = step.map(|step| format!("{} {step}", self.paint.bold("next:")));
+        match (worst, step) {
+            (Some(_), Some(step)) => step,
+            (_, Some(step)) => format!("{}\n{step}", self.paint.good(all_clear(report))),
+            (_, None) => self.paint.good(all_clear(report)),
+        }
     }
 }
 
-/// Without what the C library runs before the program: nobody can do anything about it.
+/// What is still there at the end, or lost with another block: nothing to act on before the rest is.
+fn is_folded(finding: &Finding) -> bool {
+    finding.engine != Engine::Check
+        && finding.rule == Rule::MemoryLeak
+        && finding.severity == Severity::Note
+        && matches!(finding.kind, None | Some(Kind::Indirect | Kind::Reachable))
+}
+
+/// The recording of the child with most errors.
+fn worst_child(children: &[Child]) -> Option<&str> {
+    let bad = children.iter().filter(|it| it.errors > 0 && it.recording.is_some());
+    bad.max_by_key(|it| it.errors)?.recording.as_deref()
+}
+
+/// Whether a frame inside of the site tells more than that it allocates.
+fn says_more(frame: &ResolvedFrame) -> bool {
+    frame.function.as_deref().is_some_and(|it| !place::is_allocation_function(it))
+}
+
+/// Without what the C library runs before the program and its threads: nobody can do anything about it.
 fn inside_main<'f, 'a>(frames: &'f [&'a ResolvedFrame]) -> &'f [&'a ResolvedFrame] {
+    let name = |frame: &ResolvedFrame| frame.function.clone().unwrap_or_default();
     let is_main = |frame: &&ResolvedFrame| !frame.is_library && frame.function.as_deref() == Some("main");
-    frames.iter().rposition(is_main).map_or(frames, |main| &frames[..=main])
+    if let Some(main) = frames.iter().rposition(is_main) {
+        return &frames[..=main];
+    }
+    let is_start = |frame: &&ResolvedFrame| {
+        frame.is_library
+            && (name(frame).starts_with("__libc_start_")
+                || ["start_thread", "clone3"].contains(&&*name(frame)))
+    };
+    match frames.iter().position(is_start) {
+        Some(start) if start > 0 => &frames[..start],
+        _ => frames,
+    }
+}
+
+/// The first column shown of a line that is too long: some way before the marked one.
+fn first_column(marked: usize, length: usize, room: usize) -> usize {
+    if length <= room || marked < room * 3 / 4 { 0 } else { (marked - room / 3).min(length + 1 - room) }
+}
+
+/// `room` columns of a source line, `…` where it was cut.
+fn part_of_line(text: &str, from: usize, room: usize) -> String {
+    if from == 0 {
+        return sanitize::source_line(text, room.saturating_sub(1));
+    }
+    let whole = sanitize::source_line(text, sanitize::MAX_CHARS);
+    if whole.chars().count() <= from {
+        return String::new();
+    }
+    let part: String = whole.chars().skip(from + 1).collect();
+    format!("…{}", clean_to(&part, room.saturating_sub(2)))
+}
+
+/// `text` in lines of at most `width` characters, cut at spaces.
+pub fn wrapped(text: &str, width: usize) -> Vec<String> {
+    let mut lines = vec![String::new()];
+    let mut used = 0;
+    for word in text.split(' ') {
+        let length = word.chars().count();
+        if used > 0 && used + 1 + length > width.max(20) {
+            lines.push(String::new());
+            used = 0;
+        }
+        let line = lines.last_mut().expect("there is a line from the start");
+        if !line.is_empty() {
+            line.push(' ');
+            used += 1;
+        }
+        line.push_str(word);
+        used += length;
+    }
+    lines
 }
 
 /// How far `^` reaches: to the end of the range if it ends on this line.
@@ -508,9 +644,35 @@ fn total(total: Total) -> String {
     format!("{} in {}", human_bytes(total.bytes), counted(total.blocks, "block"))
 }
 
+/// Those that programs are known to end with; numbers as on x86-64 Linux.
+fn signal_name(signal: u8) -> Option<&'static str> {
+    Some(match signal {
+        1 => "SIGHUP",
+        2 => "SIGINT",
+        3 => "SIGQUIT",
+        4 => "SIGILL",
+        5 => "SIGTRAP",
+        6 => "SIGABRT",
+        7 => "SIGBUS",
+        8 => "SIGFPE",
+        9 => "SIGKILL",
+        11 => "SIGSEGV",
+        13 => "SIGPIPE",
+        14 => "SIGALRM",
+        15 => "SIGTERM",
+        24 => "SIGXCPU",
+        25 => "SIGXFSZ",
+        31 => "SIGSYS",
+        _ => return None,
+    })
+}
+
 fn ending(exit: Option<Termination>) -> String {
     match exit {
-        Some(Termination { signal: Some(signal), .. }) => format!("killed by signal {signal}"),
+        Some(Termination { signal: Some(signal), .. }) => match signal_name(signal) {
+            Some(name) => format!("killed by {name}"),
+            None => format!("killed by signal {signal}"),
+        },
         Some(Termination { code: Some(code), .. }) => format!("exited with {code}"),
         Some(_) => "ended".to_owned(),
         None => "end not recorded".to_owned(),

@@ -83,13 +83,7 @@ fn table(
     let mut rows: Vec<_> = changes.iter().filter(|it| it.change(figure) != 0).collect();
     rows.sort_by_key(|it| (std::cmp::Reverse(it.change(figure)), it.key.clone()));
     let sum = |report: &Report| report.costs.iter().map(figure).fold(0u64, u64::saturating_add);
-    writeln!(
-        out,
-        "{} bytes or blocks by site, old to new: {} -> {}\n",
-        args.by.name(),
-        show(sum(old)),
-        show(sum(new))
-    )?;
+    writeln!(out, "{}, old to new: {} -> {}\n", args.by.heading(), show(sum(old)), show(sum(new)))?;
     if rows.is_empty() {
         return writeln!(out, "nothing changed");
     }
@@ -105,7 +99,7 @@ fn table(
         )?;
     }
     if rows.len() > args.limit {
-        writeln!(out, "... and {} more (--limit)", rows.len() - args.limit)?;
+        writeln!(out, "and {} more (--limit N shows more)", rows.len() - args.limit)?;
     }
     Ok(())
 }

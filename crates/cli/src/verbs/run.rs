@@ -27,11 +27,15 @@ pub fn run(args: &Run, common: &Common) -> Result<u8, Failure> {
     };
     let observed = match heapwise_run::observe(&args.command, RECORDER, &options) {
         Ok(it) => it,
-        Err(error) => return refuse(error),
+        Err(error) => return refuse(args, error),
     };
     let status = status(observed.termination);
     let Some(mut report) = report_of(observed, common, &config) else { return Ok(status) };
     output::baseline(&mut report, common)?;
+    if common.format == crate::args::Format::Text && common.output.is_none() {
+        // The program may have left the cursor in the middle of a line.
+        anstream::eprintln!();
+    }
     output::findings(&report, common, Stream::Error)?;
     match args.error_exitcode {
         Some(code) if output::fails(&report, common) => Ok(code),
@@ -61,7 +65,7 @@ fn status(termination: Termination) -> u8 {
 }
 
 /// Exit codes of commands that were not started are the shell's.
-fn refuse(error: RunError) -> Result<u8, Failure> {
+fn refuse(args: &Run, error: RunError) -> Result<u8, Failure> {
     let code = match &error {
         RunError::Launch(LaunchError::NotFound { .. }) => 127,
         RunError::Launch(LaunchError::NotExecutable { .. }) => 126,
@@ -71,6 +75,11 @@ fn refuse(error: RunError) -> Result<u8, Failure> {
         RunError::Launch(LaunchError::Unobservable { advice, .. }) => Some(advice.clone()),
         RunError::Launch(LaunchError::NotFound { .. }) => {
             Some("check the spelling, or give the path: heapwise run -- ./app".to_owned())
+        }
+        RunError::Launch(LaunchError::NotExecutable { .. })
+            if args.command.first().is_some_and(|it| Path::new(it).is_dir()) =>
+        {
+            Some("name a program in it: heapwise run -- ./folder/app".to_owned())
         }
         RunError::Launch(LaunchError::NotExecutable { .. }) => {
             Some("chmod +x it, or name its interpreter: heapwise run -- python3 script.py".to_owned())
