@@ -2,13 +2,19 @@
 //!
 //! ```text
 //!   frames:  return address          -> number (the slot), unwind rule
-//!   stacks:  (parent stack, frame)   -> number (the slot)
+//!   stacks:  (parent stack, frame)   -> number (in order of making)
+//!   hints:   parent stack            -> the two frames called from it last, with their stacks' numbers
 //! ```
 //!
-//! A number is the slot's place, so nothing ever moves: when a table is half full the next, four times
-//! larger one takes the new entries (lookups ask the largest first). Slots are claimed by compare and
-//! swap; the claimer writes the definition into its stream, stamped before the claim and committed with
-//! its event. Memory of the tables is zero in forked children, whose ring starts afresh.
+//! Stacks that are made one after the other have neighboring numbers, and so neighboring hints: walking a
+//! stack reads few cache lines, where a hash lookup per frame would read one each (measured on cc1: 42 %
+//! of the recorder's time).
+//!
+//! Nothing ever moves: when a table is half full the next, larger one takes the new entries (lookups ask
+//! the largest first). Slots are claimed by compare and swap; the claimer writes the definition into its
+//! stream, stamped before the claim and committed with its event. A stack whose number is not written yet
+//! is made a second time; `heapwise` joins the two. Tables are dropped in forked children, whose ring
+//! starts afresh.
 
 use crate::cfi::Rule;
 use crate::stream::Thread;
@@ -16,10 +22,10 @@ use crate::{cfi, modules, session, sys};
 use core::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering::*};
 use heapwise_trace::ring::{FRAME_CUT, MAX_STACK, Record, tag};
 
-const LEVELS: usize = 6;
+const LEVELS: usize = 5;
 /// log2 of slots per level.
-const STACK_BITS: [u32; LEVELS] = [15, 17, 19, 21, 23, 25];
-const FRAME_BITS: [u32; LEVELS] = [12, 14, 16, 18, 20, 22];
+const STACK_BITS: [u32; LEVELS] = [14, 17, 20, 23, 25];
+const FRAME_BITS: [u32; LEVELS] = [14, 16, 18, 20, 22];
 /// A lookup gives up a level after that many neighbors.
 const PROBES: usize = 32;
 
@@ -79,33 +85,42 @@ impl Table {
 static STACKS: Table = Table::new();
 static FRAMES: Table = Table::new();
 
+/// Hints of one stack, most recent first: frame (32 bits) | stack (32 bits). 0: none.
+#[repr(C)]
+struct Hints([AtomicU64; 2]);
+
+const HINTS_BITS: u32 = 16;
+const HINTS_BLOCKS: usize = 1 << (28 - HINTS_BITS);
+/// Blocks of hints, by the upper bits of a stack's number.
+static HINTS: [AtomicPtr<Hints>; HINTS_BLOCKS] =
+    [const { AtomicPtr::new(core::ptr::null_mut()) }; HINTS_BLOCKS];
+/// Stacks ever numbered; 0 is unknown.
+static MADE: AtomicU32 = AtomicU32::new(1);
+
 pub fn reset() {
-    STACKS.reset(&STACK_BITS, 8);
+    STACKS.reset(&STACK_BITS, size_of::<StackEntry>());
     FRAMES.reset(&FRAME_BITS, size_of::<FrameEntry>());
+    for block in &HINTS {
+        let base = block.swap(core::ptr::null_mut(), Relaxed);
+        if base.is_null() {
+            break;
+        }
+        // SAFETY: mapped by `hints_of`; nobody else looks.
+        unsafe { sys::unmap(base.cast(), size_of::<Hints>() << HINTS_BITS) };
+    }
+    MADE.store(1, Relaxed);
 }
 
-/// First number of a level: numbers start at 1, 0 is unknown.
-const fn first(bits: &[u32; LEVELS], level: usize) -> u32 {
-    let mut sum = 1;
-    let mut i = 0;
-    while i < level {
-        sum += 1 << bits[i];
-        i += 1;
-    }
-    sum
-}
-const STACK_FIRST: [u32; LEVELS] = firsts(&STACK_BITS);
-const FRAME_FIRST: [u32; LEVELS] = firsts(&FRAME_BITS);
-const fn firsts(bits: &[u32; LEVELS]) -> [u32; LEVELS] {
-    let mut all = [0; LEVELS];
-    let mut i = 0;
+/// First number of a level's slots: numbers start at 1, 0 is unknown.
+const FRAME_FIRST: [u32; LEVELS] = {
+    let mut all = [1; LEVELS];
+    let mut i = 1;
     while i < LEVELS {
-        all[i] = first(bits, i);
+        all[i] = all[i - 1] + (1 << FRAME_BITS[i - 1]);
         i += 1;
     }
     all
-}
-const _: () = assert!(STACK_FIRST[LEVELS - 1] + (1 << STACK_BITS[LEVELS - 1]) < MAX_STACK);
+};
 
 const MULTIPLIER: u64 = 0x9e37_79b9_7f4a_7c15;
 
@@ -114,28 +129,88 @@ fn hash(key: u64, bits: u32) -> usize {
     ((key ^ key >> 32).wrapping_mul(MULTIPLIER) >> (64 - bits)) as usize
 }
 
+#[repr(C)]
+struct StackEntry {
+    /// Parent (32 bits) | frame (32 bits); 0 is free.
+    key: AtomicU64,
+    /// 0 until the claimer has written it.
+    number: AtomicU32,
+}
+
 /// The number of `frame` called from `parent`; 0 when the tables are full.
 #[inline(always)]
 pub fn stack_of(thread: &mut Thread, parent: u32, frame: u32) -> u32 {
+    let block = HINTS[(parent >> HINTS_BITS) as usize % HINTS_BLOCKS].load(Acquire);
+    if !block.is_null() {
+        // SAFETY: a block has an entry for every value of the lower bits.
+        let hints = unsafe { &(*block.add((parent & ((1 << HINTS_BITS) - 1)) as usize)).0 };
+        let [first, second] = [hints[0].load(Relaxed), hints[1].load(Relaxed)];
+        if (first >> 32) as u32 == frame && first != 0 {
+            return first as u32;
+        }
+        if (second >> 32) as u32 == frame && second != 0 {
+            return second as u32;
+        }
+    }
+    find_stack(thread, parent, frame)
+}
+
+#[inline(never)]
+fn find_stack(thread: &mut Thread, parent: u32, frame: u32) -> u32 {
     let key = (parent as u64) << 32 | frame as u64;
+    let number = look_up_stack(key).unwrap_or_else(|| insert_stack(thread, key));
+    if number != 0
+        && let Some(hints) = hints_of(parent)
+    {
+        hints[1].store(hints[0].load(Relaxed), Relaxed);
+        hints[0].store((frame as u64) << 32 | number as u64, Relaxed);
+    }
+    number
+}
+
+fn look_up_stack(key: u64) -> Option<u32> {
     let count = STACKS.count.load(Acquire);
     for level in (0..count).rev() {
-        let base = STACKS.levels[level].base.load(Relaxed).cast::<AtomicU64>();
+        let base = STACKS.levels[level].base.load(Relaxed).cast::<StackEntry>();
         let mask = (1usize << STACK_BITS[level]) - 1;
         let mut at = hash(key, STACK_BITS[level]);
         for _ in 0..PROBES {
             // SAFETY: `at <= mask`, within the level.
-            let found = unsafe { &*base.add(at) }.load(Relaxed);
-            if found == key {
-                return STACK_FIRST[level] + at as u32;
+            let entry = unsafe { &*base.add(at) };
+            match entry.key.load(Relaxed) {
+                0 => break,
+                found if found == key => return Some(entry.number.load(Acquire)).filter(|&it| it != 0),
+                _ => at = (at + 1) & mask,
             }
-            if found == 0 {
-                break;
-            }
-            at = at + 1 & mask;
         }
     }
-    insert_stack(thread, key)
+    None
+}
+
+/// The hints of a stack; mapped when first asked for.
+fn hints_of(stack: u32) -> Option<&'static [AtomicU64; 2]> {
+    let slot = HINTS.get((stack >> HINTS_BITS) as usize)?;
+    let mut block = slot.load(Acquire);
+    if block.is_null() {
+        let bytes = size_of::<Hints>() << HINTS_BITS;
+        let fresh = sys::map(bytes);
+        if fresh.is_null() {
+            return None;
+        }
+        match slot.compare_exchange(core::ptr::null_mut(), fresh.cast(), AcqRel, Acquire) {
+            Ok(_) => {
+                session::own(fresh, bytes);
+                block = fresh.cast();
+            }
+            Err(other) => {
+                // SAFETY: our own fresh mapping; another thread was faster.
+                unsafe { sys::unmap(fresh, bytes) };
+                block = other;
+            }
+        }
+    }
+    // SAFETY: as in `stack_of`; blocks stay mapped as long as this image lives.
+    Some(unsafe { &(*block.add((stack & ((1 << HINTS_BITS) - 1)) as usize)).0 })
 }
 
 #[cold]
@@ -145,29 +220,46 @@ fn insert_stack(thread: &mut Thread, key: u64) -> u32 {
         let count = STACKS.count.load(Acquire);
         if count > 0 {
             let level = count - 1;
-            let base = STACKS.levels[level].base.load(Relaxed).cast::<AtomicU64>();
+            let base = STACKS.levels[level].base.load(Relaxed).cast::<StackEntry>();
             let mask = (1usize << STACK_BITS[level]) - 1;
             let mut at = hash(key, STACK_BITS[level]);
             if STACKS.levels[level].used.load(Relaxed) as usize <= mask / 2 {
                 for _ in 0..PROBES {
                     // SAFETY: within the level.
-                    match unsafe { &*base.add(at) }.compare_exchange(0, key, AcqRel, Acquire) {
+                    let entry = unsafe { &*base.add(at) };
+                    match entry.key.compare_exchange(0, key, AcqRel, Acquire) {
                         Ok(_) => {
                             STACKS.levels[level].used.fetch_add(1, Relaxed);
-                            let number = STACK_FIRST[level] + at as u32;
-                            thread.write(Record::new(tag::STACK, 0, number as u64, key));
+                            let number = define_stack(thread, key);
+                            entry.number.store(number, Release);
                             return number;
                         }
-                        Err(found) if found == key => return STACK_FIRST[level] + at as u32,
-                        Err(_) => at = at + 1 & mask,
+                        Err(found) if found == key => {
+                            return match entry.number.load(Acquire) {
+                                0 => define_stack(thread, key),
+                                number => number,
+                            };
+                        }
+                        Err(_) => at = (at + 1) & mask,
                     }
                 }
             }
         }
-        if !STACKS.add_level(count, &STACK_BITS, 8) {
+        if !STACKS.add_level(count, &STACK_BITS, size_of::<StackEntry>()) {
             return 0;
         }
     }
+}
+
+/// Numbers a stack and says what it is; 0 when the numbers are used up.
+fn define_stack(thread: &mut Thread, key: u64) -> u32 {
+    let number = MADE.fetch_add(1, Relaxed);
+    if number >= MAX_STACK {
+        MADE.store(MAX_STACK, Relaxed);
+        return 0;
+    }
+    thread.write(Record::new(tag::STACK, 0, number as u64, key));
+    number
 }
 
 #[repr(C)]
@@ -247,6 +339,14 @@ fn insert_frame(thread: &mut Thread, address: u64) -> (u32, Rule) {
     }
 }
 
+/// Changes whenever frames were forgotten.
+static EPOCH: AtomicU32 = AtomicU32::new(0);
+
+#[inline(always)]
+pub fn epoch() -> u32 {
+    EPOCH.load(Acquire)
+}
+
 /// Forgets the frames in `[base, end)`: another module may come to lie there.
 pub fn forget(base: u64, end: u64) {
     for level in 0..FRAMES.count.load(Acquire) {
@@ -260,4 +360,5 @@ pub fn forget(base: u64, end: u64) {
             }
         }
     }
+    EPOCH.fetch_add(1, AcqRel);
 }

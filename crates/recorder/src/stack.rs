@@ -38,11 +38,16 @@ struct Frame {
     address: u64,
 }
 
+/// Frames looked at together: their loads overlap, and there is one branch to guess for all of them.
+const LANES: usize = 4;
+
 /// The stack captured last.
 #[repr(C)]
 pub struct Chain {
     length: usize,
-    frames: [Frame; DEPTH_MAX],
+    /// Frame `i` is `frames[LANES + i]`. The first `LANES` are further out than any and always in place:
+    /// a word at the upper end of the stack and its value.
+    frames: [Frame; LANES + DEPTH_MAX],
     ids: [u32; DEPTH_MAX],
 }
 
@@ -106,6 +111,46 @@ impl Paths {
     }
 }
 
+/// Frames looked up last, by return address; the shared table behind it is larger than a cache.
+#[repr(C)]
+pub struct Known {
+    /// `frames::epoch` that the entries are of.
+    epoch: u32,
+    entries: [(u64, u32, Rule); KNOWN],
+}
+
+const KNOWN: usize = 256;
+
+impl Known {
+    /// Number and rule of the frame that a call returns to at `address`.
+    #[inline(always)]
+    fn index(address: u64) -> usize {
+        ((address ^ address >> 32).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (64 - KNOWN.trailing_zeros()))
+            as usize
+    }
+
+    pub fn clear(&mut self) {
+        self.epoch = frames::epoch();
+        self.entries.fill((0, 0, Rule::UNKNOWN));
+    }
+}
+
+#[inline(always)]
+fn frame_of(thread: &mut Thread, address: u64) -> (u32, Rule) {
+    let (known, number, rule) = thread.known.entries[Known::index(address)];
+    if known == address {
+        return (number, rule);
+    }
+    find_frame(thread, address)
+}
+
+#[inline(never)]
+fn find_frame(thread: &mut Thread, address: u64) -> (u32, Rule) {
+    let (number, rule) = frames::frame_of(thread, address);
+    thread.known.entries[Known::index(address)] = (address, number, rule);
+    (number, rule)
+}
+
 /// Frames found by unwinding, innermost first, before they are numbered.
 #[repr(C)]
 pub struct Scratch {
@@ -119,6 +164,8 @@ pub struct Scratch {
 pub struct Bounds {
     low: u64,
     high: u64,
+    /// Readable, and not below any slot.
+    last_word: u64,
     /// The thread's own stack; others (signal stacks, coroutines) are looked up when met.
     own: (u64, u64),
     others: [(u64, u64); OTHER_STACKS],
@@ -146,7 +193,7 @@ impl Bounds {
         let own = (high.saturating_sub(OWN_STACK_MAX), high);
         // A thread's neighborhood is full of other mappings: only the main stack is that roomy.
         let own = if is_main { own } else { (high.saturating_sub(64 << 20), high) };
-        Bounds { low: own.0, high: own.1, own, others: [(0, 0); OTHER_STACKS], victim: 0 }
+        Bounds { low: own.0, high: own.1, last_word: own.1, own, others: [(0, 0); OTHER_STACKS], victim: 0 }
     }
 
     /// Makes `[low, high)` the stack that `sp` lies in.
@@ -162,12 +209,21 @@ impl Bounds {
             found
         });
         (self.low, self.high) = range;
+        // The control block and the initial stack's end are readable, the end of a mapping is not.
+        self.last_word = if range == self.own { self.high } else { self.high - 8 };
     }
 }
 
 impl Chain {
-    pub fn clear(&mut self) {
+    /// Forgets the stack; the next one is on the stack with these bounds.
+    ///
+    /// # Safety
+    /// The bounds are those of a mapped stack.
+    pub unsafe fn clear(&mut self, bounds: &Bounds) {
         self.length = 0;
+        // SAFETY: by the caller.
+        let address = unsafe { *(bounds.last_word as *const u64) };
+        self.frames[..LANES].fill(Frame { slot: bounds.last_word, address });
     }
 }
 
@@ -180,7 +236,8 @@ pub unsafe fn capture(thread: &mut Thread, sp: *const u64, bp: u64) -> u32 {
     let slot = sp as u64;
     if slot < thread.stack.low || slot >= thread.stack.high {
         thread.stack.switch(slot);
-        thread.chain.clear();
+        // SAFETY: `sp` lies on that stack.
+        unsafe { thread.chain.clear(&thread.stack) };
     }
     // SAFETY: the return address of the interposed function.
     let address = unsafe { *sp };
@@ -242,7 +299,7 @@ unsafe fn follow(thread: &mut Thread, length: usize, slot: u64, address: u64) ->
         return None;
     }
     for i in (0..count).rev() {
-        chain.frames[length] = path.frames[i];
+        chain.frames[LANES + length] = path.frames[i];
         chain.ids[length] = path.ids[i];
         length += 1;
     }
@@ -254,11 +311,16 @@ unsafe fn follow(thread: &mut Thread, length: usize, slot: u64, address: u64) ->
 #[inline(always)]
 fn frames_outside(chain: &Chain, mut length: usize, slot: u64) -> usize {
     debug_assert!(length <= DEPTH_MAX);
-    // SAFETY: `length <= DEPTH_MAX` and only shrinks.
-    while length > 0 && unsafe { chain.frames.get_unchecked(length - 1) }.slot < slot {
-        length -= 1;
+    loop {
+        // SAFETY: frames `length - LANES..length`; `length <= DEPTH_MAX`.
+        let last = unsafe { chain.frames.get_unchecked(length..length + LANES) };
+        // Slots descend: the frames below `slot` are the last ones. Those of the pad never are.
+        let below: usize = last.iter().map(|it| usize::from(it.slot < slot)).sum();
+        length -= below;
+        if below < LANES {
+            return length;
+        }
     }
-    length
 }
 
 enum Meeting {
@@ -278,18 +340,40 @@ unsafe fn meet(chain: &Chain, length: usize, slot: u64, address: u64) -> Meeting
         return Meeting::Outer(0);
     }
     // SAFETY: by the caller.
-    let frames = unsafe { chain.frames.get_unchecked(..length) };
-    let last = frames[length - 1];
+    let last = unsafe { *chain.frames.get_unchecked(LANES + length - 1) };
     if last.slot != slot || last.address != address {
         return Meeting::Outer(length);
     }
-    for (i, frame) in frames[..length - 1].iter().enumerate() {
-        // SAFETY: by the caller.
-        if unsafe { *(frame.slot as *const u64) } != frame.address {
-            return Meeting::Outer(i);
+    let outer = length - 1;
+    let mut at = outer;
+    loop {
+        // SAFETY: the `LANES` frames before frame `at <= DEPTH_MAX`, of the pad where there are fewer.
+        let lanes = unsafe { chain.frames.get_unchecked(at..at + LANES) };
+        // SAFETY: by the caller, and of the pad's word.
+        let change = |frame: &Frame| unsafe { *(frame.slot as *const u64) } ^ frame.address;
+        let difference = lanes.iter().fold(0, |all, frame| all | change(frame));
+        if difference != 0 {
+            // SAFETY: by the caller.
+            let valid = unsafe { valid_prefix(chain, outer) };
+            return if valid == outer { Meeting::Same } else { Meeting::Outer(valid) };
         }
+        if at <= LANES {
+            break;
+        }
+        at -= LANES;
     }
     Meeting::Same
+}
+
+/// How many of the first `length` cached frames still have their return address in place.
+///
+/// # Safety
+/// As [`meet`].
+#[inline(never)]
+unsafe fn valid_prefix(chain: &Chain, length: usize) -> usize {
+    // SAFETY: by the caller.
+    let is_moved = |frame: &Frame| unsafe { *(frame.slot as *const u64) } != frame.address;
+    chain.frames[LANES..LANES + length].iter().position(is_moved).unwrap_or(length)
 }
 
 /// Unwinds from the frame whose return address `address` lies at `slot`, until a cached frame or the end.
@@ -304,11 +388,14 @@ unsafe fn unwind(
     mut address: u64,
     mut bp: u64,
 ) -> u32 {
+    if thread.known.epoch != frames::epoch() {
+        thread.known.clear();
+    }
     let high = thread.stack.high;
     let mut found = 0;
     let mut is_cut = false;
     loop {
-        let (number, rule) = frames::frame_of(thread, address);
+        let (number, rule) = frame_of(thread, address);
         // SAFETY: `found < DEPTH_MAX`.
         unsafe {
             *thread.scratch.frames.get_unchecked_mut(found) = Frame { slot, address };
@@ -340,7 +427,10 @@ unsafe fn unwind(
             length = 0;
             break;
         }
-        length = frames_outside(&thread.chain, length, slot);
+        // One frame further out, about one cached frame falls away.
+        while thread.chain.frames[LANES + length - 1].slot < slot {
+            length -= 1;
+        }
         // SAFETY: cached slots further out are on the live part of the stack.
         match unsafe { meet(&thread.chain, length, slot, address) } {
             Meeting::Same => break,
@@ -360,12 +450,14 @@ unsafe fn unwind(
         0 => 0,
         _ => thread.chain.ids[length - 1],
     };
-    for i in (0..found).rev() {
+    let mut i = found;
+    while i > 0 {
+        i -= 1;
         // SAFETY: filled above; `length < DEPTH_MAX` as checked above.
         unsafe {
             let number = *thread.scratch.numbers.get_unchecked(i);
             id = frames::stack_of(thread, id, number);
-            *thread.chain.frames.get_unchecked_mut(length) = *thread.scratch.frames.get_unchecked(i);
+            *thread.chain.frames.get_unchecked_mut(LANES + length) = *thread.scratch.frames.get_unchecked(i);
             *thread.chain.ids.get_unchecked_mut(length) = id;
         }
         length += 1;
@@ -381,11 +473,11 @@ unsafe fn unwind(
 #[inline(always)]
 fn remember(thread: &mut Thread, begin: usize, count: usize) {
     let chain = &thread.chain;
-    let first = chain.frames[begin + count - 1];
+    let first = chain.frames[LANES + begin + count - 1];
     let path = &mut thread.paths.paths[path_index(first.slot, first.address)];
     path.count = count;
     for i in 0..=count {
-        path.frames[i] = chain.frames[begin + count - 1 - i];
+        path.frames[i] = chain.frames[LANES + begin + count - 1 - i];
         path.ids[i] = chain.ids[begin + count - 1 - i];
     }
 }

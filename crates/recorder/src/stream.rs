@@ -27,6 +27,7 @@ pub struct Thread {
     pub stack: stack::Bounds,
     pub chain: Chain,
     pub paths: stack::Paths,
+    pub known: stack::Known,
     pub scratch: stack::Scratch,
     /// Next in the pool of threads that ended.
     pool: *mut Thread,
@@ -136,8 +137,10 @@ impl Thread {
         self.sequence = 0;
         self.tid = sys::thread_id();
         self.stack = stack::Bounds::of_thread(self.tid == session::identity().pid.load(Relaxed));
-        self.chain.clear();
+        // SAFETY: the bounds of the running thread's stack.
+        unsafe { self.chain.clear(&self.stack) };
         self.paths.clear();
+        self.known.clear();
         let Some(header) = session::header() else { return };
         self.stream = header.streams.fetch_add(1, Relaxed);
         if self.stream > 0 {

@@ -9,6 +9,7 @@ use heapwise_model::Termination;
 use heapwise_trace::recording::Writer;
 use heapwise_trace::ring::*;
 use heapwise_trace::{Addr, Event, Family, FrameId, ModuleId, Nanos, StackId};
+use rustc_hash::FxHashMap;
 use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
 use std::path::PathBuf;
@@ -51,6 +52,8 @@ struct Book {
     /// Recorder's numbers to dense ids; 0 is not known.
     frames: Vec<u32>,
     stacks: Vec<u32>,
+    /// All stacks by caller and frame.
+    known: FxHashMap<(StackId, FrameId), StackId>,
     /// Loaded modules by base: end and number.
     modules: BTreeMap<u64, (u64, ModuleId)>,
     cut: FrameId,
@@ -98,6 +101,7 @@ impl Image {
             path: None,
             frames: Vec::new(),
             stacks: Vec::new(),
+            known: FxHashMap::default(),
             modules: BTreeMap::new(),
             cut: FrameId(0),
             start_stamp,
@@ -398,8 +402,16 @@ impl Book {
         }
         let parent = self.stack((key >> 32) as u32);
         let frame = self.frame(key as u32);
-        let id = StackId(self.observation.stacks.len() as u32);
-        self.emit(&Event::Stack { id, parent, frame });
+        let id = match self.known.get(&(parent, frame)) {
+            // Two threads made it at once.
+            Some(&id) => id,
+            None => {
+                let id = StackId(self.observation.stacks.len() as u32);
+                self.emit(&Event::Stack { id, parent, frame });
+                self.known.insert((parent, frame), id);
+                id
+            }
+        };
         set(&mut self.stacks, number, id.0);
     }
 
