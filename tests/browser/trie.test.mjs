@@ -5,6 +5,10 @@ import { readFileSync } from "node:fs";
 import { test } from "node:test";
 import vm from "node:vm";
 import { inflateSync } from "node:zlib";
+import { samples } from "./pages.mjs";
+
+const { report: REPORT_HTML, hostile: HOSTILE_HTML, big: BIG_HTML } = samples();
+const env = { REPORT_HTML, HOSTILE_HTML, BIG_HTML };
 
 const source = readFileSync(new URL("../../crates/report/src/html/data.js", import.meta.url), "utf8");
 const { Trie, METRICS } = vm.runInThisContext(`(() => { "use strict"; ${source}; return { Trie, METRICS }; })()`);
@@ -51,8 +55,8 @@ function naiveTotals(list) {
 }
 
 for (const name of ["REPORT_HTML", "HOSTILE_HTML"]) {
-  test(`both directions hold every stack: ${name}`, { skip: !process.env[name] }, () => {
-    const trie = trieOf(process.env[name]);
+  test(`both directions hold every stack: ${name}`, { skip: !env[name] }, () => {
+    const trie = trieOf(env[name]);
     for (const metric of METRICS) {
       const list = stacks(trie, trie.metric(metric));
       assert.deepEqual(totals(trie.callersFirst(metric)), naiveTotals(list), metric.id);
@@ -66,16 +70,16 @@ for (const name of ["REPORT_HTML", "HOSTILE_HTML"]) {
   });
 }
 
-test("sites share out the whole", { skip: !process.env.REPORT_HTML }, () => {
-  const trie = trieOf(process.env.REPORT_HTML);
+test("sites share out the whole", { skip: !env.REPORT_HTML }, () => {
+  const trie = trieOf(env.REPORT_HTML);
   for (const metric of METRICS) {
     const { own } = trie.sites(metric);
     assert.equal(own.reduce((a, b) => a + b, 0), trie.metric(metric).total);
   }
 });
 
-test("a large inverted tree is bounded and loses nothing", { skip: !process.env.BIG_HTML }, () => {
-  const trie = trieOf(process.env.BIG_HTML);
+test("a large inverted tree is bounded and loses nothing", { skip: !env.BIG_HTML }, () => {
+  const trie = trieOf(env.BIG_HTML);
   const metric = METRICS.find(({ id }) => id === "allocated");
   const { start } = trie.metric(metric);
   const naive = new Float64Array(trie.places.count);

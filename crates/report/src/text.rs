@@ -557,7 +557,12 @@ fn says_more(frame: &ResolvedFrame) -> bool {
 fn inside_main<'f, 'a>(frames: &'f [&'a ResolvedFrame]) -> &'f [&'a ResolvedFrame] {
     let name = |frame: &ResolvedFrame| frame.function.clone().unwrap_or_default();
     let is_main = |frame: &&ResolvedFrame| !frame.is_library && frame.function.as_deref() == Some("main");
-    if let Some(main) = frames.iter().rposition(is_main) {
+    // Rust's runtime stands between `app::main` and the `main` that the C library calls.
+    let is_rust_main = |frame: &&ResolvedFrame| {
+        !frame.is_library && frame.function.as_deref().is_some_and(|it| it.ends_with("::main"))
+    };
+    let main = frames.iter().rposition(is_rust_main).or_else(|| frames.iter().rposition(is_main));
+    if let Some(main) = main {
         return &frames[..=main];
     }
     let is_start = |frame: &&ResolvedFrame| {

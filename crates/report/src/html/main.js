@@ -58,7 +58,7 @@ function showFindings(overview) {
   });
   refresh();
   byId("findings-table").replaceChildren(table.element);
-  if (overview.findings.length <= 3) table.element.querySelector("button.expand").click();
+  if (overview.findings.length <= 3 || overview.findings[0].severity === "error") table.element.querySelector("button.expand").click();
 }
 
 function showNotes({ notes, children }) {

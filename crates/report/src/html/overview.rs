@@ -3,6 +3,7 @@
 //! Frames that findings name stand once, in `frames`; stacks and places are lists of indexes.
 //! Numbers above 2^53 lose their last digits, as JSON numbers do in every browser.
 
+use crate::names::short;
 use crate::numbers::grouped;
 use crate::place::{self, Located};
 use crate::sanitize::{clean, clean_to, source_line};
@@ -226,7 +227,7 @@ fn spot(place: Option<Located>) -> Spot {
     let function = match (at.function, at.module, at.offset) {
         (None, Some(module), Some(offset)) => format!("{}+{offset:#x}", clean(module)),
         (None, None, Some(offset)) if at.path.is_none() => format!("{offset:#x}"),
-        (function, ..) => text(function),
+        (function, ..) => text(function.map(short).as_deref()),
     };
     Spot {
         function,
@@ -327,7 +328,7 @@ impl Frames {
 
     fn index(&mut self, frame: &ResolvedFrame) -> u32 {
         let frame = Frame {
-            function: clean(&place::frame_name(frame)).into_owned(),
+            function: clean(&short(&place::frame_name(frame))).into_owned(),
             path: clean(frame.path.as_deref().unwrap_or_default()).into_owned(),
             line: frame.line.unwrap_or(0),
             module: clean(&frame.module).into_owned(),

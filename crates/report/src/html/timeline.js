@@ -13,6 +13,12 @@ function svg(tag, attributes, text) {
   return element;
 }
 
+/** Times and values of RSS where it was looked at; a process that runs is never without. */
+function sampled({ at, rss }) {
+  const known = [...at.keys()].filter((index) => rss[index] > 0);
+  return [known.map((index) => at[index]), known.map((index) => rss[index])];
+}
+
 class TimelineChart {
   constructor(ticks, program) {
     this.ticks = ticks;
@@ -80,7 +86,7 @@ class TimelineChart {
     }
     if (this.hasFaults) this.drawFaults(root, area);
     for (const { id } of [...this.shown].reverse()) {
-      const line = this.path(ticks[id]);
+      const line = this.path(...(id === "rss" ? sampled(ticks) : [ticks.at, ticks[id]]));
       if (id === "live") {
         root.append(svg("path", { class: "fill live", d: `${line}L${area.right},${area.bottom}L${area.left},${area.bottom}Z` }));
       }
@@ -96,8 +102,7 @@ class TimelineChart {
   }
 
   /** One point per pixel column at most: least and greatest, so that no spike is lost. */
-  path(values) {
-    const { at } = this.ticks;
+  path(at, values) {
     const columns = this.area.right - this.area.left;
     const stride = Math.max(1, Math.floor(at.length / (columns * 2)));
     let d = "";
@@ -112,7 +117,7 @@ class TimelineChart {
         d += `${d ? "L" : "M"}${this.x(at[index]).toFixed(1)},${this.y(values[index]).toFixed(1)}`;
       }
     }
-    return d;
+    return at.length === 1 ? `${d}h-6` : d;
   }
 
   /** Faults per pixel column, in a strip below the chart. */

@@ -16,6 +16,7 @@
 //! numbered in the order of their first use, from 1; 0 is the root. Values are at most 2^52 - 1,
 //! so that a double holds each one exactly.
 
+use crate::names::short;
 use crate::{place, sanitize};
 use heapwise_model::{Report, ResolvedFrame, StackCost, StackId};
 use rustc_hash::FxHashMap;
@@ -215,7 +216,7 @@ impl Places {
 
     fn resolved(&mut self, frame: &ResolvedFrame) -> u32 {
         let place = Place {
-            function: self.string(&place::frame_name(frame)),
+            function: self.string(&short(&place::frame_name(frame))),
             path: self.string(frame.path.as_deref().unwrap_or_default()),
             line: frame.line.unwrap_or(0),
             module: self.string(&frame.module),
