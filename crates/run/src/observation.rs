@@ -1,7 +1,9 @@
 //! What is known of a process: fed live by its ring, or from a recording.
 
-use heapwise_heap::{Classes, GraphBuilder, Ledger, WildPlace, classify};
-use heapwise_model::{Frame, HeapGraph, Module, StackTable, Termination};
+use heapwise_heap::{
+    Analysis, Classes, GraphBuilder, Ledger, ShortestPaths, WildPlace, analyze, classify, dominators,
+};
+use heapwise_model::{Frame, HeapGraph, Module, NodeId, StackTable, Termination};
 use heapwise_trace::recording::{self, End};
 use heapwise_trace::{Addr, Event, Nanos, RootKind, StackId};
 use std::collections::BTreeMap;
@@ -176,23 +178,62 @@ impl Observation {
     pub fn read(path: &Path, progress: &mut dyn FnMut(u64, u64)) -> Result<Observation, ReadError> {
         let mut observation = Observation::default();
         let end = recording::read(path, &mut |event| observation.apply(&event), progress)?;
+        observation.ended(end, path)
+    }
+
+    /// As [`Observation::read`], from memory.
+    pub fn read_slice(bytes: &[u8]) -> Result<Observation, ReadError> {
+        let mut observation = Observation::default();
+        let end = recording::read_slice(bytes, &mut |event| observation.apply(&event))?;
+        observation.ended(end, Path::new("recording"))
+    }
+
+    /// What there is to say once the file ended.
+    fn ended(mut self, end: End, path: &Path) -> Result<Observation, ReadError> {
         if let End::Damaged { offset, lost, reason } = end {
-            observation.notes.push(format!(
+            self.notes.push(format!(
                 "the recording can be read up to byte {offset} only ({reason}); {lost} bytes after that are lost"
             ));
         }
-        if observation.pid == 0 && observation.stacks.is_empty() {
+        if self.pid == 0 && self.stacks.is_empty() {
             return Err(ReadError::Unusable { path: path.to_owned(), reason: "no event is left".to_owned() });
         }
-        if observation.exit.is_none() {
-            observation.notes.push("the recording ends before the program did".to_owned());
+        if self.exit.is_none() {
+            self.notes.push("the recording ends before the program did".to_owned());
         }
-        observation.finish();
-        Ok(observation)
+        self.finish();
+        Ok(self)
     }
 
     /// The block and its stack at an address of the graph, for "why is it alive".
     pub fn block_stack(&self, addr: Addr) -> Option<StackId> {
         self.ledger.block_around(addr).map(|it| it.stack)
+    }
+
+    /// Everything that commands do with a recording, short of names; see `recording::fuzz` for `data`.
+    #[doc(hidden)]
+    pub fn exercise(data: &[u8]) -> Option<(Observation, Analysis)> {
+        let mut observation = Observation::read_slice(&recording::fuzz::recording_of(data)).ok()?;
+        let heap = observation.graph.as_ref().map(|it| (&it.graph, &it.classes));
+        let analysis = analyze(&observation.ledger, heap);
+        if let Some((graph, _)) = heap {
+            dominators(graph);
+            let paths = ShortestPaths::new(graph);
+            (0..graph.addr.len().min(64) as u32).for_each(|node| drop(paths.chain(graph, NodeId(node))));
+        }
+        let (blocks, ticks) = (observation.ledger.live_blocks(), observation.ledger.timeline().ticks);
+        assert!(blocks.is_sorted_by_key(|it| it.addr), "blocks by address");
+        assert!(ticks.is_sorted_by_key(|it| it.at_ns), "ticks by time");
+        assert_eq!(blocks.len() as u64, observation.ledger.totals().live.blocks);
+        for block in &blocks {
+            assert_eq!(observation.block_stack(block.addr), Some(block.stack));
+            observation.block_stack(Addr(block.addr.0.saturating_add(block.size)));
+        }
+        observation.ledger.mappings();
+        let mut child = observation.fork();
+        child.finish();
+        assert_eq!(child.ledger.live_blocks(), blocks);
+        observation.finish();
+        Some((observation, analysis))
     }
 }

@@ -14,6 +14,8 @@
 //! one block of at most [`RAW_MAX`] bytes.
 
 mod columns;
+#[doc(hidden)]
+pub mod fuzz;
 mod reader;
 mod record;
 mod writer;

@@ -133,14 +133,14 @@ fn read_from(
     }
 }
 
-struct BlockReader<R> {
-    input: R,
-    offset: u64,
-    stored: Vec<u8>,
-    raw: Vec<u8>,
+pub(super) struct BlockReader<R> {
+    pub input: R,
+    pub offset: u64,
+    pub stored: Vec<u8>,
+    pub raw: Vec<u8>,
 }
 
-enum Next {
+pub(super) enum Next {
     Block(u8),
     End,
     Bad(&'static str),
@@ -148,7 +148,7 @@ enum Next {
 
 impl<R: Read> BlockReader<R> {
     /// Reads the next block into `raw`.
-    fn next(&mut self) -> io::Result<Next> {
+    pub fn next(&mut self) -> io::Result<Next> {
         let mut header = [0u8; BLOCK_HEADER_BYTES];
         let filled = fill(&mut self.input, &mut header)?;
         if filled == 0 {
