@@ -195,6 +195,10 @@ fn make_ring(identity: &Identity) -> bool {
     header.fork.store(fork, Relaxed);
     header.parent_pid.store(if fork != 0 { PARENT.load(Relaxed) } else { sys::parent_pid() }, Relaxed);
     header.segments.store(1, Relaxed);
+    // This library's own data: what is anonymous of it may be joined to a neighbor in the process's maps.
+    if let Some(object) = crate::modules::find(make_ring as *const () as u64) {
+        own(object.map_start.cast_mut(), object.map_end as usize - object.map_start as usize);
+    }
     header.magic.store(MAGIC, Release);
     PARENT.store(pid, Relaxed);
     identity.pid.store(pid, Relaxed);

@@ -270,7 +270,7 @@ impl Scan<'_> {
                 || !region.is_writable
                 || is_special
                 || region.path == "[heap]"
-                || is_recorder(region, regions)
+                || is_own_file(&region.path)
             {
                 continue;
             }
@@ -505,18 +505,13 @@ impl Scan<'_> {
 /// Blocks from here on may have mappings of their own (glibc's threshold starts at 128 KiB).
 const MAPPED_BLOCK: u64 = 128 << 10;
 
-/// Our own files in the process: the recorder's data, the control page and the rings.
+/// Our own files in the process: the recorder, the control page and the rings. (What the recorder has of
+/// anonymous memory, its `.bss` included, it tells itself.)
 fn is_own_file(path: &str) -> bool {
     let mut parts = path.trim_end_matches(" (deleted)").rsplit('/');
     let (file, folder) = (parts.next().unwrap_or(""), parts.next().unwrap_or(""));
     folder.starts_with("heapwise-")
         && (file.starts_with("ring-") || file == "control" || file.starts_with("libheapwise_recorder."))
-}
-
-/// The recorder's files, and the anonymous memory behind its data.
-fn is_recorder(region: &Region, regions: &[Region]) -> bool {
-    is_own_file(&region.path)
-        || is_bss(region, regions) && regions.iter().any(|it| it.end == region.start && is_own_file(&it.path))
 }
 
 /// glibc's writable data, where its allocator keeps its bins; with the anonymous memory behind it.
