@@ -57,7 +57,8 @@ impl GrowthLog {
 
     /// Whether a sample is due at `now`.
     pub fn is_due(&self, now: u64) -> bool {
-        now >= self.due
+        // At the end of time the next sample would be due at once, and again with every event.
+        now >= self.due && self.due < u64::MAX
     }
 
     /// Takes a sample: `changed` are the stacks that changed since the last one, with their live bytes.
@@ -192,6 +193,19 @@ mod tests {
         assert_eq!(found.len(), 1);
         assert!((found[0].bytes_per_second - 1000.0).abs() < 1.0, "{found:?}");
         assert!(found[0].share_of_ticks_growing > 0.99);
+    }
+
+    #[test]
+    fn the_end_of_time() {
+        let mut log = GrowthLog::new();
+        let mut samples = 0;
+        for _ in 0..1000 {
+            if log.is_due(u64::MAX) {
+                log.sample(u64::MAX, [(7, 5000)].into_iter());
+                samples += 1;
+            }
+        }
+        assert_eq!(samples, 1);
     }
 
     #[test]
