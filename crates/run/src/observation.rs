@@ -1,15 +1,32 @@
 //! What is known of a process: fed live by its ring, or from a recording.
 
 use heapwise_heap::{
-    Analysis, Classes, GraphBuilder, Ledger, ShortestPaths, WildPlace, analyze, classify, dominators,
+    Analysis, Classes, ERRORS_MAX, GraphBuilder, Ledger, ShortestPaths, WildPlace, analyze, classify,
+    dominators,
 };
-use heapwise_model::{Frame, HeapGraph, Module, NodeId, StackTable, Termination};
+use heapwise_model::{Frame, FrameId, HeapGraph, Module, ModuleId, NodeId, StackTable, Termination};
 use heapwise_trace::recording::{self, End};
 use heapwise_trace::{Addr, Event, Nanos, RootKind, StackId};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 pub use heapwise_trace::recording::Error as ReadError;
+
+// What is kept of a recording, however much a small file of packed blocks says: beyond what programs do.
+const STACKS_MAX: usize = 1 << 24;
+const FRAMES_MAX: usize = 1 << 24;
+const MODULES_MAX: usize = 1 << 16;
+const THREADS_MAX: usize = 1 << 20;
+const NOTES_MAX: usize = 1000;
+const ARGUMENTS_MAX: usize = 1 << 16;
+/// Bytes of a path, a thread's name, or a note.
+const TEXT_MAX: usize = 4096;
+/// A build id is a hash.
+const BUILD_ID_MAX: usize = 64;
+/// Frames of a stack: twice what the recorder follows. Whoever walks every stack takes no more time than that.
+const DEPTH_MAX: u16 = 2048;
+/// Each takes time in proportion to the live blocks; there is one at the end, and the last one counts.
+const GRAPHS_MAX: usize = 16;
 
 /// Roots and edges of a scan, in blocks as they lay in memory.
 pub struct Graph {
@@ -39,6 +56,11 @@ pub struct Observation {
     pub exit: Option<Termination>,
     /// Of a graph whose roots and edges are just coming.
     builder: Option<GraphBuilder>,
+    /// Frames of each stack.
+    depths: Vec<u16>,
+    /// Graphs and places taken so far.
+    graphs: usize,
+    places: usize,
 }
 
 impl Default for Observation {
@@ -58,6 +80,9 @@ impl Default for Observation {
             last: Nanos(0),
             exit: None,
             builder: None,
+            depths: vec![0],
+            graphs: 0,
+            places: 0,
         }
     }
 }
@@ -66,45 +91,87 @@ fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
+fn short(bytes: &[u8]) -> String {
+    text(&bytes[..bytes.len().min(TEXT_MAX)])
+}
+
+/// From each address on (ascending), the first of the modules that hold it.
+fn owners(modules: &[Module]) -> Vec<(u64, Option<usize>)> {
+    let mut bounds: Vec<(u64, bool, usize)> = Vec::new();
+    for (i, module) in modules.iter().enumerate().filter(|(_, it)| it.base < it.end) {
+        bounds.extend([(module.base, true, i), (module.end, false, i)]);
+    }
+    bounds.sort_unstable();
+    let mut holding = BTreeSet::new();
+    let mut owners: Vec<(u64, Option<usize>)> = Vec::new();
+    for (address, begins, module) in bounds {
+        if begins {
+            holding.insert(module);
+        } else {
+            holding.remove(&module);
+        }
+        let owner = holding.first().copied();
+        match owners.last_mut() {
+            Some(last) if last.0 == address => last.1 = owner,
+            _ => owners.push((address, owner)),
+        }
+    }
+    owners
+}
+
 impl Observation {
     /// Takes the next event.
     pub fn apply(&mut self, event: &Event<'_>) {
         match *event {
             Event::Process { pid, parent, command, start_unix_ns } => {
                 (self.pid, self.parent, self.start_unix_ns) = (pid, parent, start_unix_ns);
-                self.command =
-                    command.split(|&byte| byte == 0).filter(|it| !it.is_empty()).map(text).collect();
+                let words = command.split(|&byte| byte == 0).filter(|it| !it.is_empty());
+                self.command = words.take(ARGUMENTS_MAX).map(text).collect();
             }
+            // What is left out keeps its id: nobody else gets it.
             Event::Module { base, end, bias, path, build_id, .. } => {
-                self.modules.push(Module {
-                    path: text(path),
-                    build_id: build_id.to_vec(),
-                    base: base.0,
-                    end: end.0,
-                    bias,
-                });
-            }
-            Event::Frame { module, offset, .. } => self.frames.push(Frame { module, offset }),
-            Event::Stack { parent, frame, .. } => {
-                if self.stacks.push(parent, frame).is_some() {
-                    self.ledger.set_stack_limit(self.stacks.len());
+                if self.modules.len() < MODULES_MAX {
+                    self.modules.push(Module {
+                        path: short(path),
+                        build_id: build_id[..build_id.len().min(BUILD_ID_MAX)].to_vec(),
+                        base: base.0,
+                        end: end.0,
+                        bias,
+                    });
                 }
             }
+            Event::Frame { module, offset, .. } => {
+                if self.frames.len() < FRAMES_MAX {
+                    self.frames.push(Frame { module, offset });
+                }
+            }
+            Event::Stack { parent, frame, .. } => self.stack(parent, frame),
             Event::Thread { id, name } => {
-                self.threads.insert(id, text(name));
+                if self.threads.len() < THREADS_MAX || self.threads.contains_key(&id) {
+                    self.threads.insert(id, short(name));
+                }
             }
             Event::Root { .. } | Event::Edge { .. } => {
-                let ledger = &self.ledger;
-                self.builder.get_or_insert_with(|| GraphBuilder::new(&ledger.live_blocks())).apply(event);
+                if self.graphs < GRAPHS_MAX {
+                    let ledger = &self.ledger;
+                    self.builder.get_or_insert_with(|| GraphBuilder::new(&ledger.live_blocks())).apply(event);
+                }
             }
             Event::GraphEnd { at, certain } => {
                 self.seen(at);
-                let builder = self.builder.take();
-                let builder = builder.unwrap_or_else(|| GraphBuilder::new(&self.ledger.live_blocks()));
-                self.set_graph(builder.finish(), certain);
+                if self.graphs < GRAPHS_MAX {
+                    self.graphs += 1;
+                    let builder = self.builder.take();
+                    let builder = builder.unwrap_or_else(|| GraphBuilder::new(&self.ledger.live_blocks()));
+                    self.set_graph(builder.finish(), certain);
+                }
             }
             Event::Place { addr, kind } => self.place_errors(addr, kind),
-            Event::Note { text: note } => self.notes.push(text(note)),
+            Event::Note { text } => {
+                if self.notes.len() < NOTES_MAX {
+                    self.notes.push(short(text));
+                }
+            }
             Event::Exit { at, code, signal } => {
                 self.seen(at);
                 self.exit = Some(Termination { code, signal });
@@ -120,13 +187,30 @@ impl Observation {
         }
     }
 
+    /// Stacks that are too deep begin anew, as if nothing were known of their callers.
+    fn stack(&mut self, parent: StackId, frame: FrameId) {
+        if self.stacks.len() >= STACKS_MAX {
+            return;
+        }
+        let above = self.depths.get(parent.index()).copied().unwrap_or(DEPTH_MAX);
+        let (parent, depth) = if above < DEPTH_MAX { (parent, above + 1) } else { (StackId::UNKNOWN, 1) };
+        if self.stacks.push(parent, frame).is_some() {
+            self.depths.push(depth);
+            self.ledger.set_stack_limit(self.stacks.len());
+        }
+    }
+
     /// The clock never goes back, whatever a file says.
     pub fn seen(&mut self, at: Nanos) {
         self.last = self.last.max(at);
     }
 
-    /// Says where wrong frees of `addr` point.
+    /// Says where wrong frees of `addr` point: once for each of them.
     fn place_errors(&mut self, addr: Addr, kind: RootKind) {
+        if self.places >= ERRORS_MAX {
+            return;
+        }
+        self.places += 1;
         let place = match kind {
             RootKind::Stack => WildPlace::Stack,
             RootKind::Global => WildPlace::Global,
@@ -141,23 +225,18 @@ impl Observation {
         self.graph = Some(Graph { graph, classes, is_certain });
     }
 
-    /// The module that contains a plain address, for frames that were recorded before their module.
-    fn module_of(&self, address: u64) -> Option<usize> {
-        self.modules.iter().position(|it| it.base <= address && address < it.end)
-    }
-
-    /// To be called once after the last event.
+    /// To be called once after the last event: finds the modules of frames that were recorded before them.
     pub fn finish(&mut self) {
-        for i in 1..self.frames.len() {
-            let frame = self.frames[i];
-            if frame.module.0 == 0
-                && let Some(module) = self.module_of(frame.offset)
-            {
-                self.frames[i] = Frame {
-                    module: heapwise_model::ModuleId(module as u32),
-                    offset: frame.offset.wrapping_sub(self.modules[module].bias),
-                };
-            }
+        let plain = |frame: &Frame| frame.module.0 == 0 && *frame != Frame::default();
+        if !self.frames.iter().any(plain) {
+            return;
+        }
+        let owners = owners(&self.modules);
+        for frame in self.frames.iter_mut().filter(|it| plain(it)) {
+            let after = owners.partition_point(|&(start, _)| start <= frame.offset);
+            let Some(&(_, Some(module))) = after.checked_sub(1).map(|at| &owners[at]) else { continue };
+            let offset = frame.offset.wrapping_sub(self.modules[module].bias);
+            *frame = Frame { module: ModuleId(module as u32), offset };
         }
     }
 
@@ -169,6 +248,7 @@ impl Observation {
             modules: self.modules.clone(),
             frames: self.frames.clone(),
             stacks: self.stacks.clone(),
+            depths: self.depths.clone(),
             ledger: self.ledger.fork(),
             ..Observation::default()
         }
@@ -235,5 +315,65 @@ impl Observation {
         assert_eq!(child.ledger.live_blocks(), blocks);
         observation.finish();
         Some((observation, analysis))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use heapwise_trace::Family;
+
+    #[test]
+    fn owners_are_the_first_modules_that_hold_an_address() {
+        let mut seed = 7u64;
+        let mut random = |below: u64| {
+            seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            (seed >> 33) % below
+        };
+        for _ in 0..200 {
+            let modules: Vec<Module> = (0..random(12))
+                .map(|_| Module { base: random(40), end: random(50), ..Module::default() })
+                .collect();
+            let owners = owners(&modules);
+            for address in 0..60 {
+                let slow = modules.iter().position(|it| it.base <= address && address < it.end);
+                let after = owners.partition_point(|&(start, _)| start <= address);
+                assert_eq!(after.checked_sub(1).and_then(|at| owners[at].1), slow, "{address} {modules:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn hostile_recordings_have_bounds() {
+        let mut it = Observation::default();
+        for id in 1..300_000u32 {
+            it.apply(&Event::Stack { id: StackId(id), parent: StackId(id - 1), frame: FrameId(1) });
+            it.apply(&Event::Note { text: b"note" });
+            it.apply(&Event::Module {
+                id: ModuleId(id),
+                base: Addr(u64::from(id)),
+                end: Addr(u64::MAX),
+                bias: 0,
+                path: b"",
+                build_id: &[1; 100],
+            });
+            it.apply(&Event::Frame { id: FrameId(id), module: ModuleId(0), offset: u64::from(id) });
+            let (at, addr) = (Nanos(u64::MAX), Addr(u64::from(id) << 4));
+            it.apply(&Event::Inherited { addr, size: u64::MAX, family: Family::Malloc, stack: StackId(id) });
+            it.apply(&Event::Free {
+                at,
+                thread: id,
+                addr: Addr(8),
+                size: 0,
+                family: Family::New,
+                stack: StackId(id),
+            });
+            it.apply(&Event::Place { addr: Addr(8), kind: RootKind::Stack });
+            it.apply(&Event::GraphEnd { at, certain: true });
+        }
+        assert_eq!((it.notes.len(), it.modules.len()), (NOTES_MAX, MODULES_MAX));
+        assert!((1..it.stacks.len()).all(|id| it.stacks.frames(StackId(id as u32)).count() <= 2048));
+        it.finish();
+        assert_eq!(it.frames[299_999].module, ModuleId(1));
     }
 }
