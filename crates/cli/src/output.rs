@@ -69,7 +69,13 @@ pub fn text_options(common: &Common, stream: Stream, color: bool) -> TextOptions
     let columns = columns.or_else(|| {
         is_terminal.then(terminal_size::terminal_size).flatten().map(|(width, _)| usize::from(width.0))
     });
-    TextOptions { color, width: columns.unwrap_or(100).clamp(40, 200), verbose: common.verbose, base: base() }
+    TextOptions {
+        color,
+        width: columns.unwrap_or(100).clamp(40, 200),
+        verbose: common.verbose,
+        quiet: common.quiet,
+        base: base(),
+    }
 }
 
 /// Paths are shown relative to the current folder.

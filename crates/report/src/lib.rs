@@ -31,7 +31,7 @@ pub mod folded;
 pub mod github;
 pub mod html;
 pub mod json;
-mod names;
+pub mod names;
 pub mod numbers;
 pub mod place;
 pub mod pprof;

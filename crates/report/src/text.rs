@@ -50,13 +50,15 @@ pub struct TextOptions {
     pub width: usize,
     /// Everything, however long.
     pub verbose: bool,
+    /// Findings only, no figures and no next step.
+    pub quiet: bool,
     /// Paths under this folder are shown relative to it.
     pub base: Option<PathBuf>,
 }
 
 impl Default for TextOptions {
     fn default() -> Self {
-        TextOptions { color: false, width: 100, verbose: false, base: None }
+        TextOptions { color: false, width: 100, verbose: false, quiet: false, base: None }
     }
 }
 
@@ -64,6 +66,9 @@ impl Default for TextOptions {
 pub fn write(out: &mut dyn Write, report: &Report, options: &TextOptions) -> io::Result<()> {
     let page = Page::new(report, options);
     page.findings(out)?;
+    if options.quiet {
+        return Ok(());
+    }
     for line in page.summary() {
         writeln!(out, "{line}")?;
     }
@@ -236,7 +241,7 @@ impl<'a> Page<'a> {
         };
         match at.function {
             Some(function) => {
-                let place = clean_to(&place, room / 2);
+                let place = clean_to(&place, room.saturating_sub(16).max(room / 2));
                 let left = room.saturating_sub(place.chars().count() + 4).max(8);
                 format!("{} ({place})", clean_to(&short(function), left))
             }

@@ -7,6 +7,7 @@ use crate::{Failure, analyze};
 use heapwise_heap::{SiteChange, diff};
 use heapwise_model::{Report, StackCost};
 use heapwise_report::fingerprint::fingerprints;
+use heapwise_report::names::short;
 use heapwise_report::numbers::{grouped, human_bytes};
 use heapwise_report::place::{self, frame_name};
 use heapwise_report::sanitize::clean;
@@ -95,7 +96,7 @@ fn table(
             signed(row.change(figure)),
             value(&row.old),
             value(&row.new),
-            clean(&row.key)
+            clean(&short(&row.key))
         )?;
     }
     if rows.len() > args.limit {

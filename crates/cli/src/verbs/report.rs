@@ -29,6 +29,9 @@ pub fn run(args: &Args, common: &Common) -> Result<u8, Failure> {
     Ok(u8::from(output::fails(&report, common)))
 }
 
+/// Recordings shorter than this are read before a bar could be seen.
+const PROGRESS_MIN: u64 = 8 << 20;
+
 /// Reads a recording, with progress on a terminal.
 pub fn read(path: &Path, common: &Common) -> Result<Observation, Failure> {
     let is_shown = !common.quiet && std::io::stderr().is_terminal();
@@ -38,6 +41,9 @@ pub fn read(path: &Path, common: &Common) -> Result<Observation, Failure> {
             .expect("the template is valid");
     bar.set_style(style);
     let result = Observation::read(path, &mut |at, total| {
+        if total < PROGRESS_MIN {
+            return;
+        }
         bar.set_length(total);
         bar.set_position(at);
     });

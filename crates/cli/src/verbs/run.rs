@@ -32,7 +32,7 @@ pub fn run(args: &Run, common: &Common) -> Result<u8, Failure> {
     let status = status(observed.termination);
     let Some(mut report) = report_of(observed, common, &config) else { return Ok(status) };
     output::baseline(&mut report, common)?;
-    if common.format == crate::args::Format::Text && common.output.is_none() {
+    if common.format == crate::args::Format::Text && common.output.is_none() && !common.quiet {
         // The program may have left the cursor in the middle of a line.
         anstream::eprintln!();
     }
