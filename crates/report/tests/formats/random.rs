@@ -204,7 +204,7 @@ fn check(report: &Report, random: &mut Random) {
     let is_json = |text: &str| serde_json::from_str::<serde_json::Value>(text).is_ok();
     let width = random.below(200) as usize;
     let verbose = width.is_multiple_of(2);
-    let options = text::TextOptions { width, verbose, base: base(), color: false, quiet: !verbose };
+    let options = text::TextOptions { width, verbose, base: base(), color: false, quiet: false };
     assert_harmless(&written(|out| text::write(out, report, &options)));
     let by = random.pick(Metric::ALL);
     assert_harmless(&written(|out| text::sites(out, report, by, 3, &options)));
