@@ -7,7 +7,8 @@ use heapwise_report::{json, text};
 libfuzzer_sys::fuzz_target!(|data: &[u8]| {
     let Some((observation, analysis)) = heapwise_run::Observation::exercise(data) else { return };
     let nameless = |frame: &heapwise_model::Frame| {
-        let module = observation.modules.get(frame.module.index()).map_or(String::new(), |it| it.path.clone());
+        let module =
+            observation.modules.get(frame.module.index()).map_or(String::new(), |it| it.path.clone());
         vec![ResolvedFrame { module, offset: frame.offset, ..ResolvedFrame::default() }]
     };
     let program = heapwise_heap::program(&observation.ledger, analysis.leaks);

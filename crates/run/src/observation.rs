@@ -23,8 +23,9 @@ const ARGUMENTS_MAX: usize = 1 << 16;
 const TEXT_MAX: usize = 4096;
 /// A build id is a hash.
 const BUILD_ID_MAX: usize = 64;
-/// Frames of a stack: twice what the recorder follows. Whoever walks every stack takes no more time than that.
-const DEPTH_MAX: u16 = 2048;
+/// Frames of a stack: a few more than the 1,024 that the recorder follows, for its mark of a cut. Bounds the time
+/// of whoever walks every stack.
+const DEPTH_MAX: u16 = 1032;
 /// Each takes time in proportion to the live blocks; there is one at the end, and the last one counts.
 const GRAPHS_MAX: usize = 16;
 
@@ -310,6 +311,8 @@ impl Observation {
             observation.block_stack(Addr(block.addr.0.saturating_add(block.size)));
         }
         observation.ledger.mappings();
+        let shown = analysis.costs.iter().map(|it| observation.stacks.frames(it.stack).count());
+        assert!(shown.max().unwrap_or(0) <= usize::from(DEPTH_MAX));
         let mut child = observation.fork();
         child.finish();
         assert_eq!(child.ledger.live_blocks(), blocks);
@@ -372,7 +375,10 @@ mod tests {
             it.apply(&Event::GraphEnd { at, certain: true });
         }
         assert_eq!((it.notes.len(), it.modules.len()), (NOTES_MAX, MODULES_MAX));
-        assert!((1..it.stacks.len()).all(|id| it.stacks.frames(StackId(id as u32)).count() <= 2048));
+        assert!(
+            (1..it.stacks.len())
+                .all(|id| it.stacks.frames(StackId(id as u32)).count() <= usize::from(DEPTH_MAX))
+        );
         it.finish();
         assert_eq!(it.frames[299_999].module, ModuleId(1));
     }
