@@ -59,3 +59,9 @@ turn = events(1 << 60, bytes([128 + 64, 1 + 64]) * 500_000, varint(1 << 44) + va
 recording("end-of-time", (1, process + flat), (2, start), (2, turn))
 huge = b"".join(record(6, 1 << 63, (1 << 64) - 1, 0, 0) for _ in range(1000))
 recording("huge-blocks", (1, process + huge + record(10, 1, 1)))
+# A list of 100,000 blocks whose last one holds 100,000 more, each of which a root holds too.
+many = record(6, 64, 16, 0, 0) * 200_000
+edges = record(9, 64, 0, 128) + record(9, 64, 0, 64) * 99_998
+fan = record(9, 64, 0, 64) + record(9, 0, 8, 64) * 99_999
+roots = record(8, 2, 0, 64) + record(8, 2, 0, 64 * 100_000) + record(8, 2, 0, 64) * 99_999
+recording("long-list", (1, process + many), (1, edges + fan), (1, roots + record(10, 1, 1)))
