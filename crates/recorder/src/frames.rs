@@ -296,7 +296,7 @@ pub fn frame_of(thread: &mut Thread, address: u64) -> (u32, Rule) {
             if found == 0 {
                 break;
             }
-            at = at + 1 & mask;
+            at = (at + 1) & mask;
         }
     }
     insert_frame(thread, address)
@@ -328,7 +328,7 @@ fn insert_frame(thread: &mut Thread, address: u64) -> (u32, Rule) {
                             return (number, rule);
                         }
                         Err(found) if found == address => return (number, rule),
-                        Err(_) => at = at + 1 & mask,
+                        Err(_) => at = (at + 1) & mask,
                     }
                 }
             }
@@ -349,9 +349,9 @@ pub fn epoch() -> u32 {
 
 /// Forgets the frames in `[base, end)`: another module may come to lie there.
 pub fn forget(base: u64, end: u64) {
-    for level in 0..FRAMES.count.load(Acquire) {
-        let table = FRAMES.levels[level].base.load(Relaxed).cast::<FrameEntry>();
-        for at in 0..1usize << FRAME_BITS[level] {
+    for (level, bits) in FRAMES.levels.iter().zip(FRAME_BITS).take(FRAMES.count.load(Acquire)) {
+        let table = level.base.load(Relaxed).cast::<FrameEntry>();
+        for at in 0..1usize << bits {
             // SAFETY: within the level.
             let entry = unsafe { &*table.add(at) };
             let address = entry.address.load(Relaxed);
