@@ -42,8 +42,8 @@ impl Rule {
         if !(0..1 << 20).contains(&bp_words) {
             return None;
         }
-        let fields = ((bp_words as u64) << 4) | ((offset32 as u32 as u64) << 32);
-        Some(Rule((1 + u64::from(uses_bp)) | fields))
+        let kind = 1 + u64::from(uses_bp);
+        Some(Rule(kind | (bp_words as u64) << 4 | (offset32 as u32 as u64) << 32))
     }
 
     /// CFA and return address by an offset from `rsp` or `rbp`: nearly all code.

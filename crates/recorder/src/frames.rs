@@ -349,7 +349,8 @@ pub fn epoch() -> u32 {
 
 /// Forgets the frames in `[base, end)`: another module may come to lie there.
 pub fn forget(base: u64, end: u64) {
-    for (level, bits) in FRAMES.levels.iter().zip(FRAME_BITS).take(FRAMES.count.load(Acquire)) {
+    let count = FRAMES.count.load(Acquire);
+    for (level, bits) in FRAMES.levels.iter().zip(FRAME_BITS).take(count) {
         let table = level.base.load(Relaxed).cast::<FrameEntry>();
         for at in 0..1usize << bits {
             // SAFETY: within the level.

@@ -21,6 +21,8 @@ const NEW_ARRAY: u8 = 4 | Family::NewArray as u8;
 macro_rules! operators {
     ($($index:literal $name:ident $family:ident $wrapper:ident),* $(,)?) => {
         $(
+            // Names of the C++ ABI.
+            #[allow(non_snake_case)]
             /// Leaves word of the family, unless an outer operator has, and jumps to the real one.
             #[cfg_attr(feature = "cdylib", unsafe(no_mangle))]
             #[unsafe(naked)]

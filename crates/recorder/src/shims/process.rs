@@ -39,6 +39,7 @@ unsafe extern "C" fn _exit(code: i32) -> ! {
 }
 
 #[cfg_attr(feature = "cdylib", unsafe(no_mangle))]
+#[allow(non_snake_case)]
 unsafe extern "C" fn _Exit(code: i32) -> ! {
     // SAFETY: forwarded.
     unsafe { _exit(code) }
