@@ -254,15 +254,6 @@ impl Scan<'_> {
     fn roots(&mut self, stacks: &[u64], observation: &Observation, own: &[(u64, u64)]) {
         let mappings = observation.ledger.mappings();
         let regions = self.regions;
-        let mut excluded: Vec<(u64, u64)> = own.to_vec();
-        // Blocks with mappings of their own: header and block.
-        excluded.extend(
-            self.starts
-                .iter()
-                .zip(&self.sizes)
-                .filter(|(_, size)| **size >= MAPPED_BLOCK)
-                .map(|(&at, &size)| (at - 16, at + size)),
-        );
         for region in regions {
             let is_special = region.path.starts_with("[v")
                 || region.path.starts_with("/dev/") && !region.path.starts_with("/dev/shm/");
@@ -275,6 +266,8 @@ impl Scan<'_> {
                 continue;
             }
             if let Some(&sp) = stacks.iter().filter(|&&sp| region.start <= sp && sp < region.end).min() {
+                // Mappings side by side are one region, so that blocks may lie behind a stack.
+                let excluded = [own, &self.blocks_in(region)].concat();
                 self.pieces(RootKind::Stack, sp & !(WORD - 1), region.end, &excluded, false);
                 continue;
             }
@@ -290,6 +283,7 @@ impl Scan<'_> {
                 continue;
             }
             let kind = if is_global { RootKind::Global } else { RootKind::Mapping };
+            let excluded = [own, &self.blocks_in(region)].concat();
             self.pieces(kind, region.start, region.end, &excluded, is_libc(region, regions));
         }
     }
@@ -305,14 +299,49 @@ impl Scan<'_> {
                 .is_some_and(|arena| (0x20..0x1000).contains(&(arena & (ARENA_HEAP - 1))))
     }
 
-    /// Whether small blocks lie in the region.
-    fn holds_blocks(&self, region: &Region) -> bool {
+    /// Whether blocks lie in the region that have no mappings of their own.
+    fn holds_blocks(&mut self, region: &Region) -> bool {
         let first = self.starts.partition_point(|&it| it < region.start);
-        self.starts[first..]
-            .iter()
-            .zip(&self.sizes[first..])
-            .take_while(|(at, _)| **at < region.end)
-            .any(|(_, &size)| size < MAPPED_BLOCK)
+        for block in first..self.starts.len() {
+            let at = self.starts[block];
+            if at >= region.end {
+                return false;
+            }
+            if self.sizes[block] < MAPPED_BLOCK && self.mapped_chunk(at).is_none() {
+                return true;
+            }
+        }
+        false
+    }
+
+    /// The blocks in a region, with their headers and what their mappings hold behind them.
+    fn blocks_in(&mut self, region: &Region) -> Vec<(u64, u64)> {
+        let first = self.starts.partition_point(|&it| it < region.start);
+        let mut found = Vec::new();
+        for block in first..self.starts.len() {
+            let (at, size) = (self.starts[block], self.sizes[block]);
+            if at >= region.end {
+                break;
+            }
+            found.push(self.mapped_chunk(at).unwrap_or((at.saturating_sub(HEADER), at + size)));
+        }
+        found
+    }
+
+    /// The mapping that glibc made for this block alone, which `realloc` may have made a small one.
+    ///
+    /// Before the block stand the bytes from the mapping's start to the header, and those from the header to the
+    /// mapping's end with one flag (`IS_MMAPPED` of `malloc_chunk`); both ends lie on pages.
+    fn mapped_chunk(&mut self, block: u64) -> Option<(u64, u64)> {
+        const IS_MAPPED: u64 = 2;
+        let header = block.checked_sub(HEADER)?;
+        let (before, size) = (self.memory.word(header)?, self.memory.word(header + WORD)?);
+        if size % 8 != IS_MAPPED {
+            return None;
+        }
+        let (from, to) = (header.checked_sub(before)?, header.checked_add(size - IS_MAPPED)?);
+        let is_page = |at: u64| at.is_multiple_of(PAGE as u64);
+        (is_page(from) && is_page(to) && to > block).then_some((from, to))
     }
 
     /// A range without the excluded ones.
@@ -501,6 +530,9 @@ impl Scan<'_> {
         self.regions[..after].last().filter(|it| addr < it.end)
     }
 }
+
+/// What glibc keeps before a block: two words.
+const HEADER: u64 = 16;
 
 /// Blocks from here on may have mappings of their own (glibc's threshold starts at 128 KiB).
 const MAPPED_BLOCK: u64 = 128 << 10;
