@@ -5,6 +5,8 @@
 #![deny(unsafe_code)]
 
 mod args;
+#[cfg(test)]
+mod arrows;
 mod bench;
 mod differential;
 mod fuzz;
