@@ -21,7 +21,7 @@ use leaks::Leaks;
 /// What became of a seed.
 enum Verdict {
     Same,
-    /// A lost ring has another head; see `known.md`.
+    /// Lost rings have other heads; see `known.md`.
     Heads,
     Differs(Vec<String>),
     /// The harness or a tool failed.
@@ -114,11 +114,11 @@ fn known_seeds() -> BTreeSet<u64> {
 
 fn one(seed: u64, dir: &Path, heapwise: Option<&Path>) -> Verdict {
     match try_one(seed, dir, heapwise) {
-        Ok((ours, theirs)) => {
+        Ok((ours, theirs, rings)) => {
             let lines = ours.differences(&theirs);
             match lines.is_empty() {
                 true => Verdict::Same,
-                false if ours.differs_in_heads_only(&theirs) => Verdict::Heads,
+                false if ours.differs_in_heads_only(&theirs, rings) => Verdict::Heads,
                 false => Verdict::Differs(lines),
             }
         }
@@ -126,7 +126,7 @@ fn one(seed: u64, dir: &Path, heapwise: Option<&Path>) -> Verdict {
     }
 }
 
-fn try_one(seed: u64, dir: &Path, heapwise: Option<&Path>) -> Result<(Leaks, Leaks), String> {
+fn try_one(seed: u64, dir: &Path, heapwise: Option<&Path>) -> Result<(Leaks, Leaks, u64), String> {
     let program = generate::program(seed);
     let _ = fs::remove_dir_all(dir);
     fs::create_dir_all(dir).map_err(|error| format!("{}: {error}", dir.display()))?;
@@ -158,7 +158,7 @@ fn try_one(seed: u64, dir: &Path, heapwise: Option<&Path>) -> Result<(Leaks, Lea
             leaks::of_heapwise(&text, name)?
         }
     };
-    Ok((ours, theirs))
+    Ok((ours, theirs, program.rings))
 }
 
 fn valgrind(dir: &Path, source: &str, name: &str, environment: &[(&str, String)]) -> Result<Leaks, String> {

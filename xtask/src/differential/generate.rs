@@ -14,6 +14,7 @@
 //! dead memory is avoided: blocks are fully written, nothing is freed before the last block is allocated (but in
 //! chains of realloc), and the frame of `main` holds no pointer when `main` returns.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use crate::rng::Rng;
@@ -23,6 +24,8 @@ pub struct Program {
     pub source: String,
     pub cpp: bool,
     pub flags: Vec<&'static str>,
+    /// How many sets of blocks there are at most whose members all lead to each other.
+    pub rings: u64,
 }
 
 /// A block, as the rest of the program sees it.
@@ -47,6 +50,10 @@ struct Generator {
     holds: Vec<String>,
     parked: Vec<(usize, u64, bool)>,
     extra: String,
+    /// Where slots point at last: `(block, slot)` to block.
+    links: BTreeMap<(usize, u64), usize>,
+    /// Rings of the sites that are no blocks.
+    rings: u64,
 }
 
 /// The program of a seed.
@@ -70,9 +77,11 @@ pub fn program(seed: u64) -> Program {
         holds: Vec::new(),
         parked: Vec::new(),
         extra: String::new(),
+        links: BTreeMap::new(),
+        rings: 0,
     };
     let source = generator.write(seed, &flags);
-    Program { source, cpp, flags }
+    Program { source, cpp, flags, rings: generator.rings }
 }
 
 impl Generator {
@@ -89,6 +98,7 @@ impl Generator {
             let percent = *self.rng.pick(&[0, 10, 40]);
             (0..count).filter(|_| self.rng.chance(percent)).collect()
         };
+        self.rings += self.rings_of_blocks(&frees);
         let in_thread: Vec<bool> = {
             let percent = *self.rng.pick(&[0, 0, 30]);
             (0..count).map(|_| self.rng.chance(percent)).collect()
@@ -407,6 +417,7 @@ impl Generator {
             if slots > 0 {
                 let slot = first + self.rng.below(slots);
                 lines.push(format!("{put}({from}, {slot}, {to}, {offset});"));
+                self.links.insert((from, slot), to);
             }
         }
         // A ring now and then.
@@ -418,10 +429,33 @@ impl Generator {
             for (at, from) in members.iter().enumerate() {
                 let Block { put, first, slots, .. } = self.blocks[*from];
                 let slot = first + self.rng.below(slots);
-                lines.push(format!("{put}({from}, {slot}, {}, 0);", members[(at + 1) % members.len()]));
+                let to = members[(at + 1) % members.len()];
+                lines.push(format!("{put}({from}, {slot}, {to}, 0);"));
+                self.links.insert((*from, slot), to);
             }
         }
         lines
+    }
+
+    /// Rings among the blocks that are not freed; lists and maps of the C++ library are rings by themselves.
+    fn rings_of_blocks(&self, freed: &[usize]) -> u64 {
+        let count = self.blocks.len();
+        let mut leads = vec![vec![false; count]; count];
+        for ((from, _), to) in &self.links {
+            leads[*from][*to] = !freed.contains(from) && !freed.contains(to);
+        }
+        for middle in 0..count {
+            for from in 0..count {
+                for to in 0..count {
+                    leads[from][to] |= leads[from][middle] && leads[middle][to];
+                }
+            }
+        }
+        let mutual = |one: usize, other: usize| leads[one][other] && leads[other][one];
+        let alone = |at: usize| matches!(self.blocks[at].put, "put_list" | "put_map");
+        let first = |at: &usize| !(0..*at).any(|other| mutual(*at, other));
+        let ring = |at: &usize| alone(*at) || (*at + 1..count).any(|other| mutual(*at, other));
+        (0..count).filter(first).filter(ring).count() as u64
     }
 
     fn roots(&mut self) {
@@ -490,6 +524,7 @@ impl Generator {
                 "static NOINLINE struct link{at} *node{at}(void) {{\n    struct link{at} *it = (struct link{at} *)calloc(1, sizeof *it);\n    return it;\n}}"
             );
             let double = self.rng.chance(50);
+            self.rings += u64::from(double);
             let _ = writeln!(
                 text,
                 "static NOINLINE void list{at}(void) {{\n    for (int i = 0; i < {count}; i++) {{\n        struct link{at} *it = node{at}();\n        it->next = head{at};{}\n        head{at} = it;\n    }}\n}}",
