@@ -14,7 +14,8 @@ use serde_json::Value;
 const BATCH: u64 = 100;
 
 /// Allocates for ever in batches of `BATCH`; before each batch its file says how many allocations are done. Two
-/// numbers of 8 bytes: its pid and that count. Writes `done` into its folder and ends after `argv[1]` batches.
+/// numbers of 8 bytes: its pid and that count. Writes `done` into its folder and ends after `argv[1]` batches. With a
+/// third word it keeps all, 4 KiB at a time.
 const COUNTER: &str = r#"
 #include <fcntl.h>
 #include <stdio.h>
@@ -29,13 +30,18 @@ int main(int count, char **words) {
     pwrite(out, said, sizeof said, 0);
     rename("counter.tmp", "counter");
     static void *kept[100];
+    int keep = count > 3;
     for (long batch = 0; batch < batches; batch++) {
         said[1] = batch * 100;
         if (pwrite(out, said, sizeof said, 0) != sizeof said) return 9;
-        for (int i = 0; i < 100; i++) { free(kept[i]); kept[i] = one(16 + (batch + i) % 200); }
+        for (int i = 0; i < 100; i++) {
+            if (!keep) free(kept[i]);
+            kept[i] = one(keep ? 4096 : 16 + (batch + i) % 200);
+        }
         if (pause) usleep(pause);
     }
     close(open("done", O_WRONLY | O_CREAT, 0600));
+    puts("done");
     return 21;
 }
 "#;
@@ -193,12 +199,81 @@ fn a_full_disk_does_not_harm_the_program() {
     let output = shell(dir.path(), "\"$HEAPWISE\" run -o small/out.heapwise -- ./counter_program 50000 0");
     let recording = dir.path().join("copy.heapwise");
     let _ = fs::copy(small.join("out.heapwise"), &recording);
+    let size = fs::metadata(&recording).map_or(0, |it| it.len());
     Command::new("umount").arg(&small).status().unwrap();
     let said = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(21), "{said}");
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "done\n");
     assert!(dir.path().join("done").exists());
-    let end = report(&recording).status;
-    assert!(matches!(end.code(), Some(0 | 2)), "report of the short recording: {end}");
+    assert!(size > 200 << 10, "the file system was not filled: {size} bytes");
+    assert!(said.contains("out.heapwise"), "which recording is not whole is not said: {said}");
+    let end = report(&recording);
+    let told = String::from_utf8_lossy(&end.stderr);
+    assert!(end.status.success(), "report of the short recording: {}: {told}", end.status);
+    let report: Value = serde_json::from_slice(&end.stdout).unwrap();
+    let allocations = count(&report, "allocations");
+    assert!(allocations > 10_000, "{allocations} allocations in {size} bytes");
+    assert!(
+        report["notes"].as_array().is_some_and(|it| !it.is_empty()),
+        "no note that the recording is short"
+    );
+}
+
+/// A memory cgroup of its own, of version 1 or 2, with a limit; `None` without the right to make one.
+struct Cgroup(PathBuf);
+
+impl Cgroup {
+    fn new(limit: u64) -> Option<Cgroup> {
+        let root = Path::new("/sys/fs/cgroup");
+        let name = format!("heapwise-test-{}", std::process::id());
+        let second =
+            fs::read_to_string(root.join("cgroup.controllers")).is_ok_and(|it| it.contains("memory"));
+        if second {
+            let _ = fs::write(root.join("cgroup.subtree_control"), "+memory");
+        }
+        let (folder, file) = match second {
+            true => (root.join(name), "memory.max"),
+            false => (root.join("memory").join(name), "memory.limit_in_bytes"),
+        };
+        fs::create_dir(&folder).ok()?;
+        let made = Cgroup(folder);
+        fs::write(made.0.join(file), limit.to_string()).ok()?;
+        Some(made)
+    }
+}
+
+impl Drop for Cgroup {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir(&self.0);
+    }
+}
+
+#[test]
+fn a_program_killed_for_want_of_memory_is_told_of_up_to_its_last_batch() {
+    let Some(group) = Cgroup::new(64 << 20) else {
+        eprintln!("skipped a_program_killed_for_want_of_memory: no right to make a memory cgroup");
+        return;
+    };
+    let dir = tempfile::tempdir().unwrap();
+    counter_program(dir.path());
+    fs::create_dir(dir.path().join("rec")).unwrap();
+    let line = format!(
+        "\"$HEAPWISE\" run -o rec/ --output text -- /bin/bash -c 'echo $$ > {}/cgroup.procs || exit 5; exec ./counter_program 1000000000 0 keep'",
+        group.0.display()
+    );
+    let output = shell(dir.path(), &line);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(137), "{said}");
+    let (_, done) = counter(dir.path()).unwrap();
+    assert!(done > 1_000, "{done} allocations were possible");
+    let recordings = fs::read_dir(dir.path().join("rec")).unwrap().map(|it| it.unwrap().path());
+    let reports: Vec<Value> = recordings.map(|it| document(&it)).collect();
+    let killed = |it: &&Value| it["summary"]["program"]["command"][0] == "./counter_program";
+    let report = reports.iter().find(killed).expect("a recording of the killed program");
+    let told = count(report, "allocations");
+    let (low, high) = (done, done + BATCH + 50);
+    assert!((low..=high).contains(&told), "{told} allocations told, {low} to {high} done");
+    assert_eq!(report["summary"]["program"]["exit"]["signal"], 9);
 }
 
 #[test]
