@@ -3,7 +3,7 @@
 
 mod common;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
@@ -92,7 +92,7 @@ fn a_pair_takes_few_instructions() {
 }
 
 /// Instructions of the program under `heapwise run`, counted by callgrind, which leaves `malloc` to the recorder.
-fn instructions(dir: &Path, binary: &PathBuf, pairs: u64) -> u64 {
+fn instructions(dir: &Path, binary: &Path, pairs: u64) -> u64 {
     let file = dir.join(format!("{pairs}.callgrind"));
     let mut run = Command::new(heapwise());
     run.args(["run", "--no-recording", "--quiet", "--", "valgrind", "-q", "--tool=callgrind"]);
