@@ -175,14 +175,26 @@ fn a_program_at_its_memory_limit_ends_as_it_would() {
 fn a_file_size_limit_does_not_harm_the_program() {
     let dir = tempfile::tempdir().unwrap();
     counter_program(dir.path());
-    // 64 KiB; the limit's signal goes to whoever writes the recording.
+    // 128 KiB; the limit's signal goes to whoever writes the recording.
     let output =
-        shell(dir.path(), "ulimit -f 64; \"$HEAPWISE\" run -o out.heapwise -- ./counter_program 20000 0");
+        shell(dir.path(), "ulimit -f 128; \"$HEAPWISE\" run -o out.heapwise -- ./counter_program 20000 0");
     let said = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(21), "{said}");
     assert!(dir.path().join("done").exists());
     let end = report(&dir.path().join("out.heapwise")).status;
     assert!(matches!(end.code(), Some(0 | 2)), "report of the short recording: {end}");
+}
+
+#[test]
+fn a_file_size_limit_below_the_recorder_is_said_before_the_start() {
+    let dir = tempfile::tempdir().unwrap();
+    counter_program(dir.path());
+    let output =
+        shell(dir.path(), "ulimit -f 16; \"$HEAPWISE\" run -o out.heapwise -- ./counter_program 20000 0");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{said}");
+    assert!(said.contains("error"), "{said}");
+    assert!(!dir.path().join("done").exists(), "the program must not have run");
 }
 
 #[test]

@@ -91,6 +91,8 @@ fn take_signals() {
     set(libc::SIGQUIT, ignore);
     set(libc::SIGTERM, remember);
     set(libc::SIGHUP, remember);
+    // A limit on file sizes is an error of the write, not the end of `heapwise`.
+    set(libc::SIGXFSZ, ignore);
     // Interrupts the wait for the doorbell: the end of the command rings no other bell.
     set(libc::SIGCHLD, ignore);
 }
@@ -101,9 +103,9 @@ pub fn observe(command: &[OsString], recorder: &[u8], options: &Options) -> Resu
     let path = launch::check_command(name)?;
     check_destination(&options.destination)?;
     let flags = if options.has_free_stacks { 0 } else { OPTION_NO_FREE_STACKS };
+    take_signals();
     let session = Session::new(recorder, flags).map_err(RunError::Session)?;
     let clock = Clock::start();
-    take_signals();
     let child = launch::start(&path, command, &session)?;
     let mut follower = Follower {
         session: &session,
