@@ -71,23 +71,9 @@ pub fn diff<K: Ord + Clone>(
 }
 
 fn add(sum: &mut Option<StackCost>, cost: StackCost) {
-    let Some(sum) = sum else {
-        *sum = Some(cost);
-        return;
-    };
-    let pairs = [
-        (&mut sum.allocations, cost.allocations),
-        (&mut sum.allocated_bytes, cost.allocated_bytes),
-        (&mut sum.temporary, cost.temporary),
-        (&mut sum.peak_bytes, cost.peak_bytes),
-        (&mut sum.peak_blocks, cost.peak_blocks),
-        (&mut sum.live_bytes, cost.live_bytes),
-        (&mut sum.live_blocks, cost.live_blocks),
-        (&mut sum.lost_bytes, cost.lost_bytes),
-        (&mut sum.lost_blocks, cost.lost_blocks),
-    ];
-    for (field, more) in pairs {
-        *field = field.saturating_add(more);
+    match sum {
+        Some(sum) => sum.add(&cost),
+        None => *sum = Some(cost),
     }
 }
 

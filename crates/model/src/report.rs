@@ -65,6 +65,25 @@ pub struct StackCost {
     pub lost_blocks: u64,
 }
 
+impl StackCost {
+    /// Adds another stack's figures; sums saturate. `stack` stays.
+    pub fn add(&mut self, other: &StackCost) {
+        for (sum, more) in [
+            (&mut self.allocations, other.allocations),
+            (&mut self.allocated_bytes, other.allocated_bytes),
+            (&mut self.temporary, other.temporary),
+            (&mut self.peak_bytes, other.peak_bytes),
+            (&mut self.peak_blocks, other.peak_blocks),
+            (&mut self.live_bytes, other.live_bytes),
+            (&mut self.live_blocks, other.live_blocks),
+            (&mut self.lost_bytes, other.lost_bytes),
+            (&mut self.lost_blocks, other.lost_blocks),
+        ] {
+            *sum = sum.saturating_add(more);
+        }
+    }
+}
+
 /// One point of the timeline.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub struct Tick {

@@ -140,20 +140,7 @@ fn order<'a>(site: &Site<'a>) -> (Option<&'a str>, Option<u32>, Option<&'a str>,
 
 impl Site<'_> {
     fn add(&mut self, cost: &StackCost) {
-        let sum = &mut self.cost;
         self.stacks += 1;
-        for (to, from) in [
-            (&mut sum.allocations, cost.allocations),
-            (&mut sum.allocated_bytes, cost.allocated_bytes),
-            (&mut sum.temporary, cost.temporary),
-            (&mut sum.peak_bytes, cost.peak_bytes),
-            (&mut sum.peak_blocks, cost.peak_blocks),
-            (&mut sum.live_bytes, cost.live_bytes),
-            (&mut sum.live_blocks, cost.live_blocks),
-            (&mut sum.lost_bytes, cost.lost_bytes),
-            (&mut sum.lost_blocks, cost.lost_blocks),
-        ] {
-            *to = to.saturating_add(from);
-        }
+        self.cost.add(cost);
     }
 }
