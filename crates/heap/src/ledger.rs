@@ -254,6 +254,7 @@ impl Ledger {
 
     /// Takes an event of a recording; those that say nothing of the ledger's matters are passed over.
     /// A stack counts as defined when it is the next one in order, so ids cannot be made up.
+    #[inline]
     pub fn apply(&mut self, event: &Event) {
         match *event {
             Event::Alloc { at, thread, addr, size, family, stack } => {

@@ -68,8 +68,6 @@ struct Book {
     forks: Vec<(u64, Observation)>,
 }
 
-/// Live blocks from which on the ledger's table does not fit the caches.
-const WARM_BLOCKS: u64 = 50_000;
 /// Greatest recorder's number that is believed.
 const NUMBER_MAX: u64 = 1 << 28;
 /// Snapshots for children that have not shown up.
@@ -468,9 +466,6 @@ impl Sink for Book {
 
     #[inline(always)]
     fn expect(&mut self, records: &[Record]) {
-        if self.observation.ledger.totals().live.blocks < WARM_BLOCKS {
-            return;
-        }
         let mut addrs = [Addr(0); 64];
         let mut count = 0;
         for (addr, record) in addrs.iter_mut().zip(records) {

@@ -120,6 +120,24 @@ fn owners(modules: &[Module]) -> Vec<(u64, Option<usize>)> {
     owners
 }
 
+impl recording::Sink for Observation {
+    #[inline(always)]
+    fn event(&mut self, event: Event<'_>) {
+        match event {
+            Event::Alloc { at, .. } | Event::Free { at, .. } | Event::Resize { at, .. } => {
+                self.seen(at);
+                self.ledger.apply(&event);
+            }
+            _ => self.apply(&event),
+        }
+    }
+
+    #[inline(always)]
+    fn expect(&mut self, addrs: &[Addr]) {
+        self.ledger.warm(addrs);
+    }
+}
+
 impl Observation {
     /// Takes the next event.
     pub fn apply(&mut self, event: &Event<'_>) {
@@ -258,14 +276,14 @@ impl Observation {
     /// Reads a recording. `progress` hears the bytes read and in all.
     pub fn read(path: &Path, progress: &mut dyn FnMut(u64, u64)) -> Result<Observation, ReadError> {
         let mut observation = Observation::default();
-        let end = recording::read(path, &mut |event| observation.apply(&event), progress)?;
+        let end = recording::read(path, &mut observation, progress)?;
         observation.ended(end, path)
     }
 
     /// As [`Observation::read`], from memory.
     pub fn read_slice(bytes: &[u8]) -> Result<Observation, ReadError> {
         let mut observation = Observation::default();
-        let end = recording::read_slice(bytes, &mut |event| observation.apply(&event))?;
+        let end = recording::read_slice(bytes, &mut observation)?;
         observation.ended(end, Path::new("recording"))
     }
 

@@ -54,7 +54,7 @@ fn allocations(path: &Path, _: &Observation, limit: usize) -> Vec<firefox::Alloc
     let signed = |bytes: u64| i64::try_from(bytes).unwrap_or(i64::MAX);
     let _ = recording::read(
         path,
-        &mut |event| match event {
+        &mut |event: Event<'_>| match event {
             Event::Alloc { at, thread, addr, size, family, stack } if family != Family::Map => {
                 live.insert(addr, size);
                 add(at.0, thread, addr, signed(size), stack);

@@ -15,7 +15,7 @@
 //!
 //! Times are rounded down to 1,024 ns; the order of events is exact.
 
-use super::{Cursor, push_varint, unzigzag, zigzag};
+use super::{Cursor, Sink, push_varint, unzigzag, zigzag};
 use crate::{Addr, Event, Family, Nanos, StackId};
 
 const ALLOC: u8 = 0;
@@ -171,54 +171,95 @@ impl Columns {
     }
 }
 
+/// Events whose addresses are read ahead: enough for their cache misses to overlap, few enough to stay in the cache.
+const WINDOW: usize = 64;
+
 /// Gives the events of a block to `sink`; `None` where the block says something impossible.
-pub fn decode(block: &[u8], sink: &mut impl FnMut(Event<'_>)) -> Option<()> {
+pub fn decode(block: &[u8], sink: &mut impl Sink) -> Option<()> {
     let mut head = Cursor::new(block);
     let count = head.varint()?;
-    let mut state = State { time: head.varint()?, thread: head.varint()? as u32, ..State::default() };
+    let state = State { time: head.varint()?, thread: head.varint()? as u32, ..State::default() };
     let lengths = [head.varint()?, head.varint()?, head.varint()?, head.varint()?, head.varint()?];
     let ops = head.bytes(lengths[0])?;
-    let mut addrs = Cursor::new(head.bytes(lengths[1])?);
-    let mut sizes = Cursor::new(head.bytes(lengths[2])?);
-    let mut stacks = Cursor::new(head.bytes(lengths[3])?);
-    let mut others = Cursor::new(head.bytes(lengths[4])?);
+    let mut columns = Decoder {
+        state,
+        addrs: Cursor::new(head.bytes(lengths[1])?),
+        sizes: Cursor::new(head.bytes(lengths[2])?),
+        stacks: Cursor::new(head.bytes(lengths[3])?),
+        others: Cursor::new(head.bytes(lengths[4])?),
+    };
     if count != ops.len() as u64 {
         return None;
     }
-    for &op in ops {
-        let kind = op & 3;
-        let family = Family::from_bits(op >> 2);
-        if op & HAS_TIME != 0 {
-            state.time = state.time.saturating_add(others.varint()?);
-        }
-        if op & HAS_THREAD != 0 {
-            state.thread = others.varint()? as u32;
-        }
-        let last = state.stacks.get_mut(kind as usize)?;
-        if op & SAME_STACK == 0 {
-            *last = stacks.varint()? as u32;
-        }
-        let stack = StackId(*last);
-        let has_size = kind != FREE || family == Family::Map;
-        if has_size && op & SAME_SIZE == 0 {
-            state.size = sizes.varint()?;
-        }
-        let (at, thread) = (Nanos(state.time.saturating_mul(TIME_UNIT)), state.thread);
-        let first = state.addr.wrapping_add_signed(read_addr(&mut addrs)?);
-        state.addr = first;
-        match kind {
-            ALLOC => sink(Event::Alloc { at, thread, addr: Addr(first), size: state.size, family, stack }),
-            FREE => {
-                let size = if has_size { state.size } else { 0 };
-                sink(Event::Free { at, thread, addr: Addr(first), size, family, stack });
-            }
-            RESIZE => {
-                let new = first.wrapping_add_signed(read_addr(&mut addrs)?);
-                state.addr = new;
-                sink(Event::Resize { at, thread, old: Addr(first), new: Addr(new), size: state.size, stack });
-            }
-            _ => return None,
-        }
+    let mut addrs = [Addr(0); 2 * WINDOW];
+    for ops in ops.chunks(WINDOW) {
+        let known = columns.addrs(ops, &mut addrs);
+        sink.expect(&addrs[..known]);
+        columns.events(ops, &addrs[..known], sink)?;
     }
     Some(())
+}
+
+struct Decoder<'a> {
+    state: State,
+    addrs: Cursor<'a>,
+    sizes: Cursor<'a>,
+    stacks: Cursor<'a>,
+    others: Cursor<'a>,
+}
+
+impl Decoder<'_> {
+    /// The addresses of `ops`, two for a resize; how many there are.
+    #[inline(always)]
+    fn addrs(&mut self, ops: &[u8], out: &mut [Addr; 2 * WINDOW]) -> usize {
+        let mut known = 0;
+        let wanted = ops.iter().map(|op| 1 + usize::from(op & 3 == RESIZE)).sum::<usize>();
+        for addr in &mut out[..wanted] {
+            let Some(step) = read_addr(&mut self.addrs) else { break };
+            self.state.addr = self.state.addr.wrapping_add_signed(step);
+            *addr = Addr(self.state.addr);
+            known += 1;
+        }
+        known
+    }
+
+    #[inline(always)]
+    fn events(&mut self, ops: &[u8], addrs: &[Addr], sink: &mut impl Sink) -> Option<()> {
+        let mut addrs = addrs.iter().copied();
+        let state = &mut self.state;
+        for &op in ops {
+            let kind = op & 3;
+            let family = Family::from_bits(op >> 2);
+            if op & HAS_TIME != 0 {
+                state.time = state.time.saturating_add(self.others.varint()?);
+            }
+            if op & HAS_THREAD != 0 {
+                state.thread = self.others.varint()? as u32;
+            }
+            let last = state.stacks.get_mut(kind as usize)?;
+            if op & SAME_STACK == 0 {
+                *last = self.stacks.varint()? as u32;
+            }
+            let stack = StackId(*last);
+            let has_size = kind != FREE || family == Family::Map;
+            if has_size && op & SAME_SIZE == 0 {
+                state.size = self.sizes.varint()?;
+            }
+            let (at, thread, size) = (Nanos(state.time.saturating_mul(TIME_UNIT)), state.thread, state.size);
+            let addr = addrs.next()?;
+            match kind {
+                ALLOC => sink.event(Event::Alloc { at, thread, addr, size, family, stack }),
+                FREE => {
+                    let size = if has_size { size } else { 0 };
+                    sink.event(Event::Free { at, thread, addr, size, family, stack });
+                }
+                RESIZE => {
+                    let new = addrs.next()?;
+                    sink.event(Event::Resize { at, thread, old: addr, new, size, stack });
+                }
+                _ => return None,
+            }
+        }
+        Some(())
+    }
 }

@@ -151,7 +151,7 @@ mod tests {
 
     fn events(recording: &[u8]) -> Vec<String> {
         let mut events = Vec::new();
-        let end = read_slice(recording, &mut |event| events.push(format!("{event:?}")));
+        let end = read_slice(recording, &mut |event: Event<'_>| events.push(format!("{event:?}")));
         assert_eq!(end.expect("readable"), End::Complete);
         events
     }

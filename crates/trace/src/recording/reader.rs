@@ -1,7 +1,7 @@
 //! Reads a recording that may be cut, damaged or hostile.
 
 use super::*;
-use crate::Event;
+use crate::{Addr, Event};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
@@ -29,12 +29,26 @@ pub enum End {
     Damaged { offset: u64, lost: u64, reason: &'static str },
 }
 
+/// Takes the events of a recording, in order. Functions of an event are sinks.
+pub trait Sink {
+    /// The next event.
+    fn event(&mut self, event: Event<'_>);
+    /// What the allocations, frees and resizes that come next are about, so that memory can be read early.
+    #[inline(always)]
+    fn expect(&mut self, addrs: &[Addr]) {
+        let _ = addrs;
+    }
+}
+
+impl<F: FnMut(Event<'_>)> Sink for F {
+    #[inline(always)]
+    fn event(&mut self, event: Event<'_>) {
+        self(event)
+    }
+}
+
 /// Gives every event to `sink`, in order; `progress` hears the bytes read and in all.
-pub fn read(
-    path: &Path,
-    sink: &mut impl FnMut(Event<'_>),
-    progress: &mut dyn FnMut(u64, u64),
-) -> Result<End, Error> {
+pub fn read(path: &Path, sink: &mut impl Sink, progress: &mut dyn FnMut(u64, u64)) -> Result<End, Error> {
     let at = |source| Error::Io { path: path.to_owned(), source };
     let file = std::fs::File::open(path).map_err(at)?;
     let metadata = file.metadata().map_err(at)?;
@@ -49,7 +63,7 @@ pub fn read(
 }
 
 /// As [`read`], from memory.
-pub fn read_slice(bytes: &[u8], sink: &mut impl FnMut(Event<'_>)) -> Result<End, Error> {
+pub fn read_slice(bytes: &[u8], sink: &mut impl Sink) -> Result<End, Error> {
     read_from(bytes, bytes.len() as u64, Path::new("recording"), sink, &mut |_, _| {})
 }
 
@@ -75,7 +89,7 @@ fn read_from(
     mut input: impl Read,
     total: u64,
     path: &Path,
-    sink: &mut impl FnMut(Event<'_>),
+    sink: &mut impl Sink,
     progress: &mut dyn FnMut(u64, u64),
 ) -> Result<End, Error> {
     let at = |source| Error::Io { path: path.to_owned(), source };

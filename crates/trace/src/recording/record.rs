@@ -1,6 +1,6 @@
 //! Records of everything that is not an allocation or a free: tag, length, body.
 
-use super::{Cursor, push_varint, unzigzag, zigzag};
+use super::{Cursor, Sink, push_varint, unzigzag, zigzag};
 use crate::{Addr, Event, Family, FrameId, ModuleId, Nanos, RootKind, StackId};
 
 const PROCESS: u8 = 1;
@@ -140,7 +140,7 @@ pub fn push(out: &mut Vec<u8>, body: &mut Vec<u8>, state: &mut State, event: &Ev
 }
 
 /// Gives the events of a block to `sink`; `None` where it says something impossible.
-pub fn decode(block: &[u8], ids: &mut Ids, sink: &mut impl FnMut(Event<'_>)) -> Option<()> {
+pub fn decode(block: &[u8], ids: &mut Ids, sink: &mut impl Sink) -> Option<()> {
     let mut state = State::default();
     let mut cursor = Cursor::new(block);
     while !cursor.is_empty() {
@@ -163,7 +163,7 @@ fn decode_one(
     body: &mut Cursor<'_>,
     state: &mut State,
     ids: &mut Ids,
-    sink: &mut impl FnMut(Event<'_>),
+    sink: &mut impl Sink,
 ) -> Option<()> {
     let number = |body: &mut Cursor<'_>| body.varint();
     let id = |body: &mut Cursor<'_>| u32::try_from(body.varint()?).ok();
@@ -171,7 +171,7 @@ fn decode_one(
         PROCESS => {
             let (pid, parent, start_unix_ns) = (id(body)?, id(body)?, number(body)?);
             let length = number(body)?;
-            sink(Event::Process { pid, parent, command: body.bytes(length)?, start_unix_ns });
+            sink.event(Event::Process { pid, parent, command: body.bytes(length)?, start_unix_ns });
         }
         MODULE => {
             let (base, end, bias) = (Addr(number(body)?), Addr(number(body)?), number(body)?);
@@ -179,14 +179,21 @@ fn decode_one(
             let build_id = body.bytes(length)?;
             let length = number(body)?;
             let path = body.bytes(length)?;
-            sink(Event::Module { id: ModuleId(next_id(&mut ids.module)?), base, end, bias, path, build_id });
+            sink.event(Event::Module {
+                id: ModuleId(next_id(&mut ids.module)?),
+                base,
+                end,
+                bias,
+                path,
+                build_id,
+            });
         }
         FRAME => {
             let (module, offset) = (ModuleId(id(body)?), number(body)?);
             if module.0 >= ids.module {
                 return None;
             }
-            sink(Event::Frame { id: FrameId(next_id(&mut ids.frame)?), module, offset });
+            sink.event(Event::Frame { id: FrameId(next_id(&mut ids.frame)?), module, offset });
         }
         STACK => {
             let (parent, frame) = (StackId(id(body)?), FrameId(id(body)?));
@@ -194,19 +201,19 @@ fn decode_one(
             if parent.0 >= ids.stack || frame.0 >= ids.frame {
                 return None;
             }
-            sink(Event::Stack { id: StackId(next_id(&mut ids.stack)?), parent, frame });
+            sink.event(Event::Stack { id: StackId(next_id(&mut ids.stack)?), parent, frame });
         }
         THREAD => {
             let thread = id(body)?;
             let length = number(body)?;
-            sink(Event::Thread { id: thread, name: body.bytes(length)? });
+            sink.event(Event::Thread { id: thread, name: body.bytes(length)? });
         }
         INHERITED => {
             let addr = Addr(unstep(&mut state.addr, number(body)?));
             let (size, family) = (number(body)?, Family::from_bits(number(body)? as u8));
-            sink(Event::Inherited { addr, size, family, stack: StackId(id(body)?) });
+            sink.event(Event::Inherited { addr, size, family, stack: StackId(id(body)?) });
         }
-        SAMPLE => sink(Event::Sample {
+        SAMPLE => sink.event(Event::Sample {
             at: Nanos(number(body)?),
             rss_bytes: number(body)?,
             minor_faults: number(body)?,
@@ -216,26 +223,26 @@ fn decode_one(
         ROOT => {
             let kind = RootKind::from_bits(number(body)? as u8);
             let place = Addr(unstep(&mut state.place, number(body)?));
-            sink(Event::Root { kind, place, target: Addr(unstep(&mut state.addr, number(body)?)) });
+            sink.event(Event::Root { kind, place, target: Addr(unstep(&mut state.addr, number(body)?)) });
         }
         EDGE => {
             let from = Addr(unstep(&mut state.place, number(body)?));
             let offset = number(body)?;
-            sink(Event::Edge { from, offset, target: Addr(unstep(&mut state.addr, number(body)?)) });
+            sink.event(Event::Edge { from, offset, target: Addr(unstep(&mut state.addr, number(body)?)) });
         }
-        GRAPH_END => sink(Event::GraphEnd { at: Nanos(number(body)?), certain: number(body)? != 0 }),
+        GRAPH_END => sink.event(Event::GraphEnd { at: Nanos(number(body)?), certain: number(body)? != 0 }),
         PLACE => {
             let addr = Addr(number(body)?);
-            sink(Event::Place { addr, kind: RootKind::from_bits(number(body)? as u8) });
+            sink.event(Event::Place { addr, kind: RootKind::from_bits(number(body)? as u8) });
         }
         NOTE => {
             let length = number(body)?;
-            sink(Event::Note { text: body.bytes(length)? });
+            sink.event(Event::Note { text: body.bytes(length)? });
         }
         EXIT => {
             let status = |value: u64| value.checked_sub(1).map(|it| it as u8);
             let at = Nanos(number(body)?);
-            sink(Event::Exit { at, code: status(number(body)?), signal: status(number(body)?) });
+            sink.event(Event::Exit { at, code: status(number(body)?), signal: status(number(body)?) });
         }
         // From a newer version: skipped.
         _ => {}

@@ -100,7 +100,7 @@ fn what_is_written_is_read() {
     let bytes = write(&events);
     let mut read = Vec::new();
     let mut last = 0;
-    let end = read_slice(&bytes, &mut |event| {
+    let end = read_slice(&bytes, &mut |event: Event<'_>| {
         if let Event::Alloc { at, .. } | Event::Free { at, .. } | Event::Resize { at, .. } = event {
             assert!(at.0 >= last);
             last = at.0;
@@ -119,7 +119,7 @@ fn every_cut_gives_a_prefix() {
     let mut most = 0;
     for length in 0..bytes.len() {
         let mut count = 0;
-        match read_slice(&bytes[..length], &mut |_| count += 1) {
+        match read_slice(&bytes[..length], &mut |_: Event<'_>| count += 1) {
             Ok(End::Complete) => {}
             Ok(End::Damaged { offset, lost, .. }) => assert_eq!(offset + lost, length as u64),
             Err(_) => assert!(length < HEADER_BYTES),
@@ -137,7 +137,7 @@ fn every_flipped_bit_is_noticed() {
         for bit in 0..8 {
             let mut copy = bytes.clone();
             copy[at] ^= 1 << bit;
-            let end = read_slice(&copy, &mut |_| {});
+            let end = read_slice(&copy, &mut |_: Event<'_>| {});
             // The header's reserved bytes mean nothing.
             assert!(!matches!(end, Ok(End::Complete)) || (16..24).contains(&at), "byte {at} bit {bit}");
         }
@@ -148,10 +148,10 @@ fn every_flipped_bit_is_noticed() {
 fn newer_versions_and_other_files_are_told_apart() {
     let mut bytes = write(&definitions());
     bytes[8] = 99;
-    assert!(matches!(read_slice(&bytes, &mut |_| {}), Err(Error::Newer { found: 99, .. })));
-    assert!(matches!(read_slice(b"", &mut |_| {}), Err(Error::Empty { .. })));
-    assert!(matches!(read_slice(b"\x7fELF....", &mut |_| {}), Err(Error::NotARecording { .. })));
-    assert!(matches!(read_slice(b"HEAP", &mut |_| {}), Err(Error::Unusable { .. })));
+    assert!(matches!(read_slice(&bytes, &mut |_: Event<'_>| {}), Err(Error::Newer { found: 99, .. })));
+    assert!(matches!(read_slice(b"", &mut |_: Event<'_>| {}), Err(Error::Empty { .. })));
+    assert!(matches!(read_slice(b"\x7fELF....", &mut |_: Event<'_>| {}), Err(Error::NotARecording { .. })));
+    assert!(matches!(read_slice(b"HEAP", &mut |_: Event<'_>| {}), Err(Error::Unusable { .. })));
 }
 
 #[test]
@@ -164,12 +164,12 @@ fn unknown_blocks_and_records_are_skipped() {
     bytes.extend_from_slice(&writer::block_header(KIND_RECORDS, PACKING_PLAIN, &record, record.len(), 2));
     bytes.extend_from_slice(&record);
     let mut count = 0;
-    assert_eq!(read_slice(&bytes, &mut |_| count += 1).expect("readable"), End::Complete);
+    assert_eq!(read_slice(&bytes, &mut |_: Event<'_>| count += 1).expect("readable"), End::Complete);
     assert_eq!(count, definitions().len());
 }
 
 #[test]
 fn stacks_cannot_be_their_own_parents() {
     let bytes = write(&[Event::Stack { id: StackId(1), parent: StackId(1), frame: FrameId(0) }]);
-    assert!(matches!(read_slice(&bytes, &mut |_| {}), Ok(End::Damaged { .. })));
+    assert!(matches!(read_slice(&bytes, &mut |_: Event<'_>| {}), Ok(End::Damaged { .. })));
 }
