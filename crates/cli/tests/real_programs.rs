@@ -237,6 +237,28 @@ fn signals_and_statuses() {
     assert_eq!(ended.report["summary"]["program"]["exit"]["code"], 42, "{}", ended.report["summary"]);
 }
 
+/// A shell's background job ignores the terminal's signals, a service manager's child may ignore or block others.
+#[test]
+fn ignored_and_blocked_signals_are_inherited() {
+    let run =
+        [&heapwise().display().to_string(), "run", "--no-recording", "--quiet", "--"].map(str::to_owned);
+    for change in [
+        ["--ignore-signal=INT,QUIT,PIPE", "--block-signal=USR1,TERM"],
+        ["--default-signal=INT,PIPE", "--block-signal=PIPE"],
+    ] {
+        let masks = |prefix: &[String]| {
+            let mut command = Command::new("env");
+            command.args(change).args(prefix).args(["cat", "/proc/self/status"]);
+            let text = String::from_utf8(finish(&mut command, b"", LIMIT).stdout).unwrap();
+            let lines = text.lines().filter(|it| it.starts_with("SigIgn") || it.starts_with("SigBlk"));
+            lines.map(str::to_owned).collect::<Vec<_>>()
+        };
+        let bare = masks(&[]);
+        assert_eq!(bare.len(), 2, "{change:?}");
+        assert_eq!(bare, masks(&run), "{change:?}");
+    }
+}
+
 #[test]
 fn signals_reach_the_program() {
     let dir = tempfile::tempdir().unwrap();

@@ -9,6 +9,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 /// Why a command was not started.
 #[derive(Debug, thiserror::Error)]
@@ -127,8 +128,70 @@ fn check_file(path: &Path) -> Result<Option<PathBuf>, LaunchError> {
     }
 }
 
+/// What the program would have inherited from whoever started `heapwise`: both last through `exec`, and
+/// `std` and our own handlers change them.
+#[derive(Clone, Copy)]
+pub struct Inherited {
+    /// Bit `n`: signal `n` is ignored.
+    ignored: u128,
+    blocked: libc::sigset_t,
+}
+
+/// Whether `SIGPIPE` was ignored when `heapwise` began; `std` ignores it before `main`.
+static IS_PIPE_IGNORED: AtomicBool = AtomicBool::new(false);
+
+// SAFETY: the loader runs what stands in this section once, before `main`, with this signature.
+#[used]
+#[unsafe(link_section = ".init_array")]
+static BEFORE_STD: extern "C" fn() = note_pipe;
+
+extern "C" fn note_pipe() {
+    IS_PIPE_IGNORED.store(is_ignored(libc::SIGPIPE), Relaxed);
+}
+
+fn is_ignored(signal: i32) -> bool {
+    // SAFETY: asks only; the structure outlives the call.
+    unsafe {
+        let mut action: libc::sigaction = std::mem::zeroed();
+        libc::sigaction(signal, std::ptr::null(), &mut action) == 0 && action.sa_sigaction == libc::SIG_IGN
+    }
+}
+
+impl Inherited {
+    /// To be called before any handler is installed.
+    pub fn now() -> Inherited {
+        let is_set = |signal: &i32| match *signal {
+            libc::SIGPIPE => IS_PIPE_IGNORED.load(Relaxed),
+            other => is_ignored(other),
+        };
+        let ignored = (1..=libc::SIGRTMAX()).filter(is_set).fold(0, |bits, it| bits | 1 << it);
+        // SAFETY: asks only; the set outlives the call.
+        let blocked = unsafe {
+            let mut set: libc::sigset_t = std::mem::zeroed();
+            libc::pthread_sigmask(libc::SIG_BLOCK, std::ptr::null(), &mut set);
+            set
+        };
+        Inherited { ignored, blocked }
+    }
+
+    /// In the child before `exec`; async-signal-safe.
+    fn restore(&self) {
+        for signal in (1..=libc::SIGRTMAX()).filter(|it| self.ignored >> it & 1 == 1) {
+            // SAFETY: no handler is involved.
+            unsafe { libc::signal(signal, libc::SIG_IGN) };
+        }
+        // SAFETY: the set is one that the kernel gave.
+        unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, &self.blocked, std::ptr::null_mut()) };
+    }
+}
+
 /// Starts the command with the recorder loaded.
-pub fn start(path: &Path, command: &[OsString], session: &Session) -> Result<Child, LaunchError> {
+pub fn start(
+    path: &Path,
+    command: &[OsString],
+    session: &Session,
+    inherited: Inherited,
+) -> Result<Child, LaunchError> {
     let mut preload = session.recorder().into_os_string();
     if let Some(others) = std::env::var_os("LD_PRELOAD").filter(|it| !it.is_empty()) {
         preload.push(":");
@@ -137,20 +200,27 @@ pub fn start(path: &Path, command: &[OsString], session: &Session) -> Result<Chi
     let [name, arguments @ ..] = command else {
         return Err(LaunchError::NotFound { command: String::new() });
     };
-    Command::new(path)
+    let mut program = Command::new(path);
+    program
         .arg0(name)
         .args(arguments)
         .env("LD_PRELOAD", preload)
-        .env(OsStr::from_bytes(SESSION_ENV), session.folder())
-        .spawn()
-        .map_err(|source| match source.raw_os_error() {
-            Some(libc::ENOENT) => LaunchError::NotExecutable {
-                path: path.to_owned(),
-                reason: "its interpreter or loader does not exist".to_owned(),
-            },
-            Some(libc::EACCES | libc::ENOEXEC) => {
-                LaunchError::NotExecutable { path: path.to_owned(), reason: source.to_string() }
-            }
-            _ => LaunchError::Start { path: path.to_owned(), source },
-        })
+        .env(OsStr::from_bytes(SESSION_ENV), session.folder());
+    // SAFETY: makes system calls only.
+    unsafe {
+        program.pre_exec(move || {
+            inherited.restore();
+            Ok(())
+        });
+    }
+    program.spawn().map_err(|source| match source.raw_os_error() {
+        Some(libc::ENOENT) => LaunchError::NotExecutable {
+            path: path.to_owned(),
+            reason: "its interpreter or loader does not exist".to_owned(),
+        },
+        Some(libc::EACCES | libc::ENOEXEC) => {
+            LaunchError::NotExecutable { path: path.to_owned(), reason: source.to_string() }
+        }
+        _ => LaunchError::Start { path: path.to_owned(), source },
+    })
 }

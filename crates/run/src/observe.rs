@@ -1,7 +1,7 @@
 //! Follows a command and all processes it starts, from the first event to the last.
 
 use crate::image::{Clock, Image};
-use crate::launch::{self, LaunchError};
+use crate::launch::{self, Inherited, LaunchError};
 use crate::observation::Observation;
 use crate::ring::Ring;
 use crate::session::Session;
@@ -75,8 +75,8 @@ extern "C" fn remember(signal: i32) {
 
 extern "C" fn ignore(_: i32) {}
 
-/// Lets terminal signals reach the program only, and forwards the others. Handlers, unlike ignoring,
-/// are not inherited by the program.
+/// Lets terminal signals reach the program only, and forwards the others. Handlers are not inherited by the
+/// program; what was ignored before them is ([`launch::Inherited`]).
 fn take_signals() {
     let set = |signal, handler: extern "C" fn(i32)| {
         // SAFETY: the handlers only store an integer; the structure outlives the call.
@@ -103,10 +103,11 @@ pub fn observe(command: &[OsString], recorder: &[u8], options: &Options) -> Resu
     let path = launch::check_command(name)?;
     check_destination(&options.destination)?;
     let flags = if options.has_free_stacks { 0 } else { OPTION_NO_FREE_STACKS };
+    let inherited = Inherited::now();
     take_signals();
     let session = Session::new(recorder, flags).map_err(RunError::Session)?;
     let clock = Clock::start();
-    let child = launch::start(&path, command, &session)?;
+    let child = launch::start(&path, command, &session, inherited)?;
     let mut follower = Follower {
         session: &session,
         clock,
