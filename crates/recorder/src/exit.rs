@@ -13,7 +13,7 @@ use heapwise_trace::ring::*;
 pub unsafe extern "C" fn wait_for_scan(signal: u32, code: i32) {
     naked_asm!(
         "push rbp", "push rbx", "push r12", "push r13", "push r14", "push r15",
-        "sub rsp, 8",
+        "push qword ptr fs:[0]",
         "mov rdx, rsp",
         "call {}",
         "add rsp, 8",
@@ -27,7 +27,7 @@ const WAIT_MILLISECONDS: u64 = 20;
 /// Waits without a sign of life of `heapwise` (60 s) before the process goes on.
 const SILENT_WAITS: u32 = 3000;
 
-/// `registers`: 7 words (padding, r15 ... rbp), then the return address.
+/// `registers`: 7 words (thread pointer, r15 ... rbp), then the return address.
 unsafe extern "C" fn wait(signal: u32, code: i32, registers: *const u64) {
     let Some(header) = session::header() else { return };
     let Some(control) = session::control() else { return };

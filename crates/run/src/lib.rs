@@ -7,6 +7,8 @@
 //!   merge      records of all its threads, in the order they happened
 //!   image      one process image: ids made dense, ledger, recording, what is known of it
 //!   scan       stops it for a moment and finds roots and edges of its heap
+//!   maps       what a process has mapped
+//!   stacks     the stacks of ended threads among it
 //!   observe    the loop over all of this, from start to the last process's end
 //!   observation    what is known of a process, live or from a recording
 //! ```
@@ -15,12 +17,14 @@
 
 mod image;
 mod launch;
+mod maps;
 mod merge;
 mod observation;
 mod observe;
 mod ring;
 mod scan;
 mod session;
+mod stacks;
 mod sys;
 
 pub use launch::{LaunchError, check_command};

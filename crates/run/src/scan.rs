@@ -8,8 +8,13 @@
 //! What belongs to the allocator is no root: the brk heap, glibc's arenas (64 MiB aligned, beginning with
 //! their arena's pointer), mapped blocks, and mappings in which blocks lie. Its bins in libc's data point into
 //! free chunks, whose headers overlap the last bytes of the block before: interior pointers there mean nothing.
+//!
+//! What lies below a stack pointer is no root either, nor are the stacks of ended threads, which glibc keeps for
+//! the next ones (see [`crate::stacks`]).
 
+use crate::maps::{self, Region};
 use crate::observation::Observation;
+use crate::stacks;
 use crate::sys::{self, Stopped};
 use heapwise_heap::{FreeErrorKind, GraphBuilder};
 use heapwise_model::{HeapGraph, NodeId};
@@ -19,7 +24,7 @@ use std::collections::HashMap;
 /// Where the thread that asked for the scan waits.
 pub struct Waiting {
     pub thread: u32,
-    /// Address of its saved registers: 7 words, then the return address.
+    /// Address of its saved registers: its thread pointer, 6 words, then the return address.
     pub registers: u64,
     /// Its live stack begins here.
     pub stack: u64,
@@ -99,39 +104,6 @@ impl Found {
     }
 }
 
-/// A line of `/proc/PID/maps` (proc(5)).
-struct Region {
-    start: u64,
-    end: u64,
-    is_readable: bool,
-    is_writable: bool,
-    is_executable: bool,
-    is_file: bool,
-    path: String,
-}
-
-fn read_maps(pid: u32) -> std::io::Result<Vec<Region>> {
-    let text = std::fs::read(format!("/proc/{pid}/maps"))?;
-    Ok(String::from_utf8_lossy(&text).lines().filter_map(parse_region).collect())
-}
-
-fn parse_region(line: &str) -> Option<Region> {
-    let mut fields = line.splitn(6, ' ');
-    let (start, end) = fields.next()?.split_once('-')?;
-    let flags = fields.next()?.as_bytes();
-    let inode = fields.nth(2)?;
-    let flag = |i: usize, letter: u8| flags.get(i) == Some(&letter);
-    Some(Region {
-        start: u64::from_str_radix(start, 16).ok()?,
-        end: u64::from_str_radix(end, 16).ok()?,
-        is_readable: flag(0, b'r'),
-        is_writable: flag(1, b'w'),
-        is_executable: flag(2, b'x'),
-        is_file: inode != "0",
-        path: fields.next().unwrap_or("").trim_start().to_owned(),
-    })
-}
-
 /// Pages of the process, read once.
 struct Memory {
     pid: u32,
@@ -177,7 +149,7 @@ pub fn scan(
     observation: &Observation,
     own: &[(u64, u64)],
 ) -> Result<Found, String> {
-    let regions = read_maps(pid).map_err(|error| format!("/proc/{pid}/maps cannot be read: {error}"))?;
+    let regions = maps::read(pid).map_err(|error| format!("/proc/{pid}/maps cannot be read: {error}"))?;
     let mut probe = [0u8; 8];
     if sys::read_memory(pid, waiting.registers, &mut probe) < probe.len() {
         return Err("the system does not let Heapwise read the program's memory (ptrace is forbidden here: \
@@ -191,14 +163,16 @@ pub fn scan(
     let memory = Memory { pid, pages: HashMap::new() };
     let mut scan = Scan { memory, regions: &regions, builder, sizes, starts, buffer: vec![0; BUFFER_BYTES] };
     let mut stacks = vec![waiting.stack];
-    scan.range(RootKind::Register, waiting.registers, waiting.registers + 56, false);
+    let mut live = vec![scan.memory.word(waiting.registers).unwrap_or(0)];
+    scan.range(RootKind::Register, waiting.registers + WORD, waiting.registers + 7 * WORD, false);
     let mut notes = Vec::new();
     let mut failed = threads.failed;
     for stopped in &threads.stopped {
         match stopped.registers() {
             Ok(registers) => {
                 registers.general.iter().for_each(|&word| scan.root(RootKind::Register, 0, word, false));
-                stacks.push(registers.stack.saturating_sub(RED_ZONE));
+                stacks.push(registers.stack().saturating_sub(RED_ZONE));
+                live.push(registers.thread_pointer);
             }
             Err(_) => failed += 1,
         }
@@ -208,7 +182,8 @@ pub fn scan(
             "{failed} threads could not be stopped for the leak scan: what only they hold may be called lost"
         ));
     }
-    scan.roots(&stacks, observation, own);
+    let excluded = [own, &stacks::ended(pid, &regions, &live, &stacks)].concat();
+    scan.roots(&stacks, observation, &excluded);
     scan.edges();
     let places = observation
         .ledger
@@ -232,26 +207,21 @@ fn place_of(addr: u64, regions: &[Region], stacks: &[u64]) -> RootKind {
     };
     if stacks.iter().any(|&sp| region.start <= sp && sp < region.end) {
         RootKind::Stack
-    } else if region.is_file || is_bss(region, regions) {
+    } else if region.is_file || maps::is_bss(region, regions) {
         RootKind::Global
     } else {
         RootKind::Mapping
     }
 }
 
-/// Anonymous memory right behind a file's writable data.
-fn is_bss(region: &Region, regions: &[Region]) -> bool {
-    !region.is_file
-        && region.path.is_empty()
-        && regions.iter().any(|it| it.end == region.start && it.is_file && it.is_writable)
-}
-
 /// glibc's secondary arenas lie in heaps of this size and alignment.
 const ARENA_HEAP: u64 = 64 << 20;
+/// As many are looked for in one region (256 GiB of it).
+const ARENA_HEAPS_MAX: usize = 4096;
 
 impl Scan<'_> {
-    /// Scans everything that is writable and not the heap.
-    fn roots(&mut self, stacks: &[u64], observation: &Observation, own: &[(u64, u64)]) {
+    /// Scans everything that is writable and not the heap, but for what is `excluded`.
+    fn roots(&mut self, stacks: &[u64], observation: &Observation, excluded: &[(u64, u64)]) {
         let mappings = observation.ledger.mappings();
         let regions = self.regions;
         for region in regions {
@@ -261,20 +231,17 @@ impl Scan<'_> {
                 || !region.is_writable
                 || is_special
                 || region.path == "[heap]"
-                || is_own_file(&region.path)
+                || maps::is_own_file(&region.path)
             {
                 continue;
             }
-            if let Some(&sp) = stacks.iter().filter(|&&sp| region.start <= sp && sp < region.end).min() {
-                // Mappings side by side are one region, so that blocks may lie behind a stack.
-                let excluded = [own, &self.blocks_in(region)].concat();
+            // Mappings side by side are one region, so that blocks may lie behind a stack.
+            let excluded = [excluded, &self.blocks_in(region), &self.arenas_in(region)].concat();
+            if let Some(&sp) = stacks.iter().filter(|&&sp| region.contains(sp)).min() {
                 self.pieces(RootKind::Stack, sp & !(WORD - 1), region.end, &excluded, false);
                 continue;
             }
-            let is_global = region.is_file || is_bss(region, regions);
-            if !is_global && self.is_arena(region) {
-                continue;
-            }
+            let is_global = region.is_file || maps::is_bss(region, regions);
             // A mapping the program made, in which its own allocator put blocks, is heap.
             if !is_global
                 && self.holds_blocks(region)
@@ -283,20 +250,30 @@ impl Scan<'_> {
                 continue;
             }
             let kind = if is_global { RootKind::Global } else { RootKind::Mapping };
-            let excluded = [own, &self.blocks_in(region)].concat();
-            self.pieces(kind, region.start, region.end, &excluded, is_libc(region, regions));
+            self.pieces(kind, region.start, region.end, &excluded, maps::is_libc(region, regions));
         }
     }
 
-    fn is_arena(&mut self, region: &Region) -> bool {
-        let heap = region.start & !(ARENA_HEAP - 1);
-        // First word of a heap: its arena, which lies in this or another such heap, behind the header.
-        let is_heap_start = region.start == heap;
-        is_heap_start
-            && self
-                .memory
-                .word(heap)
-                .is_some_and(|arena| (0x20..0x1000).contains(&(arena & (ARENA_HEAP - 1))))
+    /// glibc's secondary arenas in a region.
+    fn arenas_in(&mut self, region: &Region) -> Vec<(u64, u64)> {
+        if region.is_file {
+            return Vec::new();
+        }
+        let first = region.start.next_multiple_of(ARENA_HEAP);
+        (first..region.end)
+            .step_by(ARENA_HEAP as usize)
+            .take(ARENA_HEAPS_MAX)
+            .filter(|&heap| self.is_arena_heap(heap))
+            .map(|heap| (heap, heap + ARENA_HEAP))
+            .collect()
+    }
+
+    /// Whether an arena's heap begins here: with the address of its arena, which lies behind the header of this
+    /// or of another such heap, which begins with that address too.
+    fn is_arena_heap(&mut self, heap: u64) -> bool {
+        let Some(arena) = self.memory.word(heap) else { return false };
+        (0x20..0x1000).contains(&(arena % ARENA_HEAP))
+            && self.memory.word(arena - arena % ARENA_HEAP) == Some(arena)
     }
 
     /// Whether blocks lie in the region that have no mappings of their own.
@@ -507,13 +484,17 @@ impl Scan<'_> {
     /// Two of the first words in a file's mapping point to code, the others are 0.
     fn is_virtual_table(&mut self, addr: u64) -> bool {
         const WORDS: u64 = 20;
-        let Some(region) = self.region(addr).filter(|it| it.is_file && it.is_readable) else { return false };
+        let Some(region) = maps::find(self.regions, addr).filter(|it| it.is_file && it.is_readable) else {
+            return false;
+        };
         let end = region.end;
         let mut functions = 0;
         for at in (addr..end.min(addr + (WORDS + 1) * WORD)).step_by(WORD as usize) {
             match self.memory.word(at) {
                 Some(0) => {}
-                Some(word) if self.region(word).is_some_and(|it| it.is_file && it.is_executable) => {
+                Some(word)
+                    if maps::find(self.regions, word).is_some_and(|it| it.is_file && it.is_executable) =>
+                {
                     functions += 1
                 }
                 _ => return false,
@@ -524,11 +505,6 @@ impl Scan<'_> {
         }
         false
     }
-
-    fn region(&self, addr: u64) -> Option<&Region> {
-        let after = self.regions.partition_point(|it| it.start <= addr);
-        self.regions[..after].last().filter(|it| addr < it.end)
-    }
 }
 
 /// What glibc keeps before a block: two words.
@@ -536,23 +512,3 @@ const HEADER: u64 = 16;
 
 /// Blocks from here on may have mappings of their own (glibc's threshold starts at 128 KiB).
 const MAPPED_BLOCK: u64 = 128 << 10;
-
-/// Our own files in the process: the recorder, the control page and the rings. (What the recorder has of
-/// anonymous memory, its `.bss` included, it tells itself.)
-fn is_own_file(path: &str) -> bool {
-    let mut parts = path.trim_end_matches(" (deleted)").rsplit('/');
-    let (file, folder) = (parts.next().unwrap_or(""), parts.next().unwrap_or(""));
-    folder.starts_with("heapwise-")
-        && (file.starts_with("ring-") || file == "control" || file.starts_with("libheapwise_recorder."))
-}
-
-/// glibc's writable data, where its allocator keeps its bins; with the anonymous memory behind it.
-fn is_libc(region: &Region, regions: &[Region]) -> bool {
-    let is_name = |path: &str| {
-        path.rsplit('/')
-            .next()
-            .is_some_and(|file| file.starts_with("libc.so.6") || file.starts_with("libc-2"))
-    };
-    is_name(&region.path)
-        || is_bss(region, regions) && regions.iter().any(|it| it.end == region.start && is_name(&it.path))
-}

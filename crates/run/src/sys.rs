@@ -110,9 +110,16 @@ pub fn read_memory(pid: u32, addr: u64, out: &mut [u8]) -> usize {
 
 /// Registers of a stopped thread.
 pub struct Registers {
-    pub stack: u64,
-    /// Every general register: a pointer in any of them keeps a block alive.
-    pub general: [u64; 15],
+    /// Every general register, the stack pointer first: a pointer in any of them keeps a block alive.
+    pub general: [u64; 16],
+    /// Base of `fs`: the address of glibc's thread descriptor.
+    pub thread_pointer: u64,
+}
+
+impl Registers {
+    pub fn stack(&self) -> u64 {
+        self.general[0]
+    }
 }
 
 /// A thread stopped by ptrace; goes on when dropped.
@@ -156,10 +163,10 @@ impl Stopped {
                 return Err(io::Error::last_os_error());
             }
             Ok(Registers {
-                stack: r.rsp,
+                thread_pointer: r.fs_base,
                 general: [
-                    r.rax, r.rbx, r.rcx, r.rdx, r.rsi, r.rdi, r.rbp, r.r8, r.r9, r.r10, r.r11, r.r12, r.r13,
-                    r.r14, r.r15,
+                    r.rsp, r.rax, r.rbx, r.rcx, r.rdx, r.rsi, r.rdi, r.rbp, r.r8, r.r9, r.r10, r.r11, r.r12,
+                    r.r13, r.r14, r.r15,
                 ],
             })
         }
