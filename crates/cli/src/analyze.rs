@@ -1,12 +1,14 @@
 //! From what was observed to what is shown: findings, and names for the frames that are shown.
 
 use heapwise_heap::{Analysis, analyze, program};
-use heapwise_model::{Excerpt, Finding, Frame, Leaks, Place, Program, Report, ResolvedFrame, StackId};
+use heapwise_model::{
+    Excerpt, Finding, Frame, Leaks, Place, Program, Report, ResolvedFrame, Severity, StackId, StackTable,
+};
 use heapwise_report::numbers::counted;
-use heapwise_report::place;
+use heapwise_report::place::{self, Located, SiteKey};
 use heapwise_run::Observation;
 use heapwise_symbols::Symbolizer;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io::Read;
 
 /// How many names are looked up: symbols are read late, and only for what is shown.
@@ -31,24 +33,36 @@ const SOURCE_MAX: u64 = 16 << 20;
 /// Excerpts kept in a report.
 const EXCERPTS_MAX: usize = 2000;
 
-/// Everything but names: `filter` decides which findings stay.
-pub fn report(observation: &Observation, names: Names, filter: &dyn Fn(&Report, &Finding) -> bool) -> Report {
+/// Which findings stay, asked of each stack's.
+pub type Filter<'a> = &'a dyn Fn(&Report, &Finding) -> bool;
+
+/// What verbs show: one finding for each site.
+pub fn report(observation: &Observation, names: Names, filter: Filter<'_>) -> Report {
+    build(observation, names, filter, true)
+}
+
+/// What other tools take, which do their own grouping: one finding for each stack.
+pub fn by_stack(observation: &Observation) -> Report {
+    build(observation, Names::All, &|_, _| true, false)
+}
+
+fn build(observation: &Observation, names: Names, filter: Filter<'_>, joins: bool) -> Report {
     let heap = observation.graph.as_ref().map(|it| (&it.graph, &it.classes));
-    let Analysis { findings, leaks, costs } = analyze(&observation.ledger, heap);
+    let mut analysis = analyze(&observation.ledger, heap);
     let mut report = Report {
         version: env!("CARGO_PKG_VERSION").to_owned(),
-        program: Some(figures(observation, leaks)),
+        program: Some(figures(observation, analysis.leaks)),
         notes: observation.notes.clone(),
-        findings,
+        findings: std::mem::take(&mut analysis.findings),
         stacks: observation.stacks.clone(),
-        costs,
+        costs: std::mem::take(&mut analysis.costs),
         timeline: observation.ledger.timeline(),
         ..Report::default()
     };
-    resolve(&mut report, observation, names);
+    let named = resolve(&mut report, observation, names);
     let (kept, dropped): (Vec<_>, Vec<_>) =
         std::mem::take(&mut report.findings).into_iter().partition(|it| filter(&report, it));
-    report.findings = kept;
+    report.findings = if joins { join(&report, &analysis, kept, &named) } else { kept };
     sort(&mut report);
     if !dropped.is_empty() {
         let (count, be) =
@@ -81,14 +95,54 @@ fn sort(report: &mut Report) {
     report.findings = findings;
 }
 
-/// Names the frames that will be shown.
-fn resolve(report: &mut Report, observation: &Observation, names: Names) {
-    let stacks = shown_stacks(report, names);
-    let mut wanted = BTreeSet::new();
-    match names {
-        Names::All => wanted.extend(1..observation.frames.len()),
-        _ => wanted.extend(stacks.iter().flat_map(|&it| report.stacks.frames(it)).map(|it| it.index())),
+/// Findings of one site become one.
+fn join(report: &Report, analysis: &Analysis, findings: Vec<Finding>, named: &Named) -> Vec<Finding> {
+    let mut numbers: HashMap<SiteKey<'_>, u32> = HashMap::new();
+    let mut of_stack: HashMap<StackId, u32> = HashMap::new();
+    for stack in findings.iter().filter_map(|it| place::stack_of(&it.place)).filter(|&it| named.has(it)) {
+        // In a stack without own frames the innermost one says nothing of who allocates.
+        if let Some(site) = place::site(report, stack).filter(|it| !it.is_library) {
+            let next = numbers.len() as u32;
+            of_stack.insert(stack, *numbers.entry(place::site_key(&Located::from(site))).or_insert(next));
+        }
     }
+    analysis.group(findings, &|stack| of_stack.get(&stack).copied())
+}
+
+/// The stacks all of whose frames have been named, by their ids.
+struct Named(Vec<bool>);
+
+impl Named {
+    /// `stacks` and all that they extend, each visited once.
+    fn new(table: &StackTable, stacks: impl Iterator<Item = StackId>) -> Named {
+        let mut named = vec![false; table.len()];
+        for mut at in stacks {
+            while at != StackId::UNKNOWN && named.get(at.index()) == Some(&false) {
+                named[at.index()] = true;
+                at = table.parent(at);
+            }
+        }
+        Named(named)
+    }
+
+    fn has(&self, stack: StackId) -> bool {
+        self.0.get(stack.index()).copied().unwrap_or(false)
+    }
+
+    fn frames(&self, table: &StackTable) -> BTreeSet<usize> {
+        let ids = self.0.iter().enumerate().filter(|it| *it.1).map(|it| StackId(it.0 as u32));
+        ids.map(|it| table.frame(it).index()).collect()
+    }
+}
+
+/// Names the frames that will be shown.
+fn resolve(report: &mut Report, observation: &Observation, names: Names) -> Named {
+    let shown = Named::new(&report.stacks, shown_stacks(report, names).into_iter());
+    let shown_frames = shown.frames(&report.stacks);
+    let wanted = match names {
+        Names::All => (1..observation.frames.len()).collect(),
+        _ => shown_frames.clone(),
+    };
     let ids: Vec<usize> = wanted.into_iter().filter(|&it| it < observation.frames.len()).collect();
     let frames: Vec<Frame> = ids.iter().map(|&it| observation.frames[it]).collect();
     let mut symbolizer = Symbolizer::default();
@@ -98,26 +152,31 @@ fn resolve(report: &mut Report, observation: &Observation, names: Names) {
         report.frames[id] = if frame == Frame::default() { vec![cut()] } else { names };
     }
     report.notes.extend(symbolizer.notes());
-    report.notes.extend(nameless(report, &stacks));
+    report.notes.extend(nameless(report, &shown_frames));
+    shown
 }
 
 /// Which of the user's own modules have no names or lines for what is shown, and what would give them.
-fn nameless(report: &Report, stacks: &[StackId]) -> Option<String> {
-    let frames = stacks.iter().flat_map(|&it| report.resolved(it).take(place::MAX_FRAMES));
-    let mut bare: BTreeMap<&str, bool> = BTreeMap::new();
-    let mut is_stripped = false;
+fn nameless(report: &Report, shown: &BTreeSet<usize>) -> Option<String> {
+    let frames = shown.iter().filter_map(|&it| report.frames.get(it)).flatten();
+    // By module: frames, those without a name, and whether none has a line.
+    let mut modules: BTreeMap<&str, (usize, usize, bool)> = BTreeMap::new();
     for frame in frames.filter(|it| !it.is_library && !it.module.is_empty()) {
-        is_stripped |= frame.function.is_none();
+        let (all, nameless, is_bare) = modules.entry(&frame.module).or_insert((0, 0, true));
+        *all += 1;
+        *nameless += usize::from(frame.function.is_none());
         // A start-up routine without lines is no reason to complain.
-        *bare.entry(&frame.module).or_insert(true) &= frame.line.is_none();
+        *is_bare &= frame.line.is_none();
     }
-    let modules: Vec<&str> = bare.into_iter().filter(|it| it.1).map(|it| it.0).collect();
+    modules.retain(|_, it| it.2);
     let more = match modules.len() {
         0 => return None,
         1..=3 => String::new(),
         more => format!(" and {} more", more - 3),
     };
-    let first = modules.iter().take(3).copied().collect::<Vec<_>>().join(", ");
+    let first = modules.keys().take(3).copied().collect::<Vec<_>>().join(", ");
+    // Exported functions have names in stripped files, too.
+    let is_stripped = modules.values().any(|(all, nameless, _)| nameless * 4 > *all);
     let missing = if is_stripped { "names and lines" } else { "lines" };
     Some(format!("no {missing} for {first}{more}: -g, or a -dbgsym or -debuginfo package, gives them"))
 }
@@ -132,9 +191,12 @@ fn cut() -> ResolvedFrame {
 }
 
 fn shown_stacks(report: &Report, names: Names) -> Vec<StackId> {
-    let count = if names == Names::Shown { SHOWN_FINDINGS } else { usize::MAX };
+    // Of what is merely noted, a screenful shows the first at most.
+    let is_shown = |at: usize, it: &Finding| {
+        names != Names::Shown || it.severity > Severity::Note || at < SHOWN_FINDINGS
+    };
     let mut stacks = Vec::new();
-    for finding in report.findings.iter().take(count) {
+    for (_, finding) in report.findings.iter().enumerate().filter(|(at, it)| is_shown(*at, it)) {
         let places = std::iter::once(&finding.place).chain(finding.related.iter().map(|it| &it.place));
         stacks.extend(places.filter_map(place::stack_of));
     }

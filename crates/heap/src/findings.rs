@@ -1,15 +1,17 @@
 //! From the ledger, and the classified heap graph if there is one, to findings.
 //!
-//! One finding per rule, kind and stack. A leak stands where the blocks were allocated, a wrong free where it
-//! happened. Sorted by severity, then bytes, both descending, then stack.
+//! At first one finding per rule, kind and stack; [`Analysis::group`] then joins those of one place, which only
+//! names can tell. A leak stands where the blocks were allocated, a wrong free where it happened. Sorted by
+//! severity, then bytes, both descending, then stack.
 
 use crate::classes::{Class, Classes};
+use crate::growth::Growth;
 use crate::ledger::Ledger;
 use crate::memory_error::{FreeErrorKind, MemoryError};
 use crate::text::{counted, grouped};
 use heapwise_model::{
     Confidence, Engine, Family, Finding, HeapGraph, Kind, Leaks, NodeId, Place, Program, Related, Rule,
-    Severity, StackCost, StackId, Total,
+    Severity, StackCost, StackId, StackShare, Total,
 };
 use rustc_hash::FxHashMap;
 use std::cmp::Reverse;
@@ -29,7 +31,7 @@ pub const GROWTH_MIN_BYTES: u64 = 4096;
 pub const GROWTH_OF_PEAK: u64 = 100;
 
 /// All that the ledger and the graph prove.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Analysis {
     /// Sorted.
     pub findings: Vec<Finding>,
@@ -37,6 +39,75 @@ pub struct Analysis {
     pub leaks: Option<Leaks>,
     /// By stack, ascending.
     pub costs: Vec<StackCost>,
+    /// What is lost with the definitely lost blocks of a stack.
+    with: FxHashMap<StackId, Total>,
+    /// Allocations of stacks that are reported for their temporary ones.
+    allocations: FxHashMap<StackId, u64>,
+    /// Bytes per second by which stacks that are reported grow.
+    rates: FxHashMap<StackId, f64>,
+}
+
+impl Analysis {
+    /// Joins findings whose stacks `site_of` gives the same number; one without a number stays as it is.
+    ///
+    /// The heaviest stack is the joint finding's place; all of them stand in `stacks`. Errors stay apart: each has a
+    /// story of its own.
+    pub fn group(&self, findings: Vec<Finding>, site_of: &dyn Fn(StackId) -> Option<u32>) -> Vec<Finding> {
+        let mut apart = Vec::new();
+        let mut groups: BTreeMap<(Rule, Option<Kind>, u32), Vec<Finding>> = BTreeMap::new();
+        for finding in findings {
+            let site = match finding.rule {
+                Rule::MemoryLeak | Rule::TemporaryAllocations | Rule::UnboundedGrowth => {
+                    site_of(StackId(stack_of(&finding.place)))
+                }
+                _ => None,
+            };
+            match site {
+                Some(site) => groups.entry((finding.rule, finding.kind, site)).or_default().push(finding),
+                None => apart.push(finding),
+            }
+        }
+        apart.extend(groups.into_values().filter_map(|group| self.joined(group)));
+        sort(&mut apart);
+        apart
+    }
+
+    fn joined(&self, mut group: Vec<Finding>) -> Option<Finding> {
+        group.sort_by_key(|it| {
+            (Reverse(it.bytes.unwrap_or(0)), Reverse(it.blocks.unwrap_or(0)), stack_of(&it.place))
+        });
+        let share = |it: &Finding| StackShare {
+            stack: StackId(stack_of(&it.place)),
+            total: Total { bytes: it.bytes.unwrap_or(0), blocks: it.blocks.unwrap_or(0) },
+        };
+        let stacks: Vec<StackShare> = group.iter().map(share).collect();
+        let mut heaviest = group.into_iter().next()?;
+        if stacks.len() == 1 {
+            return Some(heaviest);
+        }
+        let mut total = Total::default();
+        stacks.iter().for_each(|it| add(&mut total, it.total));
+        heaviest.message = match heaviest.rule {
+            Rule::MemoryLeak => {
+                let mut with = Total::default();
+                let lost = stacks.iter().filter_map(|it| self.with.get(&it.stack));
+                lost.for_each(|&it| add(&mut with, it));
+                leak_message(heaviest.kind, total, with)
+            }
+            Rule::TemporaryAllocations => {
+                let all = stacks.iter().filter_map(|it| self.allocations.get(&it.stack));
+                temporary_message(total.blocks, all.fold(0, |sum, &it| sum.saturating_add(it)))
+            }
+            _ => {
+                let rates = stacks.iter().filter_map(|it| self.rates.get(&it.stack));
+                growth_message(rates.sum(), total)
+            }
+        };
+        heaviest.bytes = heaviest.bytes.map(|_| total.bytes);
+        heaviest.blocks = heaviest.blocks.map(|_| total.blocks);
+        heaviest.stacks = stacks;
+        Some(heaviest)
+    }
 }
 
 /// Draws the conclusions. `heap`: the graph at the end and its classes, where there was a leak scan.
@@ -59,10 +130,20 @@ pub fn analyze(ledger: &Ledger, heap: Option<(&HeapGraph, &Classes)>) -> Analysi
         }
         None => findings.extend(costs.iter().filter(|cost| cost.live_blocks > 0).map(unclassified_finding)),
     }
-    findings.extend(temporary_findings(&costs, ledger.totals().allocations));
-    findings.extend(growth_findings(ledger, &costs));
+    let hot = hot(&costs, ledger.totals().allocations);
+    findings.extend(hot.iter().map(|it| temporary_finding(it)));
+    let growing = growing(ledger, &costs);
+    findings.extend(growing.iter().map(growth_finding));
     sort(&mut findings);
-    Analysis { findings, leaks: heap.map(|(graph, classes)| classes.totals(graph)), costs }
+    let definite = sites.iter().filter(|((class, _), _)| *class == Class::Definite);
+    Analysis {
+        findings,
+        leaks: heap.map(|(graph, classes)| classes.totals(graph)),
+        allocations: hot.iter().map(|it| (it.stack, it.allocations)).collect(),
+        with: definite.map(|(&(_, stack), site)| (stack, site.with)).collect(),
+        rates: growing.iter().map(|it| (it.stack, it.bytes_per_second)).collect(),
+        costs,
+    }
 }
 
 /// The ledger's figures as a report shows them; the command, the process and its end are for the caller to add.
@@ -116,44 +197,53 @@ fn leaking_sites(graph: &HeapGraph, classes: &Classes) -> BTreeMap<(Class, Stack
 }
 
 fn leak_finding(class: Class, stack: StackId, site: &Site) -> Finding {
-    let (be, them) = if site.total.bytes == 1 { ("is", "it") } else { ("are", "them") };
-    let (severity, kind, what, help) = match class {
+    let (severity, kind, help) = match class {
         Class::Definite => (
             Severity::Error,
             Kind::Definite,
-            format!("{be} never freed"),
-            "no pointer to it is left: free it before the last one goes away".to_string(),
+            "no pointer to it is left: free it before the last one goes away",
         ),
         Class::Indirect => (
             Severity::Note,
             Kind::Indirect,
-            format!("{be} lost with the block that holds {them}"),
-            "fix the block that holds this memory: freeing that one must free what it points to as well"
-                .to_string(),
+            "fix the block that holds this memory: freeing that one must free what it points to as well",
         ),
         Class::Possible => (
             Severity::Warning,
             Kind::Possible,
-            format!("{be} held only by pointers into the middle of a block"),
-            "check that a pointer to the start of the block is kept, and that the block is freed".to_string(),
+            "check that a pointer to the start of the block is kept, and that the block is freed",
         ),
         Class::Reachable => (
             Severity::Note,
             Kind::Reachable,
-            format!("{be} still reachable at the end"),
-            "harmless if needed until the end; otherwise free this memory when the last user is done with it"
-                .to_string(),
+            "harmless if needed until the end; otherwise free this memory when the last user is done with it",
         ),
     };
     let mut finding = finding(Rule::MemoryLeak, Some(kind), severity, stack);
-    finding.message = format!("{} {what}", amount(site.total));
-    if class == Class::Definite && site.with.blocks > 0 {
-        let hold = if site.total.blocks == 1 { "it holds" } else { "they hold" };
-        finding.message += &format!(", nor {} {hold}", counted(site.with.bytes, "byte"));
-    }
-    finding.help = Some(help);
+    let with = if class == Class::Definite { site.with } else { Total::default() };
+    finding.message = leak_message(finding.kind, site.total, with);
+    finding.help = Some(help.to_owned());
     finding.related.extend(holder(site).map(|holder| related("kept by this lost block", holder)));
     measured(finding, site.total)
+}
+
+/// `kind` is `None` where there was no leak scan; `with`: what definitely lost blocks hold.
+fn leak_message(kind: Option<Kind>, total: Total, with: Total) -> String {
+    let is_one = total.bytes == 1;
+    let (be, them) = if is_one { ("is", "it") } else { ("are", "them") };
+    let what = match kind {
+        Some(Kind::Definite) => format!("{be} never freed"),
+        Some(Kind::Indirect) => format!("{be} lost with the block that holds {them}"),
+        Some(Kind::Possible) => format!("{be} held only by pointers into the middle of a block"),
+        Some(_) => format!("{be} still reachable at the end"),
+        None => format!("{} live when the recording ended", if is_one { "was" } else { "were" }),
+    };
+    let mut message = format!("{} {what}", amount(total));
+    if with.blocks > 0 {
+        let hold = if total.blocks == 1 { "it holds" } else { "they hold" };
+        message += &format!(", nor {} {hold}", counted(with.bytes, "byte"));
+    }
+    message
 }
 
 /// The stack whose blocks hold most of the site's bytes.
@@ -164,11 +254,7 @@ fn holder(site: &Site) -> Option<StackId> {
 fn unclassified_finding(cost: &StackCost) -> Finding {
     let total = Total { bytes: cost.live_bytes, blocks: cost.live_blocks };
     let mut finding = finding(Rule::MemoryLeak, None, Severity::Note, cost.stack);
-    finding.message = format!(
-        "{} {} live when the recording ended",
-        amount(total),
-        if total.bytes == 1 { "was" } else { "were" }
-    );
+    finding.message = leak_message(None, total, Total::default());
     finding.help = Some(
         "whether the program could still reach this memory is not known: there was no leak scan".to_string(),
     );
@@ -280,29 +366,33 @@ fn taker(family: Family) -> &'static str {
     }
 }
 
-fn temporary_findings(costs: &[StackCost], allocations: u64) -> impl Iterator<Item = Finding> {
-    let is_hot = move |cost: &&StackCost| {
+/// The stacks whose temporary allocations are worth a finding.
+fn hot(costs: &[StackCost], allocations: u64) -> Vec<&StackCost> {
+    let is_hot = |cost: &&StackCost| {
         cost.temporary >= TEMPORARY_MIN
             && cost.temporary >= cost.allocations.div_ceil(TEMPORARY_OF_SITE)
             && cost.temporary >= allocations.div_ceil(TEMPORARY_OF_PROGRAM)
     };
-    costs.iter().filter(is_hot).map(|cost| {
-        let mut finding = finding(Rule::TemporaryAllocations, None, Severity::Warning, cost.stack);
-        finding.message = format!(
-            "{} of {} here are freed before the thread allocates again",
-            grouped(cost.temporary),
-            counted(cost.allocations, "allocation")
-        );
-        finding.help = Some(
-            "reuse one buffer across calls, reserve its size once, or keep small ones on the stack"
-                .to_string(),
-        );
-        finding.blocks = Some(cost.temporary);
-        finding
-    })
+    costs.iter().filter(is_hot).collect()
 }
 
-fn growth_findings(ledger: &Ledger, costs: &[StackCost]) -> Vec<Finding> {
+fn temporary_finding(cost: &StackCost) -> Finding {
+    let mut finding = finding(Rule::TemporaryAllocations, None, Severity::Warning, cost.stack);
+    finding.message = temporary_message(cost.temporary, cost.allocations);
+    finding.help = Some(
+        "reuse one buffer across calls, reserve its size once, or keep small ones on the stack".to_string(),
+    );
+    finding.blocks = Some(cost.temporary);
+    finding
+}
+
+fn temporary_message(temporary: u64, allocations: u64) -> String {
+    let all = counted(allocations, "allocation");
+    format!("{} of {all} here are freed before the thread allocates again", grouped(temporary))
+}
+
+/// The stacks whose growth is worth a finding.
+fn growing(ledger: &Ledger, costs: &[StackCost]) -> Vec<Growth> {
     let totals = ledger.totals();
     if totals.now.0 < GROWTH_MIN_NS {
         return Vec::new();
@@ -310,27 +400,27 @@ fn growth_findings(ledger: &Ledger, costs: &[StackCost]) -> Vec<Finding> {
     let lost = |stack| {
         costs.binary_search_by_key(&stack, |cost| cost.stack).is_ok_and(|at| costs[at].lost_blocks > 0)
     };
-    let growing = ledger.growth().into_iter().filter(|growth| {
+    let is_told = |growth: &Growth| {
         growth.grown_bytes >= GROWTH_MIN_BYTES
             && growth.bytes >= totals.peak.bytes / GROWTH_OF_PEAK
             && !lost(growth.stack)
-    });
-    growing
-        .map(|growth| {
-            let total = Total { bytes: growth.bytes, blocks: growth.blocks };
-            let mut finding = finding(Rule::UnboundedGrowth, None, Severity::Warning, growth.stack);
-            let rate = counted(rounded(growth.bytes_per_second), "byte");
-            finding.message = format!(
-                "memory allocated here grew by about {rate} per second to the end, to {}",
-                amount(total)
-            );
-            finding.help = Some(
-                "bound what collects here: drop old entries, limit the size, or free per unit of work"
-                    .to_string(),
-            );
-            measured(finding, total)
-        })
-        .collect()
+    };
+    ledger.growth().into_iter().filter(is_told).collect()
+}
+
+fn growth_finding(growth: &Growth) -> Finding {
+    let total = Total { bytes: growth.bytes, blocks: growth.blocks };
+    let mut finding = finding(Rule::UnboundedGrowth, None, Severity::Warning, growth.stack);
+    finding.message = growth_message(growth.bytes_per_second, total);
+    finding.help = Some(
+        "bound what collects here: drop old entries, limit the size, or free per unit of work".to_string(),
+    );
+    measured(finding, total)
+}
+
+fn growth_message(bytes_per_second: f64, total: Total) -> String {
+    let rate = counted(rounded(bytes_per_second), "byte");
+    format!("memory allocated here grew by about {rate} per second to the end, to {}", amount(total))
 }
 
 fn finding(rule: Rule, kind: Option<Kind>, severity: Severity, stack: StackId) -> Finding {
@@ -347,6 +437,7 @@ fn finding(rule: Rule, kind: Option<Kind>, severity: Severity, stack: StackId) -
         help: None,
         bytes: None,
         blocks: None,
+        stacks: Vec::new(),
         fix: None,
     }
 }
@@ -420,6 +511,39 @@ mod tests {
         assert_eq!(found.leaks.map(|it| it.definite), Some(Total { bytes: 880_000, blocks: 20_000 }));
         assert_eq!(found.costs[0].lost_bytes, 880_000);
         assert_eq!(program(&ledger, found.leaks).peak_bytes, 880_000);
+    }
+
+    #[test]
+    fn findings_of_a_site_join() {
+        let mut ledger = ledger();
+        for (i, (size, stack)) in [(10u64, 1), (30, 2), (1, 2), (7, 3), (5, 4)].into_iter().enumerate() {
+            ledger.alloc(Nanos(1), 1, Addr(0x1000 * (i as u64 + 1)), size, Family::Malloc, S(stack));
+        }
+        ledger.free(Nanos(1), 1, Addr(0x9000), Family::Malloc, S(1));
+        ledger.free(Nanos(1), 1, Addr(0x9000), Family::Malloc, S(2));
+        let mut builder = GraphBuilder::new(&ledger.live_blocks());
+        builder.edge(Addr(0x1000), 0, Addr(0x5000));
+        let graph = builder.finish();
+        let found = analyze(&ledger, Some((&graph, &classify(&graph))));
+        let site_of = |stack: StackId| (stack != S(3)).then_some(9);
+        let joined = found.group(found.findings.clone(), &site_of);
+        assert_eq!(
+            messages(&joined)[..2],
+            [
+                (
+                    "memory-leak",
+                    Some("definite"),
+                    "41 bytes in 3 blocks are never freed, nor 5 bytes they hold"
+                ),
+                ("memory-leak", Some("definite"), "7 bytes in 1 block are never freed"),
+            ]
+        );
+        let share = |stack, bytes, blocks| StackShare { stack: S(stack), total: Total { bytes, blocks } };
+        assert_eq!(joined[0].stacks, [share(2, 31, 2), share(1, 10, 1)]);
+        assert_eq!(joined[0].place, Place::Stack(S(2)));
+        assert!(joined[1].stacks.is_empty());
+        assert_eq!(joined.iter().filter(|it| it.rule == Rule::InvalidFree).count(), 2);
+        assert_eq!(found.group(found.findings.clone(), &|_| None), found.findings);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! A finding: the only thing the static and the dynamic world share.
 
-use crate::{Kind, Rule, StackId};
+use crate::{Kind, Rule, StackId, Total};
 use serde::{Deserialize, Serialize};
 
 /// How bad. Ordered: `Error` is the greatest.
@@ -119,5 +119,15 @@ pub struct Finding {
     pub help: Option<String>,
     pub bytes: Option<u64>,
     pub blocks: Option<u64>,
+    /// The stacks that meet at the place, where there are several: the heaviest first, which is also `place`.
+    /// Their figures add up to `bytes` and `blocks`.
+    pub stacks: Vec<StackShare>,
     pub fix: Option<Fix>,
+}
+
+/// What one of a finding's stacks has part in it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StackShare {
+    pub stack: StackId,
+    pub total: Total,
 }

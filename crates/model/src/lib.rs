@@ -11,7 +11,7 @@ pub mod rule;
 mod stack;
 
 pub use finding::{
-    Confidence, Edit, Engine, Finding, Fix, Language, Location, Place, Related, Safety, Severity,
+    Confidence, Edit, Engine, Finding, Fix, Language, Location, Place, Related, Safety, Severity, StackShare,
 };
 pub use graph::{HeapGraph, NodeId, Root};
 pub use heapwise_trace::{Addr, Family, FrameId, ModuleId, Nanos, RootKind, StackId};

@@ -96,6 +96,7 @@ fn leak(place: StackId, bytes: u64, blocks: u64) -> Finding {
         help: None,
         bytes: Some(bytes),
         blocks: Some(blocks),
+        stacks: vec![],
         fix: None,
     }
 }

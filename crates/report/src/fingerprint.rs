@@ -1,13 +1,14 @@
 //! A finding's name across versions of the program.
 //!
 //! A fingerprint is 16 hex digits over the rule, the kind, and the names of the functions and files
-//! of the first three own frames (or, for findings in source, of the function, the file and the
-//! text of the line without its spaces). Line numbers and addresses are not in it, so it stays when
-//! unrelated lines move. Where several findings of a report would share one, the second and later
+//! of the first three own frames (for findings that are one per site: of the site's frame alone, as
+//! which stack leads there most changes from run to run; for findings in source: of the function,
+//! the file and the text of the line without its spaces). Line numbers and addresses are not in it,
+//! so it stays when unrelated lines move. Where several findings of a report would share one, the second and later
 //! are told apart by their number: as a set the fingerprints stay the same.
 
 use crate::place::{self, MAX_FRAMES, Sources};
-use heapwise_model::{Finding, Place, Report, ResolvedFrame, StackId};
+use heapwise_model::{Finding, Place, Report, ResolvedFrame, Rule, StackId};
 use rustc_hash::FxHashMap;
 use std::path::Path;
 
@@ -35,7 +36,10 @@ fn of_finding(report: &Report, sources: &Sources<'_>, finding: &Finding, base: O
     hash.add(finding.rule.name());
     hash.add(finding.kind.map_or("", |kind| kind.name()));
     match &finding.place {
-        Place::Stack(stack) => add_stack(&mut hash, report, *stack),
+        Place::Stack(stack) => match place::site(report, *stack).filter(|it| is_of_site(finding, it)) {
+            Some(site) => add_frame(&mut hash, site),
+            None => add_stack(&mut hash, report, *stack),
+        },
         Place::Source(at) => {
             hash.add(&place::relative(&at.path, base));
             hash.add(at.function.as_deref().unwrap_or_default());
@@ -45,6 +49,12 @@ fn of_finding(report: &Report, sources: &Sources<'_>, finding: &Finding, base: O
         Place::Unknown => hash.add(&finding.message),
     }
     hash
+}
+
+/// Whether there is one finding for all stacks that lead to the place.
+fn is_of_site(finding: &Finding, site: &ResolvedFrame) -> bool {
+    !site.is_library
+        && matches!(finding.rule, Rule::MemoryLeak | Rule::TemporaryAllocations | Rule::UnboundedGrowth)
 }
 
 fn add_stack(hash: &mut Fnv, report: &Report, stack: StackId) {

@@ -5,12 +5,12 @@
 //! sanitized like everywhere else (a JSON decoder would give the escapes back to a terminal).
 
 use crate::fingerprint::fingerprints;
-use crate::place::{self, Located, MAX_FRAMES};
+use crate::place::{self, Ends, Located};
 use crate::sanitize::clean;
 use crate::{catalog, sanitize};
 use heapwise_model::{
     Child, Confidence, Engine, Finding, Fix, Language, LeakTotals, Leaks, Location, Place, Program, Related,
-    Report, ResolvedFrame, Safety, Severity, StackId, Termination, Total,
+    Report, ResolvedFrame, Safety, Severity, StackId, StackShare, Termination, Total,
 };
 use serde::Serialize;
 use serde::ser::{SerializeSeq, Serializer};
@@ -22,6 +22,12 @@ pub const VERSION: u32 = 1;
 
 /// Inserted text of a fix that is written; longer ones are cut to nothing a tool could apply.
 const MAX_INSERT_BYTES: usize = 1 << 20;
+
+/// Frames written of a stack: from the innermost on, and up to the outermost.
+const INNER_FRAMES: usize = 48;
+const OUTER_FRAMES: usize = 16;
+/// Stacks written of a finding that has several; the rest is counted.
+const MAX_STACKS: usize = 100;
 
 /// How the document is written.
 #[derive(Clone, Debug, Default)]
@@ -162,14 +168,19 @@ struct FindingJson<'a> {
     message: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     location: Option<LocationJson>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    stack: Vec<FrameJson>,
+    #[serde(flatten)]
+    stack: StackJson,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     related: Vec<RelatedJson>,
     #[serde(skip_serializing_if = "Option::is_none")]
     bytes: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     blocks: Option<u64>,
+    /// All stacks of the finding, where there are several.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stack_count: Option<usize>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    stacks: Vec<ShareJson>,
     #[serde(skip_serializing_if = "Option::is_none")]
     help: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -216,13 +227,37 @@ struct FrameJson {
     library: bool,
 }
 
+/// Part of the object whose stack it is.
+#[derive(Serialize)]
+struct StackJson {
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    stack: Vec<FrameJson>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stack_left_out: Option<LeftOutJson>,
+}
+
+/// Frames that are missing in a deep stack, after so many of the list.
+#[derive(Serialize)]
+struct LeftOutJson {
+    after: usize,
+    frames: usize,
+}
+
+#[derive(Serialize)]
+struct ShareJson {
+    bytes: u64,
+    blocks: u64,
+    #[serde(flatten)]
+    stack: StackJson,
+}
+
 #[derive(Serialize)]
 struct RelatedJson {
     message: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     location: Option<LocationJson>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    stack: Vec<FrameJson>,
+    #[serde(flatten)]
+    stack: StackJson,
 }
 
 #[derive(Serialize)]
@@ -305,6 +340,8 @@ impl<'a> Context<'a> {
             related: finding.related.iter().map(|it| self.related(it)).collect(),
             bytes: finding.bytes,
             blocks: finding.blocks,
+            stack_count: (!finding.stacks.is_empty()).then_some(finding.stacks.len()),
+            stacks: finding.stacks.iter().take(MAX_STACKS).map(|it| self.share(it)).collect(),
             help: finding.help.as_deref().map(|help| clean(help).into_owned()),
             fix: finding.fix.as_ref().and_then(|fix| self.fix(fix)),
             fingerprint,
@@ -328,9 +365,21 @@ impl<'a> Context<'a> {
         })
     }
 
-    fn stack(&self, place: &Place) -> Vec<FrameJson> {
-        let stack = place::stack_of(place).unwrap_or(StackId::UNKNOWN);
-        self.report.resolved(stack).take(MAX_FRAMES).map(|it| self.frame(it)).collect()
+    fn stack(&self, place: &Place) -> StackJson {
+        self.frames(place::stack_of(place).unwrap_or(StackId::UNKNOWN))
+    }
+
+    fn frames(&self, stack: StackId) -> StackJson {
+        let Ends { inner, left_out, outer } = place::ends(self.report, stack, INNER_FRAMES, OUTER_FRAMES);
+        StackJson {
+            stack: inner.iter().chain(&outer).map(|it| self.frame(it)).collect(),
+            stack_left_out: (left_out > 0).then_some(LeftOutJson { after: inner.len(), frames: left_out }),
+        }
+    }
+
+    fn share(&self, share: &StackShare) -> ShareJson {
+        let Total { bytes, blocks } = share.total;
+        ShareJson { bytes, blocks, stack: self.frames(share.stack) }
     }
 
     fn frame(&self, frame: &ResolvedFrame) -> FrameJson {

@@ -8,9 +8,10 @@
 use heapwise_model::{Finding, Language, Place, Report, ResolvedFrame, StackId};
 use rustc_hash::FxHashMap;
 use std::borrow::Cow;
+use std::collections::VecDeque;
 use std::path::{Component, Path, PathBuf};
 
-/// Frames of one stack that any format writes; deeper ones are recursion nobody reads.
+/// Frames of one stack that are looked at; deeper ones are recursion nobody reads.
 pub const MAX_FRAMES: usize = 1024;
 
 /// A place with whatever is known of it.
@@ -101,6 +102,41 @@ pub fn site_index(report: &Report, stack: StackId) -> Option<(usize, &ResolvedFr
         }
     }
     best.map(|(_, at, frame)| (at, frame))
+}
+
+/// What is the same for all stacks of a site: path, line, function, module, and the address where no line is known.
+/// Two calls in one line are one site.
+pub type SiteKey<'a> = (Option<&'a str>, Option<u32>, Option<&'a str>, Option<&'a str>, Option<u64>);
+
+/// The key of the site at a place.
+pub fn site_key<'a>(at: &Located<'a>) -> SiteKey<'a> {
+    (at.path, at.line, at.function, at.module, at.offset.filter(|_| at.line.is_none()))
+}
+
+/// The two ends of a stack: nobody reads the middle of a deep recursion.
+pub struct Ends<'a> {
+    /// Innermost first.
+    pub inner: Vec<&'a ResolvedFrame>,
+    /// Frames between the two.
+    pub left_out: usize,
+    /// The outermost ones, the last one being the first call.
+    pub outer: Vec<&'a ResolvedFrame>,
+}
+
+/// At most `inner` frames from the innermost on and `outer` ones up to the outermost.
+pub fn ends(report: &Report, stack: StackId, inner: usize, outer: usize) -> Ends<'_> {
+    let mut frames = report.resolved(stack);
+    let inner: Vec<_> = frames.by_ref().take(inner).collect();
+    let mut last = VecDeque::with_capacity(outer);
+    let mut left_out = 0;
+    for frame in frames {
+        if last.len() == outer {
+            last.pop_front();
+            left_out += 1;
+        }
+        last.push_back(frame);
+    }
+    Ends { inner, left_out, outer: last.into() }
 }
 
 /// Whether a name tells more than the nameless frame inside of it: in the same module, and no start of all.

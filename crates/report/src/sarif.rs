@@ -5,17 +5,19 @@
 //! fail as a whole. `related` places become code flows and related locations, `fix` becomes fixes
 //! (shown by few consumers, so its words are in the message too). Paths under the base folder are
 //! relative to `%SRCROOT%`. Limits: 25,000 results (the first of the report, so the worst), 1,000
-//! steps of a code flow, 32 frames of a stack, 1,024 characters of a description.
+//! steps of a code flow, 16 stacks of a result, 32 frames of a stack, 1,024 characters of a description.
 //!
 //! Columns count Unicode code points, as `columnKind` says; they are converted from bytes where the
 //! report has the source line, and are taken as they are where it has not.
 
 use crate::catalog::{self, CatalogEntry};
 use crate::fingerprint::fingerprints;
-use crate::place::{self, Located, MAX_FRAMES, Sources, frame_name};
+use crate::numbers::counted;
+use crate::place::{self, Ends, Located, Sources, frame_name};
 use crate::sanitize::{clean, clean_to};
 use heapwise_model::{
-    Confidence, Edit, Finding, Fix, Location, Place, Related, Report, ResolvedFrame, Rule, Severity,
+    Confidence, Edit, Finding, Fix, Location, Place, Related, Report, ResolvedFrame, Rule, Severity, StackId,
+    StackShare, Total,
 };
 use serde::Serialize;
 use serde::ser::{SerializeSeq, Serializer};
@@ -27,7 +29,11 @@ const SCHEMA: &str = "https://json.schemastore.org/sarif-2.1.0.json";
 const SRCROOT: &str = "%SRCROOT%";
 const MAX_RESULTS: usize = 25_000;
 const MAX_STEPS: usize = 1_000;
-const MAX_STACK: usize = 32;
+/// Frames of a stack: from the innermost on, and up to the outermost.
+const INNER_FRAMES: usize = 24;
+const OUTER_FRAMES: usize = 8;
+/// Stacks of a result that has several.
+const MAX_STACKS: usize = 16;
 const MAX_DESCRIPTION: usize = 1_023;
 const MAX_PATH_BYTES: usize = 4_096;
 
@@ -182,8 +188,9 @@ impl Context<'_> {
         if let Some(index) = index {
             result["ruleIndex"] = json!(index);
         }
-        if let Some(stack) = self.stack(&finding.place) {
-            result["stacks"] = json!([stack]);
+        let stacks = self.stacks(finding);
+        if !stacks.is_empty() {
+            result["stacks"] = Value::Array(stacks);
         }
         if !finding.related.is_empty() {
             result["relatedLocations"] = self.related(&finding.related);
@@ -275,10 +282,36 @@ impl Context<'_> {
     }
 
     fn stack(&self, place: &Place) -> Option<Value> {
-        let stack = place::stack_of(place)?;
-        let frames = self.report.resolved(stack).take(MAX_FRAMES.min(MAX_STACK));
-        let frames: Vec<Value> = frames.map(|frame| self.frame(frame)).collect();
-        (!frames.is_empty()).then(|| json!({ "frames": frames }))
+        self.frames(place::stack_of(place)?)
+    }
+
+    fn frames(&self, stack: StackId) -> Option<Value> {
+        let Ends { inner, left_out, outer } = place::ends(self.report, stack, INNER_FRAMES, OUTER_FRAMES);
+        let frames: Vec<Value> = inner.iter().chain(&outer).map(|frame| self.frame(frame)).collect();
+        if frames.is_empty() {
+            return None;
+        }
+        let mut stack = json!({ "frames": frames });
+        if left_out > 0 {
+            let left_out = counted(left_out as u64, "frame");
+            let text = format!("{left_out} left out after the first {}", inner.len());
+            stack["message"] = json!({ "text": text });
+        }
+        Some(stack)
+    }
+
+    /// The finding's stack, or where it has several, those with their shares.
+    fn stacks(&self, finding: &Finding) -> Vec<Value> {
+        let share = |share: &StackShare| {
+            let mut stack = self.frames(share.stack)?;
+            let Total { bytes, blocks } = share.total;
+            stack["properties"] = json!({ "bytes": bytes, "blocks": blocks });
+            Some(stack)
+        };
+        match finding.stacks.is_empty() {
+            true => self.stack(&finding.place).into_iter().collect(),
+            false => finding.stacks.iter().take(MAX_STACKS).filter_map(share).collect(),
+        }
     }
 
     fn frame(&self, frame: &ResolvedFrame) -> Value {
@@ -340,7 +373,8 @@ fn properties(finding: &Finding) -> Value {
     if let Some(kind) = finding.kind {
         out["kind"] = json!(kind.name());
     }
-    for (name, value) in [("bytes", finding.bytes), ("blocks", finding.blocks)] {
+    let stack_count = Some(finding.stacks.len() as u64).filter(|&it| it > 0);
+    for (name, value) in [("bytes", finding.bytes), ("blocks", finding.blocks), ("stackCount", stack_count)] {
         if let Some(value) = value {
             out[name] = json!(value);
         }

@@ -1,6 +1,6 @@
 //! Costs per allocation site: stacks whose chosen frame ([`crate::place::site`]) is the same, summed.
 
-use crate::place::{Located, site};
+use crate::place::{Located, SiteKey, site, site_key};
 use heapwise_model::{Report, StackCost};
 use rustc_hash::FxHashMap;
 
@@ -103,15 +103,12 @@ pub struct Site<'a> {
 
 /// Sites by the metric, greatest first, those with nothing left out.
 pub fn sites(report: &Report, by: Metric) -> Vec<Site<'_>> {
-    type Key<'a> = Option<(Option<&'a str>, Option<u32>, Option<&'a str>, Option<&'a str>, Option<u64>)>;
-    let mut at: FxHashMap<Key<'_>, usize> = FxHashMap::default();
+    let mut at: FxHashMap<Option<SiteKey<'_>>, usize> = FxHashMap::default();
     let mut all: Vec<Site<'_>> = Vec::new();
     let mut dearest: Vec<u64> = Vec::new();
     for cost in &report.costs {
         let place = site(report, cost.stack).map(Located::from);
-        // Two calls in one line are one site; without a line the address tells sites apart.
-        let key = place
-            .map(|it| (it.path, it.line, it.function, it.module, it.offset.filter(|_| it.line.is_none())));
+        let key = place.as_ref().map(site_key);
         let index = *at.entry(key).or_insert_with(|| {
             all.push(Site {
                 place,

@@ -18,7 +18,7 @@
 
 use crate::names::short;
 use crate::numbers::{counted, grouped, human_bytes, human_time, percent};
-use crate::place::{self, Located, MAX_FRAMES, Sources, file_name};
+use crate::place::{self, Ends, Located, MAX_FRAMES, Sources, file_name};
 use crate::sanitize::{self, clean, clean_to};
 use crate::sites::{self, Metric};
 use crate::style::Paint;
@@ -37,6 +37,10 @@ const IN_BRIEF: usize = 5;
 /// Lines of a finding's stack, and of a related place's.
 const STACK_LINES: usize = 8;
 const RELATED_LINES: usize = 3;
+/// Frames of a stack when `verbose`: innermost and outermost ones.
+const VERBOSE_FRAMES: (usize, usize) = (48, 16);
+/// Stacks of a finding beyond its first, when `verbose`.
+const MAX_SHARES: usize = 20;
 const TOP_SITES: usize = 3;
 const MAX_CHILDREN: usize = 5;
 const MAX_NOTES: usize = 5;
@@ -189,6 +193,7 @@ impl<'a> Page<'a> {
             (Place::Stack(stack), false) => self.push_callers(&mut lines, *stack),
             (place, _) => self.push_place_stack(&mut lines, place),
         }
+        self.push_shares(&mut lines, finding);
         for related in &finding.related {
             self.push_related(&mut lines, &related.message, &related.place);
         }
@@ -304,6 +309,30 @@ impl<'a> Page<'a> {
         );
     }
 
+    /// The other stacks that lead to the finding's place: their number, or each of them when `verbose`.
+    fn push_shares(&self, lines: &mut Vec<String>, finding: &Finding) {
+        let Some((first, others)) = finding.stacks.split_first() else { return };
+        let number = counted(others.len() as u64, "other call stack");
+        if !self.options.verbose {
+            let share = match finding.bytes {
+                Some(bytes) => percent(first.total.bytes, bytes),
+                None => percent(first.total.blocks, finding.blocks.unwrap_or(0)),
+            };
+            let lead = if others.len() == 1 { "leads" } else { "lead" };
+            let line = format!("{number} {lead} here; the one shown has {share}");
+            return self.push_list(lines, vec![self.paint.dim(&line)]);
+        }
+        for share in others.iter().take(MAX_SHARES) {
+            let mut list = vec![self.paint.bold(&format!("also {}:", total(share.total)))];
+            list.extend(self.stack(share.stack, STACK_LINES));
+            self.push_list(lines, list);
+        }
+        if others.len() > MAX_SHARES {
+            let more = counted((others.len() - MAX_SHARES) as u64, "more call stack");
+            self.push_list(lines, vec![self.paint.dim(&format!("and {more}"))]);
+        }
+    }
+
     fn push_place_stack(&self, lines: &mut Vec<String>, place: &Place) {
         let Place::Stack(stack) = place else { return };
         let mut frames = self.stack(*stack, STACK_LINES);
@@ -351,10 +380,17 @@ impl<'a> Page<'a> {
 
     /// Frames as lines, innermost first: library frames dimmed, runs of them folded.
     fn stack(&self, stack: StackId, limit: usize) -> Vec<String> {
-        let frames: Vec<&ResolvedFrame> = self.report.resolved(stack).take(MAX_FRAMES).collect();
         if self.options.verbose {
-            return frames.into_iter().map(|frame| self.frame(frame, 5)).collect();
+            let Ends { inner, left_out, outer } =
+                place::ends(self.report, stack, VERBOSE_FRAMES.0, VERBOSE_FRAMES.1);
+            let mut lines: Vec<String> = inner.into_iter().map(|frame| self.frame(frame, 5)).collect();
+            if left_out > 0 {
+                lines.push(self.paint.dim(&format!("… {}", counted(left_out as u64, "frame"))));
+            }
+            lines.extend(outer.into_iter().map(|frame| self.frame(frame, 5)));
+            return lines;
         }
+        let frames: Vec<&ResolvedFrame> = self.report.resolved(stack).take(MAX_FRAMES).collect();
         self.frames(inside_main(&frames), limit, 5)
     }
 
@@ -497,7 +533,8 @@ impl<'a> Page<'a> {
     /// How many findings of a leak class are folded into its line.
     fn folded_stacks(&self, kind: Option<Kind>) -> String {
         let is_of = |it: &&Finding| is_folded(it) && it.kind == kind;
-        let count = self.report.findings.iter().filter(is_of).count() as u64;
+        let stacks = self.report.findings.iter().filter(is_of).map(|it| it.stacks.len().max(1) as u64);
+        let count: u64 = stacks.sum();
         if count == 0 || self.options.verbose {
             return String::new();
         }

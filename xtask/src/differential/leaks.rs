@@ -127,19 +127,31 @@ pub fn of_heapwise(text: &str, source: &str) -> Result<Leaks, String> {
             .iter()
             .position(|it| *it == kind)
             .ok_or_else(|| format!("memory-leak of kind {kind:?}"))?;
-        let frames = finding["stack"].as_array().map(Vec::as_slice).unwrap_or_default();
-        let function = |frame: &Value| plain(frame["function"].as_str().unwrap_or("?"));
-        let own = frames.iter().filter(|frame| {
-            frame["path"].as_str().is_some_and(|path| path.rsplit('/').next() == Some(source))
-        });
-        let stack: Stack = own.map(|frame| (function(frame), frame["line"].as_u64().unwrap_or(0))).collect();
-        let number = |field: &str| finding[field].as_u64().unwrap_or(0);
-        leaks.add(class, stack.clone(), number("bytes"), number("blocks"));
-        if frames.iter().any(|frame| function(frame).contains("pthread_create")) {
-            leaks.take_off(class, &stack, number("blocks") * DTV_SLOT);
+        // One finding for a site; its stacks stand in it where there are several.
+        let stacks = finding["stacks"].as_array().map(Vec::as_slice).unwrap_or(std::slice::from_ref(finding));
+        if finding["stack_count"].as_u64().is_some_and(|it| it != stacks.len() as u64) {
+            return Err(format!("not all of {} stacks are listed", finding["stack_count"]));
+        }
+        for it in stacks {
+            add_stack(&mut leaks, class, it, source);
         }
     }
     Ok(leaks)
+}
+
+/// Adds a stack with its bytes and blocks.
+fn add_stack(leaks: &mut Leaks, class: usize, share: &Value, source: &str) {
+    let frames = share["stack"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let function = |frame: &Value| plain(frame["function"].as_str().unwrap_or("?"));
+    let own = frames
+        .iter()
+        .filter(|frame| frame["path"].as_str().is_some_and(|path| path.rsplit('/').next() == Some(source)));
+    let stack: Stack = own.map(|frame| (function(frame), frame["line"].as_u64().unwrap_or(0))).collect();
+    let number = |field: &str| share[field].as_u64().unwrap_or(0);
+    leaks.add(class, stack.clone(), number("bytes"), number("blocks"));
+    if frames.iter().any(|frame| function(frame).contains("pthread_create")) {
+        leaks.take_off(class, &stack, number("blocks") * DTV_SLOT);
+    }
 }
 
 /// Reads valgrind's XML (protocol 4).

@@ -16,7 +16,7 @@ pub fn run(args: &Export, common: &Common) -> Result<u8, Failure> {
         return Err(Failure::new("pprof is a binary format", "add --output app.pb.gz"));
     }
     let observation = super::report::read(&args.recording, common)?;
-    let report = analyze::report(&observation, analyze::Names::All, &|_, _| true);
+    let report = analyze::by_stack(&observation);
     output::with(common, Stream::Output, |out, _| match args.to {
         Target::Pprof => {
             pprof::write(out, &report, &pprof::PprofOptions { modules: observation.modules.clone() })

@@ -9,6 +9,7 @@ use crate::place::{self, Located};
 use crate::sanitize::{clean, clean_to, source_line};
 use heapwise_model::{
     Child, Engine, Finding, Fix, Location, Place, Program, Report, ResolvedFrame, Severity, StackId,
+    StackShare,
 };
 use rustc_hash::FxHashMap;
 use serde::Serialize;
@@ -20,6 +21,8 @@ const MOST_FINDINGS: usize = 5_000;
 const MOST_PLAIN: usize = 500;
 /// Frames of one finding's stack.
 const MOST_FRAMES: usize = 256;
+/// Stacks of one finding.
+const MOST_SHARES: usize = 20;
 /// Source lines before and after the marked one.
 const AROUND: u32 = 5;
 const LONGEST_TEXT: usize = 8_000;
@@ -88,9 +91,20 @@ struct Row {
     stack: Vec<u32>,
     /// Frames of the stack that are not in `stack`.
     more_frames: usize,
+    /// The heaviest of the stacks that meet at the place, where there are several, and the number of all.
+    shares: Vec<Share>,
+    stack_count: usize,
     related: Vec<RelatedRow>,
     source: Option<Source>,
     fix: Option<FixRow>,
+}
+
+#[derive(Serialize)]
+struct Share {
+    bytes: u64,
+    blocks: u64,
+    stack: Vec<u32>,
+    more_frames: usize,
 }
 
 #[derive(Serialize)]
@@ -265,9 +279,16 @@ fn row(report: &Report, finding: &Finding, frames: &mut Frames) -> Row {
         place: spot(at),
         stack,
         more_frames,
+        shares: finding.stacks.iter().take(MOST_SHARES).map(|it| share(report, it, frames)).collect(),
+        stack_count: finding.stacks.len(),
         related: finding.related.iter().map(|it| related(report, &it.message, &it.place, frames)).collect(),
         fix: finding.fix.as_ref().map(fix),
     }
+}
+
+fn share(report: &Report, share: &StackShare, frames: &mut Frames) -> Share {
+    let (stack, more_frames) = frames.of(report, Some(share.stack));
+    Share { bytes: share.total.bytes, blocks: share.total.blocks, stack, more_frames }
 }
 
 fn related(report: &Report, message: &str, at: &Place, frames: &mut Frames) -> RelatedRow {

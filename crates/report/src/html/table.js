@@ -125,7 +125,8 @@ function findingDetail(overview, finding) {
   if (finding.source) detail.append(sourceExcerpt(finding.place, finding.source));
   if (finding.help) detail.append(make("p", { class: "help" }, make("strong", { text: "help: " }), finding.help));
   if (finding.fix) detail.append(fixText(finding.fix));
-  if (finding.stack.length) detail.append(make("h3", { text: "Allocated at" }), stackList(overview, finding));
+  if (finding.stack.length) detail.append(make("h3", { text: stackHeading(finding) }), stackList(overview, finding));
+  if (finding.shares.length > 1) detail.append(otherStacks(overview, finding));
   for (const related of finding.related) {
     detail.append(make("h3", { text: related.message }));
     if (!related.stack.length) detail.append(make("p", {}, spotCell(related.place)));
@@ -133,6 +134,27 @@ function findingDetail(overview, finding) {
     if (related.stack.length) detail.append(stackList(overview, related));
   }
   return detail;
+}
+
+function stackHeading(finding) {
+  const [heaviest] = finding.shares;
+  const heading = finding.rule.endsWith("-free") ? "Freed at" : "Allocated at";
+  return heaviest ? `${heading} (${stackShare(heaviest)})` : heading;
+}
+
+function stackShare(share) {
+  return share.bytes ? `${bytes(share.bytes)} in ${counted(share.blocks, "block")}` : counted(share.blocks, "block");
+}
+
+/** The stacks that lead to the place besides the heaviest one; each opens by itself. */
+function otherStacks(overview, finding) {
+  const others = finding.shares.slice(1).map((share) =>
+    make("details", {}, make("summary", { text: stackShare(share) }), stackList(overview, share)));
+  const hidden = finding.stack_count - finding.shares.length;
+  return make("div", { class: "others" },
+    make("h3", { text: counted(finding.stack_count - 1, "other call stack") }),
+    ...others,
+    hidden ? make("p", { class: "path", text: `and ${count(hidden)} more` }) : null);
 }
 
 function stackList(overview, { stack, more_frames: more }) {

@@ -1,7 +1,8 @@
 use crate::{assert_harmless, base, golden, reports, written};
-use heapwise_model::Report;
+use heapwise_model::{Finding, Place, Report, StackId};
 use heapwise_report::fingerprint::fingerprints;
 use heapwise_report::json::{self, JsonOptions};
+use heapwise_report::sarif::{self, SarifOptions};
 use serde_json::Value;
 
 fn json(report: &Report) -> String {
@@ -11,6 +12,29 @@ fn json(report: &Report) -> String {
 #[test]
 fn leaking_program() {
     golden("leaking.json", &json(&reports::leaking()));
+}
+
+#[test]
+fn of_a_deep_stack_both_ends_are_written() {
+    let mut report = reports::leaking();
+    let (frame, mut deep) = (report.stacks.frame(StackId(1)), StackId(1));
+    for _ in 0..10_000 {
+        deep = report.stacks.push(deep, frame).unwrap();
+    }
+    let finding = report.findings[0].clone();
+    let one = Finding { place: Place::Stack(deep), stacks: Vec::new(), ..finding };
+    report.findings = vec![one; 100];
+    let text = json(&report);
+    let document: Value = serde_json::from_str(&text).unwrap();
+    let first = &document["findings"][0];
+    let frames = first["stack"].as_array().unwrap();
+    let left_out = &first["stack_left_out"];
+    assert_eq!(frames.len(), 64);
+    assert_eq!(left_out["after"], 48);
+    assert_eq!(left_out["frames"].as_u64().unwrap() + 64, report.resolved(deep).count() as u64);
+    assert_eq!(frames[63]["function"], "_start");
+    let sarif = written(|out| sarif::write(out, &report, &SarifOptions::default()));
+    assert!(text.len().max(sarif.len()) < 3_000_000);
 }
 
 #[test]

@@ -94,6 +94,12 @@ impl Random {
             help: self.maybe(Self::text),
             bytes: self.maybe(Self::number),
             blocks: self.maybe(Self::number),
+            stacks: (0..self.below(3))
+                .map(|_| StackShare {
+                    stack: StackId(self.below(40) as u32),
+                    total: Total { bytes: self.number(), blocks: self.number() },
+                })
+                .collect(),
             fix: self.maybe(|random| Fix {
                 message: random.text(),
                 safety: Safety::Unsafe,

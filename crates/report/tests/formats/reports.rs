@@ -52,6 +52,7 @@ pub fn finding(rule: Rule, kind: Option<Kind>, message: &str, place: Place) -> F
         help: None,
         bytes: None,
         blocks: None,
+        stacks: Vec::new(),
         fix: None,
     }
 }
@@ -133,6 +134,10 @@ pub fn leaking() -> Report {
     lost.help = Some("free the block before the last pointer to it is overwritten".into());
     lost.bytes = Some(880_000);
     lost.blocks = Some(20_000);
+    let again = vec![frame("read_again", Some((app, 60)), "app", 0x1500)];
+    let again = stack(&mut report, [vec![make, again, main.clone()], below_main()].concat());
+    let share = |stack, bytes, blocks| StackShare { stack, total: Total { bytes, blocks } };
+    lost.stacks = vec![share(leak, 660_000, 15_000), share(again, 220_000, 5_000)];
     let mut double =
         finding(Rule::DoubleFree, None, "a block of 9 bytes is freed twice", Place::Stack(twice));
     double.bytes = Some(9);
