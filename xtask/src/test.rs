@@ -3,7 +3,6 @@
 //! As root on a system with apt, test tools that are missing are installed first; elsewhere they are named, and the
 //! tests that need them say that they are skipped.
 
-use std::path::Path;
 use std::process::{Command, ExitCode, Stdio};
 use std::time::Instant;
 
@@ -11,7 +10,7 @@ use crate::args::Args;
 use crate::{differential, paths};
 
 /// Programs of the tests and the packages they are in.
-const TOOLS: [(&str, &str); 9] = [
+const TOOLS: [(&str, &str); 11] = [
     ("valgrind", "valgrind"),
     ("heaptrack", "heaptrack"),
     ("jq", "jq"),
@@ -21,6 +20,9 @@ const TOOLS: [(&str, &str); 9] = [
     ("chromium", "chromium"),
     ("g++", "g++"),
     ("git", "git"),
+    // They open exports: `go tool pprof`, and the flame graph script.
+    ("go", "golang-go"),
+    ("/usr/share/perl5/Devel/NYTProf/flamegraph.pl", "libdevel-nytprof-perl"),
 ];
 
 pub fn main(given: &[String]) -> Result<ExitCode, String> {
@@ -110,7 +112,7 @@ fn shown(command: &mut Command, line: &str) -> Result<bool, String> {
     Ok(status.success())
 }
 
-/// The report's HTML page in a real browser.
+/// The report's HTML page in a real browser, and exports in the tools of npm.
 fn browser() -> Result<bool, String> {
     let dir = paths::root().join("tests/browser");
     if !dir.join("package.json").is_file() {
@@ -123,7 +125,9 @@ fn browser() -> Result<bool, String> {
         println!("browser: skipped, not installed: {}", absent.join(", "));
         return Ok(true);
     }
-    if !Path::new(&dir.join("node_modules")).is_dir()
+    let changed = |file: &str| dir.join(file).metadata().and_then(|it| it.modified()).ok();
+    // npm writes the second when it installed what the first names.
+    if changed("package-lock.json") > changed("node_modules/.package-lock.json")
         && !shown(Command::new("npm").args(["ci", "--no-audit", "--no-fund"]).current_dir(&dir), "npm ci")?
     {
         return Ok(false);

@@ -2,8 +2,9 @@
 //! shows what any span of time retained, and counters for live bytes and RSS.
 //!
 //! The library that writes the format keeps all allocations of a process on one thread, and the
-//! profiler matches them by address; the thread ids it writes are 0. A profile is held in memory
-//! (about 40 bytes per allocation), so their number is limited; the rest is counted.
+//! profiler matches them by address; the thread ids it writes are 0. That thread has no samples:
+//! then the profiler shows allocations first, not an empty tree of CPU time. A profile is held in
+//! memory (about 40 bytes per allocation); who brings the allocations sees to their number.
 
 use crate::place::{Located, MAX_FRAMES, file_name, frame_name};
 use crate::sanitize::clean;
@@ -31,40 +32,24 @@ pub struct Allocation {
 }
 
 /// How the profile is written.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct FirefoxOptions {
     /// When the recording began, in nanoseconds since 1970.
     pub start_unix_ns: u64,
-    /// Allocations and deallocations that are written; those after them are dropped.
-    pub max_allocations: u64,
 }
 
-impl Default for FirefoxOptions {
-    fn default() -> Self {
-        FirefoxOptions { start_unix_ns: 0, max_allocations: 2_000_000 }
-    }
-}
-
-/// Writes the profile and tells how many allocations were dropped for their number.
+/// Writes the profile.
 pub fn write(
     out: &mut dyn Write,
     report: &Report,
     allocations: impl Iterator<Item = Allocation>,
     options: &FirefoxOptions,
-) -> io::Result<u64> {
+) -> io::Result<()> {
     let mut builder = Builder::new(report, options);
-    let mut dropped = 0;
-    for (at, allocation) in (0u64..).zip(allocations) {
-        if at < options.max_allocations {
-            builder.add(&allocation);
-        } else {
-            dropped += 1;
-        }
-    }
+    allocations.for_each(|allocation| builder.add(&allocation));
     builder.add_counters(&report.timeline.ticks);
     serde_json::to_writer(&mut *out, &builder.profile)?;
-    writeln!(out)?;
-    Ok(dropped)
+    writeln!(out)
 }
 
 struct Builder<'a> {

@@ -5,7 +5,7 @@ use heapwise_heap::{
     dominators,
 };
 use heapwise_model::{Frame, FrameId, HeapGraph, Module, ModuleId, NodeId, StackTable, Termination};
-use heapwise_trace::recording::{self, End};
+use heapwise_trace::recording::{self, End, Sink};
 use heapwise_trace::{Addr, Event, Nanos, RootKind, StackId};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -120,7 +120,7 @@ fn owners(modules: &[Module]) -> Vec<(u64, Option<usize>)> {
     owners
 }
 
-impl recording::Sink for Observation {
+impl Sink for Observation {
     #[inline(always)]
     fn event(&mut self, event: Event<'_>) {
         match event {
@@ -135,6 +135,25 @@ impl recording::Sink for Observation {
     #[inline(always)]
     fn expect(&mut self, addrs: &[Addr]) {
         self.ledger.warm(addrs);
+    }
+}
+
+/// An observation, and somebody else who hears each event before it.
+struct Both<'a, F> {
+    observation: &'a mut Observation,
+    also: F,
+}
+
+impl<F: FnMut(&Event<'_>)> Sink for Both<'_, F> {
+    #[inline(always)]
+    fn event(&mut self, event: Event<'_>) {
+        (self.also)(&event);
+        self.observation.event(event);
+    }
+
+    #[inline(always)]
+    fn expect(&mut self, addrs: &[Addr]) {
+        self.observation.expect(addrs);
     }
 }
 
@@ -275,8 +294,17 @@ impl Observation {
 
     /// Reads a recording. `progress` hears the bytes read and in all.
     pub fn read(path: &Path, progress: &mut dyn FnMut(u64, u64)) -> Result<Observation, ReadError> {
+        Observation::read_and(path, |_| {}, progress)
+    }
+
+    /// As [`Observation::read`], for those who need events of their own too: `also` hears each.
+    pub fn read_and(
+        path: &Path,
+        also: impl FnMut(&Event<'_>),
+        progress: &mut dyn FnMut(u64, u64),
+    ) -> Result<Observation, ReadError> {
         let mut observation = Observation::default();
-        let end = recording::read(path, &mut observation, progress)?;
+        let end = recording::read(path, &mut Both { observation: &mut observation, also }, progress)?;
         observation.ended(end, path)
     }
 

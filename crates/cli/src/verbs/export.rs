@@ -4,18 +4,21 @@ use crate::args::{Common, Export, Target};
 use crate::output::{self, Stream};
 use crate::{Failure, analyze};
 use heapwise_report::{firefox, folded, pprof, speedscope, valgrind_xml};
-use heapwise_run::Observation;
-use heapwise_trace::{Addr, Event, Family, recording};
+use heapwise_trace::{Addr, Event, Family, Nanos, StackId};
 use std::collections::HashMap;
 use std::io::IsTerminal;
-use std::path::Path;
 
 pub fn run(args: &Export, common: &Common) -> Result<u8, Failure> {
     let is_binary = args.to == Target::Pprof;
     if is_binary && common.output.is_none() && std::io::stdout().is_terminal() {
         return Err(Failure::new("pprof is a binary format", "add --output app.pb.gz"));
     }
-    let observation = super::report::read(&args.recording, common)?;
+    let mut allocations = (args.to == Target::Firefox).then(Allocations::default);
+    let observation = super::report::read_and(&args.recording, common, |event| {
+        if let Some(allocations) = &mut allocations {
+            allocations.apply(event);
+        }
+    })?;
     let report = analyze::by_stack(&observation);
     output::with(common, Stream::Output, |out, _| match args.to {
         Target::Pprof => {
@@ -27,53 +30,68 @@ pub fn run(args: &Export, common: &Common) -> Result<u8, Failure> {
         }
         Target::ValgrindXml => valgrind_xml::write(out, &report, &Default::default()),
         Target::Firefox => {
-            let options =
-                firefox::FirefoxOptions { start_unix_ns: observation.start_unix_ns, ..Default::default() };
-            let events = allocations(&args.recording, &observation, options.max_allocations as usize);
-            let dropped = firefox::write(out, &report, events.into_iter(), &options)?;
-            if dropped > 0 && !common.quiet {
-                anstream::eprintln!(
-                    "note: {dropped} later allocations are left out to keep the profile loadable"
-                );
-            }
-            Ok(())
+            let options = firefox::FirefoxOptions { start_unix_ns: observation.start_unix_ns };
+            let all = allocations.iter().flat_map(|it| &it.all).copied();
+            firefox::write(out, &report, all, &options)
         }
     })?;
+    let dropped = allocations.map_or(0, |it| it.dropped);
+    if dropped > 0 && !common.quiet {
+        anstream::eprintln!("note: the last {dropped} allocations are left out to keep the profile loadable");
+    }
     Ok(0)
 }
 
-/// Allocations and frees with addresses; no more than `limit`.
-fn allocations(path: &Path, _: &Observation, limit: usize) -> Vec<firefox::Allocation> {
-    let mut live: HashMap<Addr, u64> = HashMap::new();
-    let mut all = Vec::new();
-    let mut add = |at_ns: u64, thread, addr: Addr, bytes: i64, stack| {
-        if all.len() < limit {
-            all.push(firefox::Allocation { at_ns, thread, addr: addr.0, bytes, stack });
-        }
-    };
-    let signed = |bytes: u64| i64::try_from(bytes).unwrap_or(i64::MAX);
-    let _ = recording::read(
-        path,
-        &mut |event: Event<'_>| match event {
+/// Allocations in a profile; with their frees, twice as many samples.
+const ALLOCATIONS_MAX: usize = 1_000_000;
+
+/// Blocks handed out and taken back, by time. After [`ALLOCATIONS_MAX`] only frees of blocks that are there are taken,
+/// so that nothing freed counts as retained.
+#[derive(Default)]
+struct Allocations {
+    all: Vec<firefox::Allocation>,
+    /// Sizes of the blocks in `all` that are not freed yet.
+    live: HashMap<Addr, u64>,
+    taken: usize,
+    dropped: u64,
+}
+
+impl Allocations {
+    fn apply(&mut self, event: &Event<'_>) {
+        match *event {
             Event::Alloc { at, thread, addr, size, family, stack } if family != Family::Map => {
-                live.insert(addr, size);
-                add(at.0, thread, addr, signed(size), stack);
+                self.add(at, thread, addr, size, stack);
             }
+            Event::Inherited { addr, size, stack, .. } => self.add(Nanos(0), 0, addr, size, stack),
             Event::Free { at, thread, addr, family, stack, .. } if family != Family::Map => {
-                if let Some(size) = live.remove(&addr) {
-                    add(at.0, thread, addr, -signed(size), stack);
-                }
+                self.free(at, thread, addr, stack);
             }
             Event::Resize { at, thread, old, new, size, stack } => {
-                if let Some(size) = live.remove(&old) {
-                    add(at.0, thread, old, -signed(size), stack);
-                }
-                live.insert(new, size);
-                add(at.0, thread, new, signed(size), stack);
+                self.free(at, thread, old, stack);
+                self.add(at, thread, new, size, stack);
             }
             _ => {}
-        },
-        &mut |_, _| {},
-    );
-    all
+        }
+    }
+
+    fn add(&mut self, at: Nanos, thread: u32, addr: Addr, size: u64, stack: StackId) {
+        if self.taken == ALLOCATIONS_MAX {
+            self.dropped += 1;
+            return;
+        }
+        self.taken += 1;
+        self.live.insert(addr, size);
+        self.all.push(firefox::Allocation { at_ns: at.0, thread, addr: addr.0, bytes: signed(size), stack });
+    }
+
+    fn free(&mut self, at: Nanos, thread: u32, addr: Addr, stack: StackId) {
+        if let Some(size) = self.live.remove(&addr) {
+            let bytes = -signed(size);
+            self.all.push(firefox::Allocation { at_ns: at.0, thread, addr: addr.0, bytes, stack });
+        }
+    }
+}
+
+fn signed(bytes: u64) -> i64 {
+    i64::try_from(bytes).unwrap_or(i64::MAX)
 }

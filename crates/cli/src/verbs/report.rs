@@ -6,6 +6,7 @@ use crate::output::{self, Stream};
 use crate::{Failure, analyze};
 use heapwise_model::{Finding, Report};
 use heapwise_run::{Observation, ReadError};
+use heapwise_trace::Event;
 use std::io::IsTerminal;
 use std::path::Path;
 
@@ -34,13 +35,18 @@ const PROGRESS_MIN: u64 = 8 << 20;
 
 /// Reads a recording, with progress on a terminal.
 pub fn read(path: &Path, common: &Common) -> Result<Observation, Failure> {
+    read_and(path, common, |_| {})
+}
+
+/// As [`read`]; `also` hears each event.
+pub fn read_and(path: &Path, common: &Common, also: impl FnMut(&Event<'_>)) -> Result<Observation, Failure> {
     let is_shown = !common.quiet && std::io::stderr().is_terminal();
     let bar = if is_shown { indicatif::ProgressBar::new(0) } else { indicatif::ProgressBar::hidden() };
     let style =
         indicatif::ProgressStyle::with_template("reading {wide_bar} {bytes} of {total_bytes}, {eta} left")
             .expect("the template is valid");
     bar.set_style(style);
-    let result = Observation::read(path, &mut |at, total| {
+    let result = Observation::read_and(path, also, &mut |at, total| {
         if total < PROGRESS_MIN {
             return;
         }

@@ -166,12 +166,7 @@ fn events() -> impl Iterator<Item = Allocation> {
 #[test]
 fn firefox_profile() {
     let report = reports::leaking();
-    let mut dropped = 0;
-    let text = written(|out| {
-        dropped = firefox::write(out, &report, events(), &FirefoxOptions::default())?;
-        Ok(())
-    });
-    assert_eq!(dropped, 0);
+    let text = written(|out| firefox::write(out, &report, events(), &FirefoxOptions::default()));
     let profile: Value = serde_json::from_str(&text).unwrap();
     let allocations = &profile["threads"][0]["nativeAllocations"];
     assert_eq!(allocations["length"], 20);
@@ -185,12 +180,8 @@ fn firefox_profile() {
 }
 
 #[test]
-fn firefox_profile_is_bounded_and_harmless() {
-    let options = FirefoxOptions { max_allocations: 7, ..FirefoxOptions::default() };
-    let text = written(|out| {
-        assert_eq!(firefox::write(out, &reports::hostile(), events(), &options)?, 13);
-        Ok(())
-    });
+fn firefox_profile_is_harmless() {
+    let text = written(|out| firefox::write(out, &reports::hostile(), events(), &FirefoxOptions::default()));
     assert_harmless(&text);
     assert!(text.len() < 100_000, "{}", text.len());
 }

@@ -239,9 +239,7 @@ fn check(report: &Report, random: &mut Random) {
         bytes: cost.lost_bytes as i64,
         stack: cost.stack,
     });
-    let text = written(|out| {
-        firefox::write(out, report, allocations, &firefox::FirefoxOptions::default()).map(|_| ())
-    });
+    let text = written(|out| firefox::write(out, report, allocations, &firefox::FirefoxOptions::default()));
     assert!(is_json(&text));
     assert_harmless(&text);
 }
