@@ -19,6 +19,7 @@
 use crate::cfi::Rule;
 use crate::stream::Thread;
 use crate::{cfi, modules, session, sys};
+use core::hint::select_unpredictable;
 use core::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering::*};
 use heapwise_trace::ring::{FRAME_CUT, MAX_STACK, Record, tag};
 
@@ -145,11 +146,11 @@ pub fn stack_of(thread: &mut Thread, parent: u32, frame: u32) -> u32 {
         // SAFETY: a block has an entry for every value of the lower bits.
         let hints = unsafe { &(*block.add((parent & ((1 << HINTS_BITS) - 1)) as usize)).0 };
         let [first, second] = [hints[0].load(Relaxed), hints[1].load(Relaxed)];
-        if (first >> 32) as u32 == frame && first != 0 {
-            return first as u32;
-        }
-        if (second >> 32) as u32 == frame && second != 0 {
-            return second as u32;
+        let is_first = (first >> 32) as u32 == frame;
+        let found = select_unpredictable(is_first, first, second);
+        // No frame's number is 0.
+        if (found >> 32) as u32 == frame {
+            return found as u32;
         }
     }
     find_stack(thread, parent, frame)

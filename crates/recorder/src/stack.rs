@@ -7,22 +7,23 @@
 //!   ids[i]     number of the stack up to and including frame i
 //! ```
 //!
+//! **Reuse.** At an event, the cached frames whose return addresses still stand in memory, from the outermost
+//! frame up to the first that changed, are taken as they are: unwinding starts at the innermost frame and
+//! ends where it meets them. A slot is 8 bytes that the calls themselves write, so a frame that was left and
+//! entered anew from elsewhere shows; that a dynamically sized frame changes its size while every return
+//! address above stays at its place, is the one case left out.
+//!
 //! **Paths.** Where the innermost frame is new, chances are that an earlier event came from the same place
 //! at the same depth: what was unwound then is kept by stack pointer and return address, and compared
 //! with memory as above. A comparison's loads do not wait for each other, as those of unwinding do.
 //!
 //! One such chain serves allocations and frees: two were tried, and unwound up to half as much again,
 //! because the event before this one is the nearest in the call tree whatever it was.
-//!
-//! **Reuse.** An event unwinds from its innermost frame only until it meets a frame whose slot and return
-//! address are the cached ones; if the return addresses in all slots further out still stand in memory,
-//! the rest of the stack is the cached one. A slot is 8 bytes that the calls themselves write, so a frame
-//! that was left and entered anew from elsewhere shows; that a dynamically sized frame changes its size
-//! while every return address above stays at its place, is the one case left out.
 
 use crate::cfi::{Kind, Rule};
 use crate::stream::Thread;
 use crate::{frames, real, sys};
+use core::hint::select_unpredictable;
 use heapwise_trace::ring::FRAME_CUT;
 
 /// Frames kept per stack; what is further out is cut off and marked.
@@ -39,15 +40,16 @@ struct Frame {
 }
 
 /// Frames looked at together: their loads overlap, and there is one branch to guess for all of them.
-const LANES: usize = 4;
+const LANES: usize = 8;
 
 /// The stack captured last.
 #[repr(C)]
 pub struct Chain {
     length: usize,
-    /// Frame `i` is `frames[LANES + i]`. The first `LANES` are further out than any and always in place:
-    /// a word at the upper end of the stack and its value.
-    frames: [Frame; LANES + DEPTH_MAX],
+    /// Frame `i` is at `LANES + i`. The first `LANES` are further out than any: a word at the upper end of the
+    /// stack.
+    slots: [u64; LANES + DEPTH_MAX],
+    addresses: [u64; LANES + DEPTH_MAX],
     ids: [u32; DEPTH_MAX],
 }
 
@@ -116,39 +118,70 @@ impl Paths {
 pub struct Known {
     /// `frames::epoch` that the entries are of.
     epoch: u32,
-    entries: [(u64, u32, Rule); KNOWN],
+    entries: [Way; KNOWN],
 }
 
 const KNOWN: usize = 256;
 
+/// From a frame to its caller: a [`Rule`] in the form that takes the fewest instructions.
+///
+/// ```text
+///   next slot = (slot | rbp) + step
+///   rbp       = unchanged | the word at next slot - back
+/// ```
+///
+/// `back` never leads below the frame's own slot. A rule that says something else has `step` 0 from the slot:
+/// what leads no further out is looked at again, by the rule itself.
+#[derive(Clone, Copy)]
+#[repr(C)]
+struct Way {
+    /// The return address; [`Way::NONE`]'s is no address.
+    address: u64,
+    number: u32,
+    step: i32,
+    back: u32,
+    is_from_bp: bool,
+    restores_bp: bool,
+}
+
+impl Way {
+    const NONE: Way =
+        Way { address: u64::MAX, number: FRAME_CUT, step: 0, back: 0, is_from_bp: false, restores_bp: false };
+
+    fn new(address: u64, number: u32, rule: Rule) -> Way {
+        let rare = Way { address, number, ..Way::NONE };
+        let (is_from_bp, restores_bp) = (rule.is_from_bp(), rule.bp_words() != 0);
+        // `slot + 8` is the stack pointer, and the next slot lies 8 below the CFA.
+        let step = if is_from_bp { rule.offset() - 8 } else { rule.offset() };
+        let back = rule.bp_words().saturating_sub(1) * 8;
+        let back_max = if is_from_bp { 8 } else { step };
+        match i32::try_from(step) {
+            Ok(step) if rule.is_plain() && back as i64 <= back_max => {
+                Way { step, back: back as u32, is_from_bp, restores_bp, ..rare }
+            }
+            _ => rare,
+        }
+    }
+}
+
 impl Known {
-    /// Number and rule of the frame that a call returns to at `address`.
     #[inline(always)]
     fn index(address: u64) -> usize {
-        ((address ^ address >> 32).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (64 - KNOWN.trailing_zeros()))
-            as usize
+        (address.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (64 - KNOWN.trailing_zeros())) as usize
     }
 
     pub fn clear(&mut self) {
         self.epoch = frames::epoch();
-        self.entries.fill((0, 0, Rule::UNKNOWN));
+        self.entries.fill(Way::NONE);
     }
-}
-
-#[inline(always)]
-fn frame_of(thread: &mut Thread, address: u64) -> (u32, Rule) {
-    let (known, number, rule) = thread.known.entries[Known::index(address)];
-    if known == address {
-        return (number, rule);
-    }
-    find_frame(thread, address)
 }
 
 #[inline(never)]
-fn find_frame(thread: &mut Thread, address: u64) -> (u32, Rule) {
+fn find_way(thread: &mut Thread, address: u64) -> Way {
     let (number, rule) = frames::frame_of(thread, address);
-    thread.known.entries[Known::index(address)] = (address, number, rule);
-    (number, rule)
+    let way = Way::new(address, number, rule);
+    thread.known.entries[Known::index(address)] = way;
+    way
 }
 
 /// Frames found by unwinding, innermost first, before they are numbered.
@@ -216,14 +249,46 @@ impl Bounds {
 
 impl Chain {
     /// Forgets the stack; the next one is on the stack with these bounds.
+    pub fn clear(&mut self, bounds: &Bounds) {
+        self.length = 0;
+        self.slots[..LANES].fill(bounds.last_word);
+    }
+
+    /// Slot of the innermost of the first `length` frames, or of the pad.
     ///
     /// # Safety
-    /// The bounds are those of a mapped stack.
-    pub unsafe fn clear(&mut self, bounds: &Bounds) {
-        self.length = 0;
+    /// `length <= DEPTH_MAX`.
+    #[inline(always)]
+    unsafe fn last_slot(&self, length: usize) -> u64 {
+        debug_assert!(length <= DEPTH_MAX);
         // SAFETY: by the caller.
-        let address = unsafe { *(bounds.last_word as *const u64) };
-        self.frames[..LANES].fill(Frame { slot: bounds.last_word, address });
+        unsafe { *self.slots.get_unchecked(LANES + length - 1) }
+    }
+
+    /// Number of the stack of the first `length` frames.
+    ///
+    /// # Safety
+    /// `0 < length <= DEPTH_MAX`.
+    #[inline(always)]
+    unsafe fn id(&self, length: usize) -> u32 {
+        debug_assert!(0 < length && length <= DEPTH_MAX);
+        // SAFETY: by the caller.
+        unsafe { *self.ids.get_unchecked(length - 1) }
+    }
+
+    /// Makes `frame` the frame after the first `length`, and `id` the number of the stack that ends in it.
+    ///
+    /// # Safety
+    /// `length < DEPTH_MAX`.
+    #[inline(always)]
+    unsafe fn put(&mut self, length: usize, frame: Frame, id: u32) {
+        debug_assert!(length < DEPTH_MAX);
+        // SAFETY: by the caller.
+        unsafe {
+            *self.slots.get_unchecked_mut(LANES + length) = frame.slot;
+            *self.addresses.get_unchecked_mut(LANES + length) = frame.address;
+            *self.ids.get_unchecked_mut(length) = id;
+        }
     }
 }
 
@@ -236,22 +301,23 @@ pub unsafe fn capture(thread: &mut Thread, sp: *const u64, bp: u64) -> u32 {
     let slot = sp as u64;
     if slot < thread.stack.low || slot >= thread.stack.high {
         thread.stack.switch(slot);
-        // SAFETY: `sp` lies on that stack.
-        unsafe { thread.chain.clear(&thread.stack) };
+        thread.chain.clear(&thread.stack);
     }
-    // SAFETY: the return address of the interposed function.
-    let address = unsafe { *sp };
     let chain = &mut thread.chain;
     let length = frames_outside(chain, chain.length, slot);
     // SAFETY: the cached slots lie further out on the live part of this stack; `length <= DEPTH_MAX`.
     unsafe {
-        let length = match meet(chain, length, slot, address) {
-            Meeting::Same => {
-                chain.length = length;
-                return *chain.ids.get_unchecked(length - 1);
-            }
-            Meeting::Outer(length) => length,
-        };
+        let length = intact(chain, length);
+        if chain.last_slot(length) == slot && length > 0 {
+            chain.length = length;
+            return chain.id(length);
+        }
+        // The return address of the interposed function.
+        let address = *sp;
+        if thread.known.epoch != frames::epoch() {
+            thread.known.clear();
+            thread.paths.clear();
+        }
         if thread.paths.are_tried()
             && let Some(id) = follow(thread, length, slot, address)
         {
@@ -267,119 +333,117 @@ fn path_index(slot: u64, address: u64) -> usize {
     ((slot >> 3 ^ address).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (64 - PATHS.trailing_zeros())) as usize
 }
 
-/// Takes the way that an earlier event with this stack pointer and return address took, if every return
-/// address on it still stands in memory and it ends in the cached stack as then.
+/// Takes the path of an earlier event with this stack pointer and return address, if every return address on
+/// it still stands in memory, up to the innermost cached frame, and that was on the same stack then.
 ///
 /// # Safety
-/// As [`capture`]; `length` cached frames lie at `slot` or further out.
+/// As [`capture`]; `length` cached frames lie at `slot` or further out and are intact.
 #[inline(always)]
-unsafe fn follow(thread: &mut Thread, length: usize, slot: u64, address: u64) -> Option<u32> {
+unsafe fn follow(thread: &mut Thread, mut length: usize, slot: u64, address: u64) -> Option<u32> {
     let path = &thread.paths.paths[path_index(slot, address)];
     let (count, first) = (path.count, path.frames[0]);
-    if count == 0 || count > PATH_FRAMES || first.slot != slot || first.address != address {
+    if length == 0 || count == 0 || count > PATH_FRAMES || first.slot != slot || first.address != address {
         return None;
-    }
-    let met = path.frames[count];
-    if met.slot >= thread.stack.high {
-        return None;
-    }
-    for frame in &path.frames[1..count] {
-        // SAFETY: slots ascend from `slot` to `met.slot`, both on the live part of this stack.
-        if unsafe { *(frame.slot as *const u64) } != frame.address {
-            return None;
-        }
     }
     let chain = &mut thread.chain;
-    let mut length = frames_outside(chain, length, met.slot);
-    // SAFETY: as above.
-    if !matches!(unsafe { meet(chain, length, met.slot, met.address) }, Meeting::Same)
-        || chain.ids[length - 1] != path.ids[count]
+    // SAFETY: `length <= DEPTH_MAX`.
+    let met = unsafe { chain.last_slot(length) };
+    let mut count = 1;
+    // Slots ascend; the last one is no further out than a cached one on the live part of this stack.
+    while path.frames[count].slot < met {
+        // SAFETY: as above.
+        if count == path.count
+            || unsafe { *(path.frames[count].slot as *const u64) } != path.frames[count].address
+        {
+            return None;
+        }
+        count += 1;
+    }
+    if path.frames[count].slot != met
+        || path.ids[count] != chain.ids[length - 1]
         || length + count > DEPTH_MAX
     {
         return None;
     }
     for i in (0..count).rev() {
-        chain.frames[LANES + length] = path.frames[i];
-        chain.ids[length] = path.ids[i];
+        // SAFETY: `length < DEPTH_MAX` by the check above.
+        unsafe { chain.put(length, path.frames[i], path.ids[i]) };
         length += 1;
     }
     chain.length = length;
     Some(path.ids[0])
 }
 
+/// Of these many cached frames it is asked at once whether they were left. Mostly few were.
+const BELOW: usize = 4;
+
 /// How many of the first `length` cached frames lie at `slot` or further out.
 #[inline(always)]
 fn frames_outside(chain: &Chain, mut length: usize, slot: u64) -> usize {
     debug_assert!(length <= DEPTH_MAX);
     loop {
-        // SAFETY: frames `length - LANES..length`; `length <= DEPTH_MAX`.
-        let last = unsafe { chain.frames.get_unchecked(length..length + LANES) };
+        // SAFETY: frames `length - BELOW..length`; `length <= DEPTH_MAX`.
+        let last = unsafe { chain.slots.get_unchecked(LANES + length - BELOW..LANES + length) };
         // Slots descend: the frames below `slot` are the last ones. Those of the pad never are.
-        let below: usize = last.iter().map(|it| usize::from(it.slot < slot)).sum();
+        let below: usize = last.iter().map(|it| usize::from(*it < slot)).sum();
         length -= below;
-        if below < LANES {
+        if below < BELOW {
             return length;
         }
     }
 }
 
-enum Meeting {
-    /// The frame and everything outside it is the cached stack's.
-    Same,
-    /// Only so many outermost cached frames may still be right.
-    Outer(usize),
-}
-
-/// Compares a frame with the innermost of `length` cached ones, and if it is that one, the rest.
+/// How many of the `length` outermost cached frames still have their return address in place.
 ///
 /// # Safety
 /// `length <= DEPTH_MAX`, and the slots lie on the live part of this thread's stack.
 #[inline(always)]
-unsafe fn meet(chain: &Chain, length: usize, slot: u64, address: u64) -> Meeting {
-    if length == 0 {
-        return Meeting::Outer(0);
-    }
-    // SAFETY: by the caller.
-    let last = unsafe { *chain.frames.get_unchecked(LANES + length - 1) };
-    if last.slot != slot || last.address != address {
-        return Meeting::Outer(length);
-    }
-    let outer = length - 1;
-    let mut at = outer;
+unsafe fn intact(chain: &Chain, length: usize) -> usize {
+    let mut at = length % LANES;
     loop {
-        // SAFETY: the `LANES` frames before frame `at <= DEPTH_MAX`, of the pad where there are fewer.
-        let lanes = unsafe { chain.frames.get_unchecked(at..at + LANES) };
-        // SAFETY: by the caller, and of the pad's word.
-        let change = |frame: &Frame| unsafe { *(frame.slot as *const u64) } ^ frame.address;
-        let difference = lanes.iter().fold(0, |all, frame| all | change(frame));
-        if difference != 0 {
-            // SAFETY: by the caller.
-            let valid = unsafe { valid_prefix(chain, outer) };
-            return if valid == outer { Meeting::Same } else { Meeting::Outer(valid) };
+        // SAFETY: the `LANES` frames before frame `at <= length`, of the pad where there are fewer.
+        let changed = unsafe { changes(chain.slots.as_ptr().add(at), chain.addresses.as_ptr().add(at)) };
+        if changed != 0 {
+            // The pad's addresses mean nothing.
+            let changed = changed & (u32::MAX << (2 * LANES.saturating_sub(at)));
+            if changed != 0 {
+                return at + changed.trailing_zeros() as usize / 2 - LANES;
+            }
         }
-        if at <= LANES {
-            break;
+        if at == length {
+            return length;
         }
-        at -= LANES;
+        at += LANES;
     }
-    Meeting::Same
 }
 
-/// How many of the first `length` cached frames still have their return address in place.
+/// Which of `LANES` slots hold something else than these addresses: two bits for each, one per half.
 ///
 /// # Safety
-/// As [`meet`].
-#[inline(never)]
-unsafe fn valid_prefix(chain: &Chain, length: usize) -> usize {
-    // SAFETY: by the caller.
-    let is_moved = |frame: &Frame| unsafe { *(frame.slot as *const u64) } != frame.address;
-    chain.frames[LANES..LANES + length].iter().position(is_moved).unwrap_or(length)
+/// `LANES` slots and addresses can be read, and what the slots point at.
+#[inline(always)]
+unsafe fn changes(slots: *const u64, addresses: *const u64) -> u32 {
+    use core::arch::x86_64::*;
+    const { assert!(LANES == 8) };
+    let same = |i: usize| {
+        // SAFETY: by the caller.
+        unsafe {
+            let word = |i: usize| (*slots.add(i) as *const i64).read_unaligned();
+            _mm_cmpeq_epi32(_mm_set_epi64x(word(i + 1), word(i)), _mm_loadu_si128(addresses.add(i).cast()))
+        }
+    };
+    // SAFETY: part of every x86-64.
+    unsafe {
+        let (low, high) = (_mm_packs_epi32(same(0), same(2)), _mm_packs_epi32(same(4), same(6)));
+        let bits = _mm_movemask_epi8(_mm_packs_epi16(low, high)) as u32;
+        bits ^ 0xffff
+    }
 }
 
 /// Unwinds from the frame whose return address `address` lies at `slot`, until a cached frame or the end.
 ///
 /// # Safety
-/// As [`capture`]; `length` cached frames lie at `slot` or further out.
+/// As [`capture`]; `length` cached frames lie at `slot` or further out and are intact.
 #[inline(never)]
 unsafe fn unwind(
     thread: &mut Thread,
@@ -388,58 +452,67 @@ unsafe fn unwind(
     mut address: u64,
     mut bp: u64,
 ) -> u32 {
-    if thread.known.epoch != frames::epoch() {
-        thread.known.clear();
-    }
-    let high = thread.stack.high;
+    let slot_max = thread.stack.high - 8;
+    // SAFETY: `length <= DEPTH_MAX`.
+    let mut met = unsafe { thread.chain.last_slot(length) };
     let mut found = 0;
     let mut is_cut = false;
     loop {
-        let (number, rule) = frame_of(thread, address);
-        // SAFETY: `found < DEPTH_MAX`.
-        unsafe {
-            *thread.scratch.frames.get_unchecked_mut(found) = Frame { slot, address };
-            *thread.scratch.numbers.get_unchecked_mut(found) = number;
-        }
-        found += 1;
-        // SAFETY: by the caller.
-        let step = unsafe { step(rule, slot, bp, high) };
-        let Step::Caller(next, next_bp) = step else {
-            // SAFETY: by the caller.
-            if let Step::Interrupted(at) = step
-                && found < DEPTH_MAX
-                && let Some(code) = unsafe { interrupted(thread, at) }
-            {
-                // The interrupted function has no return address of its own on the stack: its program
-                // counter stands in the signal frame.
-                (slot, address, bp) = code;
-                length = frames_outside(&thread.chain, length, slot + 8);
-                continue;
+        // SAFETY: an index is less than `KNOWN`.
+        let mut way = unsafe { *thread.known.entries.get_unchecked(Known::index(address)) };
+        if way.address != address {
+            if address < sys::PAGE as u64 {
+                length = 0;
+                break;
             }
-            is_cut = !matches!(step, Step::End);
-            length = 0;
-            break;
-        };
-        (slot, bp) = (next, next_bp);
-        // SAFETY: `step` checked that the slot lies on the stack.
-        address = unsafe { *(slot as *const u64) };
-        if address < sys::PAGE as u64 {
-            length = 0;
-            break;
-        }
-        // One frame further out, about one cached frame falls away.
-        while thread.chain.frames[LANES + length - 1].slot < slot {
-            length -= 1;
-        }
-        // SAFETY: cached slots further out are on the live part of the stack.
-        match unsafe { meet(&thread.chain, length, slot, address) } {
-            Meeting::Same => break,
-            Meeting::Outer(outer) => length = outer,
+            way = find_way(thread, address);
         }
         if found == DEPTH_MAX {
             (length, is_cut) = (0, true);
             break;
         }
+        // SAFETY: `found < DEPTH_MAX`.
+        unsafe {
+            *thread.scratch.frames.get_unchecked_mut(found) = Frame { slot, address };
+            *thread.scratch.numbers.get_unchecked_mut(found) = way.number;
+        }
+        found += 1;
+        let next = select_unpredictable(way.is_from_bp, bp, slot).wrapping_add_signed(way.step as i64);
+        if next > slot && next <= slot_max {
+            // SAFETY: `back` leads to the frame's own slot at least, or 8 below it.
+            let saved = unsafe { ((next - way.back as u64) as *const u64).read_unaligned() };
+            bp = select_unpredictable(way.restores_bp, saved, bp);
+            slot = next;
+        } else {
+            // SAFETY: by the caller.
+            match unsafe { step_rarely(thread, slot, address, bp) } {
+                Step::Caller(next, next_bp) => (slot, bp) = (next, next_bp),
+                Step::Interrupted(code) => {
+                    // The interrupted function has no return address of its own on the stack: its program
+                    // counter stands in the signal frame.
+                    (slot, address, bp) = code;
+                    length = frames_outside(&thread.chain, length, slot + 8);
+                    // SAFETY: `length <= DEPTH_MAX`.
+                    met = unsafe { thread.chain.last_slot(length) };
+                    continue;
+                }
+                end => {
+                    (length, is_cut) = (0, !matches!(end, Step::End));
+                    break;
+                }
+            }
+        }
+        if slot >= met {
+            // A frame was left whose return address still stands where it was: fewer cached ones are met.
+            length = frames_outside(&thread.chain, length, slot);
+            // SAFETY: `length <= DEPTH_MAX`.
+            met = unsafe { thread.chain.last_slot(length) };
+            if slot == met && length > 0 {
+                break;
+            }
+        }
+        // SAFETY: the slot lies on the stack.
+        address = unsafe { (slot as *const u64).read_unaligned() };
     }
     if length + found > DEPTH_MAX {
         (length, is_cut) = (0, true);
@@ -448,7 +521,8 @@ unsafe fn unwind(
     let mut id = match length {
         0 if is_cut => frames::stack_of(thread, 0, FRAME_CUT),
         0 => 0,
-        _ => thread.chain.ids[length - 1],
+        // SAFETY: `length <= DEPTH_MAX`.
+        _ => unsafe { thread.chain.id(length) },
     };
     let mut i = found;
     while i > 0 {
@@ -457,8 +531,7 @@ unsafe fn unwind(
         unsafe {
             let number = *thread.scratch.numbers.get_unchecked(i);
             id = frames::stack_of(thread, id, number);
-            *thread.chain.frames.get_unchecked_mut(LANES + length) = *thread.scratch.frames.get_unchecked(i);
-            *thread.chain.ids.get_unchecked_mut(length) = id;
+            thread.chain.put(length, *thread.scratch.frames.get_unchecked(i), id);
         }
         length += 1;
     }
@@ -470,15 +543,17 @@ unsafe fn unwind(
 }
 
 /// Keeps the last `count` frames of the chain, and the one they begin from, as a path.
-#[inline(always)]
+#[inline(never)]
 fn remember(thread: &mut Thread, begin: usize, count: usize) {
     let chain = &thread.chain;
-    let first = chain.frames[LANES + begin + count - 1];
+    let last = begin + count - 1;
+    let frame = |i: usize| Frame { slot: chain.slots[LANES + i], address: chain.addresses[LANES + i] };
+    let first = frame(last);
     let path = &mut thread.paths.paths[path_index(first.slot, first.address)];
     path.count = count;
     for i in 0..=count {
-        path.frames[i] = chain.frames[LANES + begin + count - 1 - i];
-        path.ids[i] = chain.ids[begin + count - 1 - i];
+        path.frames[i] = frame(last - i);
+        path.ids[i] = chain.ids[last - i];
     }
 }
 
@@ -486,50 +561,44 @@ enum Step {
     /// Slot of the caller's return address, and its `rbp`.
     Caller(u64, u64),
     End,
-    /// Address of the saved registers of a signal frame.
-    Interrupted(u64),
+    /// Slot, address and `rbp` of the code that a signal interrupted.
+    Interrupted((u64, u64, u64)),
     Lost,
 }
 
-/// From a frame to its caller. All results lie on the stack, strictly further out.
+/// From a frame to its caller, where its [`Way`] does not say. All results lie on the stack, further out.
 ///
 /// # Safety
-/// `slot..high` is readable.
-#[inline(always)]
-unsafe fn step(rule: Rule, slot: u64, bp: u64, high: u64) -> Step {
-    if !rule.is_plain() {
-        // SAFETY: by the caller.
-        return unsafe { step_rarely(rule, slot, bp, high) };
-    }
-    let cfa = if rule.is_from_bp() { bp } else { slot + 8 }.wrapping_add_signed(rule.offset());
-    let next = cfa.wrapping_sub(8);
-    if next <= slot || next >= high {
-        return Step::Lost;
-    }
-    // Unchanged: 0 words below the CFA is the word behind the return address, read and not used.
-    let at = cfa.wrapping_sub(rule.bp_words() * 8);
-    if at <= slot || at >= high {
-        return Step::Lost;
-    }
-    // SAFETY: within the stack by the check.
-    let saved = unsafe { (at as *const u64).read_unaligned() };
-    Step::Caller(next, if rule.bp_words() == 0 { bp } else { saved })
-}
-
-/// # Safety
-/// As [`step`].
+/// Everything from `slot` to the end of the thread's stack is readable.
 #[cold]
 #[inline(never)]
-unsafe fn step_rarely(rule: Rule, slot: u64, bp: u64, high: u64) -> Step {
+unsafe fn step_rarely(thread: &mut Thread, slot: u64, address: u64, bp: u64) -> Step {
+    let (_, rule) = frames::frame_of(thread, address);
+    let slot_max = thread.stack.high - 8;
     match rule.kind() {
-        Kind::Signal => Step::Interrupted(slot + 8),
+        Kind::Plain => {
+            let base = if rule.is_from_bp() { bp } else { slot + 8 };
+            let cfa = base.wrapping_add_signed(rule.offset());
+            let (next, at) = (cfa.wrapping_sub(8), cfa.wrapping_sub(rule.bp_words() * 8));
+            if next <= slot || next > slot_max {
+                return Step::Lost;
+            }
+            match rule.bp_words() {
+                0 => Step::Caller(next, bp),
+                // SAFETY: within the stack by the check.
+                _ if at > slot => Step::Caller(next, unsafe { (at as *const u64).read_unaligned() }),
+                _ => Step::Lost,
+            }
+        }
+        // SAFETY: by the caller.
+        Kind::Signal => unsafe { interrupted(thread, slot + 8) }.map_or(Step::Lost, Step::Interrupted),
         // JIT compilers keep the chain of frame pointers.
-        Kind::Unknown if bp > slot && bp & 7 == 0 && bp + 16 <= high => {
+        Kind::Unknown if bp > slot && bp & 7 == 0 && bp + 8 <= slot_max => {
             // SAFETY: within the stack by the check.
             Step::Caller(bp + 8, unsafe { *(bp as *const u64) })
         }
         Kind::Unknown => Step::Lost,
-        _ => Step::End,
+        Kind::Outermost => Step::End,
     }
 }
 

@@ -137,8 +137,7 @@ impl Thread {
         self.sequence = 0;
         self.tid = sys::thread_id();
         self.stack = stack::Bounds::of_thread(self.tid == session::identity().pid.load(Relaxed));
-        // SAFETY: the bounds of the running thread's stack.
-        unsafe { self.chain.clear(&self.stack) };
+        self.chain.clear(&self.stack);
         self.paths.clear();
         self.known.clear();
         let Some(header) = session::header() else { return };
