@@ -47,7 +47,7 @@ const LANES: usize = 8;
 pub struct Chain {
     length: usize,
     /// Frame `i` is at `LANES + i`. The first `LANES` are further out than any: a word at the upper end of the
-    /// stack.
+    /// stack, and what it held.
     slots: [u64; LANES + DEPTH_MAX],
     addresses: [u64; LANES + DEPTH_MAX],
     ids: [u32; DEPTH_MAX],
@@ -176,20 +176,25 @@ impl Known {
     }
 }
 
+/// Makes the frame known.
 #[inline(never)]
-fn find_way(thread: &mut Thread, address: u64) -> Way {
+fn find_way(thread: &mut Thread, address: u64) {
     let (number, rule) = frames::frame_of(thread, address);
     let way = Way::new(address, number, rule);
     thread.known.entries[Known::index(address)] = way;
-    way
 }
 
-/// Frames found by unwinding, innermost first, before they are numbered.
+/// A frame found by unwinding.
+#[derive(Clone, Copy)]
 #[repr(C)]
-pub struct Scratch {
-    frames: [Frame; DEPTH_MAX],
-    numbers: [u32; DEPTH_MAX],
+struct Found {
+    frame: Frame,
+    number: u32,
 }
+
+/// Frames found by unwinding, innermost first, before their stacks are numbered.
+#[repr(C)]
+pub struct Scratch([Found; DEPTH_MAX]);
 
 /// Readable stack memory `[low, high)`.
 #[derive(Clone, Copy)]
@@ -249,9 +254,14 @@ impl Bounds {
 
 impl Chain {
     /// Forgets the stack; the next one is on the stack with these bounds.
-    pub fn clear(&mut self, bounds: &Bounds) {
+    ///
+    /// # Safety
+    /// The bounds are those of a mapped stack.
+    pub unsafe fn clear(&mut self, bounds: &Bounds) {
         self.length = 0;
         self.slots[..LANES].fill(bounds.last_word);
+        // SAFETY: by the caller.
+        self.addresses[..LANES].fill(unsafe { (bounds.last_word as *const u64).read_unaligned() });
     }
 
     /// Slot of the innermost of the first `length` frames, or of the pad.
@@ -301,7 +311,8 @@ pub unsafe fn capture(thread: &mut Thread, sp: *const u64, bp: u64) -> u32 {
     let slot = sp as u64;
     if slot < thread.stack.low || slot >= thread.stack.high {
         thread.stack.switch(slot);
-        thread.chain.clear(&thread.stack);
+        // SAFETY: `sp` lies on that stack.
+        unsafe { thread.chain.clear(&thread.stack) };
     }
     let chain = &mut thread.chain;
     let length = frames_outside(chain, chain.length, slot);
@@ -404,7 +415,7 @@ unsafe fn intact(chain: &Chain, length: usize) -> usize {
         // SAFETY: the `LANES` frames before frame `at <= length`, of the pad where there are fewer.
         let changed = unsafe { changes(chain.slots.as_ptr().add(at), chain.addresses.as_ptr().add(at)) };
         if changed != 0 {
-            // The pad's addresses mean nothing.
+            // The pad's word may have changed.
             let changed = changed & (u32::MAX << (2 * LANES.saturating_sub(at)));
             if changed != 0 {
                 return at + changed.trailing_zeros() as usize / 2 - LANES;
@@ -456,36 +467,42 @@ unsafe fn unwind(
     // SAFETY: `length <= DEPTH_MAX`.
     let mut met = unsafe { thread.chain.last_slot(length) };
     let mut found = 0;
-    let mut is_cut = false;
-    loop {
-        // SAFETY: an index is less than `KNOWN`.
-        let mut way = unsafe { *thread.known.entries.get_unchecked(Known::index(address)) };
-        if way.address != address {
-            if address < sys::PAGE as u64 {
-                length = 0;
-                break;
+    let end = loop {
+        // The common way first, without anything that needs a call.
+        let stop = loop {
+            // SAFETY: an index is less than `KNOWN`.
+            let way = unsafe { thread.known.entries.get_unchecked(Known::index(address)) };
+            if way.address != address {
+                break Stop::New;
             }
-            way = find_way(thread, address);
-        }
-        if found == DEPTH_MAX {
-            (length, is_cut) = (0, true);
-            break;
-        }
-        // SAFETY: `found < DEPTH_MAX`.
-        unsafe {
-            *thread.scratch.frames.get_unchecked_mut(found) = Frame { slot, address };
-            *thread.scratch.numbers.get_unchecked_mut(found) = way.number;
-        }
-        found += 1;
-        let next = select_unpredictable(way.is_from_bp, bp, slot).wrapping_add_signed(way.step as i64);
-        if next > slot && next <= slot_max {
+            // SAFETY: `found < DEPTH_MAX`.
+            let place = unsafe { thread.scratch.0.get_unchecked_mut(found) };
+            *place = Found { frame: Frame { slot, address }, number: way.number };
+            found += 1;
+            let next = select_unpredictable(way.is_from_bp, bp, slot).wrapping_add_signed(way.step as i64);
+            if next <= slot || next > slot_max || found == DEPTH_MAX {
+                break Stop::Rare;
+            }
             // SAFETY: `back` leads to the frame's own slot at least, or 8 below it.
             let saved = unsafe { ((next - way.back as u64) as *const u64).read_unaligned() };
             bp = select_unpredictable(way.restores_bp, saved, bp);
             slot = next;
-        } else {
+            if slot >= met {
+                break Stop::Met;
+            }
+            // SAFETY: the slot lies on the stack.
+            address = unsafe { (slot as *const u64).read_unaligned() };
+        };
+        match stop {
+            Stop::Met => {}
+            Stop::New if address < sys::PAGE as u64 => break End::Outermost,
+            Stop::New => {
+                find_way(thread, address);
+                continue;
+            }
+            Stop::Rare if found == DEPTH_MAX => break End::Cut,
             // SAFETY: by the caller.
-            match unsafe { step_rarely(thread, slot, address, bp) } {
+            Stop::Rare => match unsafe { step_rarely(thread, slot, address, bp) } {
                 Step::Caller(next, next_bp) => (slot, bp) = (next, next_bp),
                 Step::Interrupted(code) => {
                     // The interrupted function has no return address of its own on the stack: its program
@@ -496,49 +513,68 @@ unsafe fn unwind(
                     met = unsafe { thread.chain.last_slot(length) };
                     continue;
                 }
-                end => {
-                    (length, is_cut) = (0, !matches!(end, Step::End));
-                    break;
-                }
-            }
+                Step::End => break End::Outermost,
+                Step::Lost => break End::Cut,
+            },
         }
-        if slot >= met {
-            // A frame was left whose return address still stands where it was: fewer cached ones are met.
+        if slot > met {
+            // A frame was left whose return address still stands in memory: fewer cached ones will be met.
             length = frames_outside(&thread.chain, length, slot);
             // SAFETY: `length <= DEPTH_MAX`.
             met = unsafe { thread.chain.last_slot(length) };
-            if slot == met && length > 0 {
-                break;
-            }
+        }
+        if slot == met && length > 0 {
+            break End::Met;
         }
         // SAFETY: the slot lies on the stack.
         address = unsafe { (slot as *const u64).read_unaligned() };
-    }
-    if length + found > DEPTH_MAX {
-        (length, is_cut) = (0, true);
-    }
-    let begin = length;
-    let mut id = match length {
-        0 if is_cut => frames::stack_of(thread, 0, FRAME_CUT),
-        0 => 0,
-        // SAFETY: `length <= DEPTH_MAX`.
-        _ => unsafe { thread.chain.id(length) },
     };
-    let mut i = found;
-    while i > 0 {
-        i -= 1;
-        // SAFETY: filled above; `length < DEPTH_MAX` as checked above.
+    let id = number(thread, end, length, found);
+    if found <= PATH_FRAMES && thread.paths.is_tried && matches!(end, End::Met) {
+        remember(thread, length, found);
+    }
+    id
+}
+
+/// Why the common way of unwinding is left.
+enum Stop {
+    /// The frame is not known yet.
+    New,
+    /// Its way leads nowhere, or there are too many frames.
+    Rare,
+    /// The slot is no further in than that of the next cached frame.
+    Met,
+}
+
+/// Where unwinding ended.
+#[derive(Clone, Copy)]
+enum End {
+    /// At the cached frames.
+    Met,
+    /// At the start of the thread.
+    Outermost,
+    Cut,
+}
+
+/// Numbers the `found` frames of the scratch, which go on from the first `length` cached ones if those were met.
+#[inline(always)]
+fn number(thread: &mut Thread, end: End, length: usize, found: usize) -> u32 {
+    let (mut length, mut id) = match end {
+        // SAFETY: frames that are met are at least one.
+        End::Met if length + found <= DEPTH_MAX => (length, unsafe { thread.chain.id(length) }),
+        End::Outermost => (0, 0),
+        _ => (0, frames::stack_of(thread, 0, FRAME_CUT)),
+    };
+    for i in (0..found).rev() {
+        // SAFETY: `found` and `length` are at most `DEPTH_MAX` together.
         unsafe {
-            let number = *thread.scratch.numbers.get_unchecked(i);
+            let Found { frame, number } = *thread.scratch.0.get_unchecked(i);
             id = frames::stack_of(thread, id, number);
-            thread.chain.put(length, *thread.scratch.frames.get_unchecked(i), id);
+            thread.chain.put(length, frame, id);
         }
         length += 1;
     }
     thread.chain.length = length;
-    if found <= PATH_FRAMES && begin > 0 && thread.paths.is_tried {
-        remember(thread, begin, found);
-    }
     id
 }
 

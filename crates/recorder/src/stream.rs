@@ -1,7 +1,8 @@
 //! The records of one thread.
 //!
-//! A thread owns one chunk at a time. `next..end` are its unwritten records; `committed` in the
-//! chunk's header is stored after each event, so that what is complete is visible at once.
+//! A thread owns one chunk at a time. `next..chunk_end` are its unwritten records; `committed` in the
+//! chunk's header is stored after each event, so that what is complete is visible at once. Writing stops to
+//! think at `end`, which is the chunk's end, or before it where the clock is due.
 
 use crate::stack::Chain;
 use crate::{real, session, stack, sys, tls};
@@ -15,12 +16,14 @@ pub struct Thread {
     /// `session::generation` when the stream was opened.
     pub generation: u64,
     next: *mut Record,
+    /// `next <= end <= chunk_end`.
     end: *mut Record,
+    chunk_end: *mut Record,
     chunk: *mut ChunkHeader,
     /// Stamp of the last record that carried or set a time.
     stamp: u64,
-    /// Events until the clock is read, while there is one stream.
-    countdown: u32,
+    /// `session::options`.
+    pub options: u32,
     stream: u32,
     sequence: u32,
     tid: u32,
@@ -33,8 +36,10 @@ pub struct Thread {
     pool: *mut Thread,
 }
 
-/// Events between two looks at the clock while there is one stream.
-const CLOCK_INTERVAL: u32 = 256;
+/// Records between two looks at the clock while there is one stream.
+const CLOCK_INTERVAL: usize = 256;
+/// Records that one event takes at most, without definitions.
+const EVENT_RECORDS: usize = 4;
 
 static POOL: AtomicPtr<Thread> = AtomicPtr::new(core::ptr::null_mut());
 static POOL_LOCK: AtomicU32 = AtomicU32::new(0);
@@ -131,13 +136,15 @@ impl Thread {
         self.generation = session::generation();
         self.next = core::ptr::null_mut();
         self.end = core::ptr::null_mut();
+        self.chunk_end = core::ptr::null_mut();
         self.chunk = core::ptr::null_mut();
         self.stamp = 0;
-        self.countdown = 0;
+        self.options = session::options();
         self.sequence = 0;
         self.tid = sys::thread_id();
         self.stack = stack::Bounds::of_thread(self.tid == session::identity().pid.load(Relaxed));
-        self.chain.clear(&self.stack);
+        // SAFETY: the bounds of the running thread's stack.
+        unsafe { self.chain.clear(&self.stack) };
         self.paths.clear();
         self.known.clear();
         let Some(header) = session::header() else { return };
@@ -161,56 +168,89 @@ impl Thread {
     pub fn event(&mut self, tag: u64, addr: u64, size: u64, stack: u32, after: bool) {
         let mut time = 0;
         if session::is_stamped() {
+            // A chunk begins with the last stamp, from which the event's time counts: no new one in between.
+            if !self.reserve(EVENT_RECORDS) {
+                return;
+            }
             let now = if after { sys::stamp_after() } else { sys::stamp() };
             time = now.wrapping_sub(self.stamp);
             if time >= TIME_LIMIT {
-                self.set_time(now);
+                self.write_time(now);
                 time = 0;
             }
             self.stamp = now;
-        } else if self.countdown == 0 {
-            self.countdown = CLOCK_INTERVAL;
-            let now = sys::stamp();
-            self.set_time(now);
-            self.stamp = now;
-        } else {
-            self.countdown -= 1;
         }
         if addr & 7 != 0 || addr >= ADDR_LIMIT || size >= SIZE_LIMIT {
-            self.event_wide(tag, addr, size, stack, time);
-        } else {
-            self.write(Record::new(tag, time, addr >> 3, Record::sized(size, stack)));
+            return self.event_wide(tag, addr, size, stack, time);
         }
-        self.commit();
-    }
-
-    #[cold]
-    #[inline(never)]
-    fn set_time(&mut self, now: u64) {
-        self.write(Record::new(tag::TIME, 0, 0, now));
+        if self.write(Record::new(tag, time, addr >> 3, Record::sized(size, stack))) {
+            self.commit();
+        }
     }
 
     /// Several records of one event stay in one chunk.
     #[cold]
     #[inline(never)]
     fn event_wide(&mut self, tag: u64, addr: u64, size: u64, stack: u32, time: u64) {
-        self.reserve(3);
-        self.write(Record::new(tag::WIDE, wide::ADDR, 0, addr));
-        self.write(Record::new(tag::WIDE, wide::SIZE, 0, size));
-        self.write(Record::new(tag, time, 0, Record::sized(0, stack)));
+        if self.reserve(3) {
+            self.write(Record::new(tag::WIDE, wide::ADDR, 0, addr));
+            self.write(Record::new(tag::WIDE, wide::SIZE, 0, size));
+            self.write(Record::new(tag, time, 0, Record::sized(0, stack)));
+            self.commit();
+        }
     }
 
-    /// Writes a definition or a marker; visible with the next commit.
+    /// Writes a definition or a marker; visible with the next commit. False: there is no room.
     #[inline(always)]
-    pub fn write(&mut self, record: Record) {
-        if self.next == self.end && !self.next_chunk() {
-            return;
+    pub fn write(&mut self, record: Record) -> bool {
+        if self.next == self.end && !self.go_on() {
+            return false;
         }
         // SAFETY: `next < end` lie in the chunk this stream owns.
         unsafe {
             self.next.write(record);
             self.next = self.next.add(1);
         }
+        true
+    }
+
+    /// Makes room for at least one record: another chunk, or the time where the clock is due.
+    #[cold]
+    #[inline(never)]
+    fn go_on(&mut self) -> bool {
+        while self.next != self.chunk_end {
+            if !session::is_stamped() {
+                self.write_time(sys::stamp());
+            }
+            self.set_end();
+            if self.next != self.end {
+                return true;
+            }
+        }
+        self.next_chunk()
+    }
+
+    /// Writes what time it is; there is room in the chunk.
+    fn write_time(&mut self, now: u64) {
+        debug_assert!(self.next < self.chunk_end);
+        self.stamp = now;
+        // SAFETY: `next < chunk_end` lie in the chunk this stream owns.
+        unsafe {
+            self.next.write(Record::new(tag::TIME, 0, 0, now));
+            self.next = self.next.add(1);
+        }
+    }
+
+    /// Writing goes on up to the end of the chunk, or until the clock is due.
+    fn set_end(&mut self) {
+        let records = if session::is_stamped() { self.room() } else { self.room().min(CLOCK_INTERVAL) };
+        // SAFETY: no more than what is left of the chunk.
+        self.end = unsafe { self.next.add(records) };
+    }
+
+    /// Records that fit into the chunk.
+    fn room(&self) -> usize {
+        (self.chunk_end as usize - self.next as usize) / 16
     }
 
     /// Writes `head` and the bytes of `parts` in whole records, in one chunk.
@@ -239,12 +279,11 @@ impl Thread {
 
     /// Stamps and commits a marker that belongs at this point of time.
     pub fn mark(&mut self, record: Record) {
-        self.reserve(2);
-        let now = sys::stamp();
-        self.set_time(now);
-        self.stamp = now;
-        self.write(record);
-        self.commit();
+        if self.reserve(2) {
+            self.write_time(sys::stamp());
+            self.write(record);
+            self.commit();
+        }
     }
 
     #[inline(always)]
@@ -261,12 +300,17 @@ impl Thread {
         }
     }
 
-    /// Makes room for `records` in one chunk.
+    /// Makes room for `records` in one chunk, without a look at the clock between them.
     fn reserve(&mut self, records: usize) -> bool {
-        (self.end as usize - self.next as usize) / 16 >= records || self.next_chunk()
+        if self.room() < records && !(self.next_chunk() && self.room() >= records) {
+            return false;
+        }
+        // SAFETY: there is room for so many.
+        self.end = self.end.max(unsafe { self.next.add(records) });
+        true
     }
 
-    /// Gives the chunk to `heapwise` and takes a free one. False (and `next == end`) when there is none:
+    /// Gives the chunk to `heapwise` and takes a free one. False (and no room) when there is none:
     /// then `heapwise` is gone, and recording is off.
     #[cold]
     #[inline(never)]
@@ -275,6 +319,7 @@ impl Thread {
         self.close();
         self.next = core::ptr::null_mut();
         self.end = core::ptr::null_mut();
+        self.chunk_end = core::ptr::null_mut();
         let generation = core::mem::replace(&mut self.generation, 0);
         let Some(header) = session::header() else { return false };
         let Some(chunk) = take_chunk(header) else {
@@ -291,14 +336,17 @@ impl Thread {
             (*chunk).begun.store(begun, Relaxed);
             (*chunk).state.store(CHUNK_ACTIVE, Release);
             self.next = chunk.cast::<u8>().add(CHUNK_HEADER_BYTES).cast();
-            self.end = self.next.add(RECORDS_PER_CHUNK);
+            self.chunk_end = self.next.add(RECORDS_PER_CHUNK);
         }
         self.sequence += 1;
         self.chunk = chunk;
         // A chunk can be read on its own: its first record says what time it is.
-        if self.stamp != 0 {
-            self.write(Record::new(tag::TIME, 0, 0, self.stamp));
+        if !session::is_stamped() {
+            self.write_time(sys::stamp());
+        } else if self.stamp != 0 {
+            self.write_time(self.stamp);
         }
+        self.set_end();
         true
     }
 

@@ -5,7 +5,7 @@
 
 use crate::real::{self, call};
 use crate::stream::{self, Thread};
-use crate::{session, stack, tls};
+use crate::{stack, tls};
 use core::arch::naked_asm;
 use core::ffi::c_void;
 use core::sync::atomic::{AtomicUsize, Ordering::Relaxed};
@@ -66,21 +66,26 @@ impl Pending {
     }
 }
 
-#[inline(always)]
-fn record_alloc(block: Pointer, size: usize, pending: Pending, sp: *const u64, bp: u64) {
-    stream::with(|thread| {
-        thread.begin();
-        // SAFETY: `sp` and `bp` are those of the interposed function's entry.
-        let stack = unsafe { stack::capture(thread, sp, bp) };
-        let (size, family) = (pending.size(size), pending.family());
-        thread.event(tag::ALLOC + family as u64, block as u64, size as u64, stack, true);
-    });
+/// Records a block that was handed out, if it was, and returns it.
+#[inline(never)]
+fn record_alloc(block: Pointer, size: usize, sp: *const u64, bp: u64) -> Pointer {
+    let pending = Pending::take();
+    if !block.is_null() {
+        stream::with(|thread| {
+            thread.begin();
+            // SAFETY: `sp` and `bp` are those of the interposed function's entry.
+            let stack = unsafe { stack::capture(thread, sp, bp) };
+            let (size, family) = (pending.size(size), pending.family());
+            thread.event(tag::ALLOC + family as u64, block as u64, size as u64, stack, true);
+        });
+    }
+    block
 }
 
 /// Stack of a free, unless the user does without.
 #[inline(always)]
 fn free_stack(thread: &mut Thread, sp: *const u64, bp: u64) -> u32 {
-    if session::options() & OPTION_NO_FREE_STACKS != 0 {
+    if thread.options & OPTION_NO_FREE_STACKS != 0 {
         return 0;
     }
     // SAFETY: `sp` and `bp` are those of the interposed function's entry.
@@ -88,14 +93,9 @@ fn free_stack(thread: &mut Thread, sp: *const u64, bp: u64) -> u32 {
 }
 
 unsafe extern "C" fn on_malloc(size: usize, sp: *const u64, bp: u64) -> Pointer {
-    let real = real::MALLOC.get();
     // SAFETY: libc's function with libc's arguments.
-    let block = unsafe { call!(real, fn(usize) -> Pointer)(size) };
-    let pending = Pending::take();
-    if !block.is_null() {
-        record_alloc(block, size, pending, sp, bp);
-    }
-    block
+    let block = unsafe { call!(real::MALLOC.get(), fn(usize) -> Pointer)(size) };
+    record_alloc(block, size, sp, bp)
 }
 
 unsafe extern "C" fn on_calloc(count: usize, size: usize, sp: *const u64, bp: u64) -> Pointer {
@@ -108,24 +108,17 @@ unsafe extern "C" fn on_calloc(count: usize, size: usize, sp: *const u64, bp: u6
     };
     // SAFETY: as above.
     let block = unsafe { call!(real, fn(usize, usize) -> Pointer)(count, size) };
-    let pending = Pending::take();
-    if !block.is_null() {
-        record_alloc(block, count.wrapping_mul(size), pending, sp, bp);
-    }
-    block
+    record_alloc(block, count.wrapping_mul(size), sp, bp)
 }
 
 unsafe extern "C" fn on_realloc(old: Pointer, size: usize, sp: *const u64, bp: u64) -> Pointer {
     let real = real::REALLOC.get();
-    let pending = Pending::take();
     if old.is_null() {
         // SAFETY: as above.
         let block = unsafe { call!(real, fn(Pointer, usize) -> Pointer)(old, size) };
-        if !block.is_null() {
-            record_alloc(block, size, pending, sp, bp);
-        }
-        return block;
+        return record_alloc(block, size, sp, bp);
     }
+    Pending::take();
     if is_from_reserve(old) {
         // SAFETY: the reserve's blocks are at least as long as what is copied: both end in the reserve.
         return unsafe { move_out_of_reserve(old, size) };
@@ -184,21 +177,13 @@ unsafe extern "C" fn on_free(block: Pointer, sp: *const u64, bp: u64) {
 unsafe extern "C" fn on_memalign(align: usize, size: usize, sp: *const u64, bp: u64) -> Pointer {
     // SAFETY: libc's function with libc's arguments.
     let block = unsafe { call!(real::MEMALIGN.get(), fn(usize, usize) -> Pointer)(align, size) };
-    let pending = Pending::take();
-    if !block.is_null() {
-        record_alloc(block, size, pending, sp, bp);
-    }
-    block
+    record_alloc(block, size, sp, bp)
 }
 
 unsafe extern "C" fn on_aligned_alloc(align: usize, size: usize, sp: *const u64, bp: u64) -> Pointer {
     // SAFETY: libc's function with libc's arguments.
     let block = unsafe { call!(real::ALIGNED_ALLOC.get(), fn(usize, usize) -> Pointer)(align, size) };
-    let pending = Pending::take();
-    if !block.is_null() {
-        record_alloc(block, size, pending, sp, bp);
-    }
-    block
+    record_alloc(block, size, sp, bp)
 }
 
 unsafe extern "C" fn on_posix_memalign(
@@ -211,33 +196,21 @@ unsafe extern "C" fn on_posix_memalign(
     // SAFETY: libc's function with libc's arguments.
     let error =
         unsafe { call!(real::POSIX_MEMALIGN.get(), fn(*mut Pointer, usize, usize) -> i32)(out, align, size) };
-    let pending = Pending::take();
-    if error == 0 {
-        // SAFETY: set on success.
-        let block = unsafe { *out };
-        if !block.is_null() {
-            record_alloc(block, size, pending, sp, bp);
-        }
-    }
+    // SAFETY: set on success.
+    record_alloc(if error == 0 { unsafe { *out } } else { core::ptr::null_mut() }, size, sp, bp);
     error
 }
 
 unsafe extern "C" fn on_valloc(size: usize, sp: *const u64, bp: u64) -> Pointer {
     // SAFETY: libc's function with libc's arguments.
     let block = unsafe { call!(real::VALLOC.get(), fn(usize) -> Pointer)(size) };
-    if !block.is_null() {
-        record_alloc(block, size, Pending(0), sp, bp);
-    }
-    block
+    record_alloc(block, size, sp, bp)
 }
 
 unsafe extern "C" fn on_pvalloc(size: usize, sp: *const u64, bp: u64) -> Pointer {
     // SAFETY: libc's function with libc's arguments.
     let block = unsafe { call!(real::PVALLOC.get(), fn(usize) -> Pointer)(size) };
-    if !block.is_null() {
-        record_alloc(block, size, Pending(0), sp, bp);
-    }
-    block
+    record_alloc(block, size, sp, bp)
 }
 
 /// `dlsym` of an old glibc may call `calloc` itself: while it looks for `calloc`, blocks come from here.
