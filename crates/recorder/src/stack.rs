@@ -13,8 +13,8 @@
 //! entered anew from elsewhere shows; that a dynamically sized frame changes its size while every return
 //! address above stays at its place, is the one case left out.
 //!
-//! **Paths.** Where the innermost frame is new, chances are that an earlier event came from the same place
-//! at the same depth: what was unwound then is kept by stack pointer and return address, and compared
+//! **Paths.** Where the innermost frames are new, chances are that an earlier event came the same way from the
+//! same stack: what was unwound then is kept by stack pointer, return address and that stack, and compared
 //! with memory as above. A comparison's loads do not wait for each other, as those of unwinding do.
 //!
 //! One such chain serves allocations and frees: two were tried, and unwound up to half as much again,
@@ -55,8 +55,9 @@ pub struct Chain {
 
 /// Inner frames kept per path.
 const PATH_FRAMES: usize = 7;
-/// Paths kept, by stack pointer and innermost return address.
-const PATHS: usize = 256;
+/// Paths kept, by stack pointer, innermost return address and the stack they lead to. With eight times as many,
+/// they are found where they don't fit into the cache (micro: half as much time again).
+const PATHS: usize = 512;
 
 /// Frames that were once unwound from an event until the cached stack was met.
 #[derive(Clone, Copy)]
@@ -121,7 +122,7 @@ pub struct Known {
     entries: [Way; KNOWN],
 }
 
-const KNOWN: usize = 256;
+const KNOWN: usize = 1024;
 
 /// From a frame to its caller: a [`Rule`] in the form that takes the fewest instructions.
 ///
@@ -340,8 +341,9 @@ pub unsafe fn capture(thread: &mut Thread, sp: *const u64, bp: u64) -> u32 {
 }
 
 #[inline(always)]
-fn path_index(slot: u64, address: u64) -> usize {
-    ((slot >> 3 ^ address).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (64 - PATHS.trailing_zeros())) as usize
+fn path_index(slot: u64, address: u64, outer: u32) -> usize {
+    ((slot >> 3 ^ address ^ (outer as u64) << 24).wrapping_mul(0x9e37_79b9_7f4a_7c15)
+        >> (64 - PATHS.trailing_zeros())) as usize
 }
 
 /// Takes the path of an earlier event with this stack pointer and return address, if every return address on
@@ -351,9 +353,14 @@ fn path_index(slot: u64, address: u64) -> usize {
 /// As [`capture`]; `length` cached frames lie at `slot` or further out and are intact.
 #[inline(always)]
 unsafe fn follow(thread: &mut Thread, mut length: usize, slot: u64, address: u64) -> Option<u32> {
-    let path = &thread.paths.paths[path_index(slot, address)];
+    if length == 0 {
+        return None;
+    }
+    // SAFETY: `0 < length <= DEPTH_MAX`.
+    let outer = unsafe { thread.chain.id(length) };
+    let path = &thread.paths.paths[path_index(slot, address, outer)];
     let (count, first) = (path.count, path.frames[0]);
-    if length == 0 || count == 0 || count > PATH_FRAMES || first.slot != slot || first.address != address {
+    if count == 0 || count > PATH_FRAMES || first.slot != slot || first.address != address {
         return None;
     }
     let chain = &mut thread.chain;
@@ -370,10 +377,7 @@ unsafe fn follow(thread: &mut Thread, mut length: usize, slot: u64, address: u64
         }
         count += 1;
     }
-    if path.frames[count].slot != met
-        || path.ids[count] != chain.ids[length - 1]
-        || length + count > DEPTH_MAX
-    {
+    if path.frames[count].slot != met || path.ids[count] != outer || length + count > DEPTH_MAX {
         return None;
     }
     for i in (0..count).rev() {
@@ -585,7 +589,7 @@ fn remember(thread: &mut Thread, begin: usize, count: usize) {
     let last = begin + count - 1;
     let frame = |i: usize| Frame { slot: chain.slots[LANES + i], address: chain.addresses[LANES + i] };
     let first = frame(last);
-    let path = &mut thread.paths.paths[path_index(first.slot, first.address)];
+    let path = &mut thread.paths.paths[path_index(first.slot, first.address, chain.ids[begin - 1])];
     path.count = count;
     for i in 0..=count {
         path.frames[i] = frame(last - i);
