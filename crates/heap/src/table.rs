@@ -1,11 +1,11 @@
 //! The address-indexed table of live blocks: what the ledger asks on every event.
 //!
 //! ```text
-//!   address   | region (64 KiB) | granule (16 bytes) |  0000  |
+//!   address   | region (64 KiB) | granule (32 bytes; 16 in a fine leaf) | place in it |
 //!                    |                   |
 //!   directory: hash -+-> leaf            +-> entry, 8 bytes
 //!
-//!   entry     | state 2 | family 2 | allocating stack 28 | size or freeing stack 32 |
+//!   entry     | state 2 | family 2 | allocating stack 28 | odd 1 | 0 | size (17) or freeing stack (28) |
 //!
 //!   side      address -> block: what an entry cannot hold, or what is not worth a leaf
 //! ```
@@ -13,12 +13,15 @@
 //! Invariants:
 //! - A granule whose entry is `SIDE`, and a region without a leaf, keep all their blocks in `side`;
 //!   any other granule keeps none there. `SIDE` stays until the leaf is dropped.
-//! - A block in an entry starts on its granule, is smaller than [`TABLE_MAX`] and has a stack id below 2^28.
+//! - A block in an entry starts at a multiple of 16 bytes (`odd`: an odd one), is smaller than [`TABLE_MAX`] and has
+//!   a stack id below 2^28.
+//! - Two live blocks in one granule of 32 bytes make the leaf a fine one. Blocks of glibc are 32 bytes apart.
 //! - `leaves <= BASE_LEAVES + live / BLOCKS_PER_LEAF`, looked at whenever a leaf is made: memory follows the
 //!   live blocks (and their peak), never the number of events, whatever addresses the input makes up.
 //!
-//! Cost: one multiplication and two dependent loads per event; a leaf is 32 KiB and covers 64 KiB.
-//! What an event costs beyond that is cache misses: see [`crate::Ledger::warm`].
+//! Cost: one multiplication and two dependent loads per event; a leaf is 16 KiB (fine: 32) and covers 64 KiB.
+//! What an event costs beyond that is cache misses: see [`crate::Ledger::warm`]. Bitmaps of 64 granules with
+//! packed rows of entries took two thirds of the memory and 1.1 to 1.5 times the time.
 
 use crate::Block;
 use heapwise_model::{Addr, Family, StackId};
@@ -29,8 +32,13 @@ use std::collections::BTreeMap;
 /// and a bound on what entries hold bounds the walk to the block around an interior pointer.
 pub(crate) const TABLE_MAX: u64 = 128 << 10;
 const REGION_SHIFT: u32 = 16;
-const GRANULE_SHIFT: u32 = 4;
-const LEAF_LEN: usize = 1 << (REGION_SHIFT - GRANULE_SHIFT);
+const REGION_MASK: u64 = (1 << REGION_SHIFT) - 1;
+/// Alignment of blocks in entries.
+const ALIGN_SHIFT: u32 = 4;
+const COARSE_SHIFT: u32 = 5;
+const FINE_SHIFT: u32 = ALIGN_SHIFT;
+/// Leaves begin at multiples of so many entries.
+const UNIT: usize = 1 << (REGION_SHIFT - COARSE_SHIFT);
 const STACK_MAX: u32 = 1 << 28;
 /// Leaves that any program may have.
 const BASE_LEAVES: usize = 1024;
@@ -38,8 +46,10 @@ const BASE_LEAVES: usize = 1024;
 const BLOCKS_PER_LEAF: usize = 128;
 /// Freed side blocks remembered per generation, to name both frees of a double free.
 const FREED_GENERATION: usize = 1 << 15;
+/// Freed blocks remembered whose entry a block 16 bytes away has taken.
+const DISPLACED: usize = 1 << 10;
 
-const NO_LEAF: u32 = u32::MAX;
+const NO_LEAF: Leaf = Leaf { unit: u32::MAX, shift: 0 };
 const NO_REGION: u64 = u64::MAX;
 
 const STATE_SHIFT: u32 = 62;
@@ -48,6 +58,10 @@ const STACK_SHIFT: u32 = 32;
 const FREED: u64 = 1 << STATE_SHIFT;
 const LIVE: u64 = 2 << STATE_SHIFT;
 const SIDE: u64 = 3 << STATE_SHIFT;
+/// The block starts at an odd multiple of 16 bytes.
+const ODD_SHIFT: u32 = 31;
+const ODD: u64 = 1 << ODD_SHIFT;
+const LOW_MASK: u64 = ODD - 1;
 
 /// What is known of a live block besides its address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,10 +79,29 @@ pub(crate) struct Freed {
     pub by: u32,
 }
 
+/// Where the entries of a region are, and the logarithm of its granules' size.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Leaf {
+    unit: u32,
+    shift: u32,
+}
+
+impl Leaf {
+    #[inline]
+    fn index(self, addr: u64) -> usize {
+        self.unit as usize * UNIT + ((addr & REGION_MASK) >> self.shift) as usize
+    }
+
+    fn entries(self) -> std::ops::Range<usize> {
+        let start = self.unit as usize * UNIT;
+        start..start + (1 << (REGION_SHIFT - self.shift))
+    }
+}
+
 #[derive(Clone, Copy)]
 struct Slot {
     region: u64,
-    leaf: u32,
+    leaf: Leaf,
 }
 
 const EMPTY_SLOT: Slot = Slot { region: NO_REGION, leaf: NO_LEAF };
@@ -86,13 +119,25 @@ impl Directory {
         Directory { slots: vec![EMPTY_SLOT; 1 << bits], shift: 64 - bits }
     }
 
+    /// With room for as many again.
+    fn of(slots: Vec<Slot>) -> Directory {
+        let mut directory = Directory::with_leaves(slots.len() * 2);
+        slots.into_iter().for_each(|it| directory.insert(it.region, it.leaf));
+        directory
+    }
+
+    /// Those that have a leaf.
+    fn used(&self) -> impl Iterator<Item = Slot> {
+        self.slots.iter().copied().filter(|it| it.leaf != NO_LEAF)
+    }
+
     #[inline]
     fn start(&self, region: u64) -> usize {
         (region.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> self.shift) as usize
     }
 
     #[inline]
-    fn find(&self, region: u64) -> u32 {
+    fn find(&self, region: u64) -> Leaf {
         let mut at = self.start(region);
         loop {
             let slot = self.slots[at];
@@ -103,9 +148,10 @@ impl Directory {
         }
     }
 
-    fn insert(&mut self, region: u64, leaf: u32) {
+    /// Enters a region, or gives it another leaf.
+    fn insert(&mut self, region: u64, leaf: Leaf) {
         let mut at = self.start(region);
-        while self.slots[at].leaf != NO_LEAF {
+        while self.slots[at].leaf != NO_LEAF && self.slots[at].region != region {
             at = (at + 1) & (self.slots.len() - 1);
         }
         self.slots[at] = Slot { region, leaf };
@@ -116,14 +162,17 @@ impl Directory {
 #[derive(Clone)]
 pub(crate) struct BlockTable {
     directory: Directory,
-    /// Leaf `i` is `entries[i * LEAF_LEN..][..LEAF_LEN]`.
     entries: Vec<u64>,
-    /// Region of each leaf; `NO_REGION` for spare ones.
-    regions: Vec<u64>,
-    spare: Vec<u32>,
+    /// Leaves in use.
+    used: usize,
+    /// Leaves not in use, fine and coarse.
+    spare: [Vec<u32>; 2],
     side: BTreeMap<u64, Held>,
     freed_young: FxHashMap<u64, Freed>,
     freed_old: FxHashMap<u64, Freed>,
+    /// Addresses and entries, a ring; the next takes the place at `displaced_at`.
+    displaced: Vec<(u64, u64)>,
+    displaced_at: usize,
     /// Leaves in use at which it is time to look for empty ones.
     collect_at: usize,
     /// Leaves asked for since the last such look.
@@ -135,11 +184,13 @@ impl BlockTable {
         BlockTable {
             directory: Directory::with_leaves(64),
             entries: Vec::new(),
-            regions: Vec::new(),
-            spare: Vec::new(),
+            used: 0,
+            spare: [Vec::new(), Vec::new()],
             side: BTreeMap::new(),
             freed_young: FxHashMap::default(),
             freed_old: FxHashMap::default(),
+            displaced: Vec::new(),
+            displaced_at: 0,
             collect_at: BASE_LEAVES,
             asked: 0,
         }
@@ -151,9 +202,12 @@ impl BlockTable {
         if fits_entry(addr, &block) {
             let leaf = self.directory.find(addr >> REGION_SHIFT);
             if leaf != NO_LEAF {
-                let entry = &mut self.entries[entry_index(leaf, addr)];
+                let entry = &mut self.entries[leaf.index(addr)];
                 if *entry < LIVE {
-                    *entry = live_entry(&block);
+                    let old = std::mem::replace(entry, live_entry(addr, &block));
+                    if old >= FREED && (old ^ addr << (ODD_SHIFT - ALIGN_SHIFT)) & ODD != 0 {
+                        self.displace(addr ^ 1 << ALIGN_SHIFT, old);
+                    }
                     return None;
                 }
             }
@@ -164,13 +218,13 @@ impl BlockTable {
     /// Takes a live block out and remembers who freed it; `None` when `addr` is no live block's start.
     #[inline]
     pub fn remove(&mut self, addr: u64, by: u32) -> Option<Held> {
-        if addr.is_multiple_of(1 << GRANULE_SHIFT) {
+        if is_aligned(addr) {
             let leaf = self.directory.find(addr >> REGION_SHIFT);
             if leaf != NO_LEAF {
-                let entry = &mut self.entries[entry_index(leaf, addr)];
-                if *entry & SIDE == LIVE {
+                let entry = &mut self.entries[leaf.index(addr)];
+                if (*entry ^ state_of(addr, LIVE)) & (SIDE | ODD) == 0 {
                     let held = held_of(*entry);
-                    *entry = (*entry & !SIDE & !0xffff_ffff) | FREED | u64::from(by);
+                    *entry = (*entry & !SIDE & !LOW_MASK) | FREED | (u64::from(by) & LOW_MASK);
                     return Some(held);
                 }
                 if *entry & SIDE != SIDE {
@@ -185,32 +239,32 @@ impl BlockTable {
     #[inline]
     pub fn peek(&self, addr: u64) -> (u64, u32) {
         let leaf = self.directory.find(addr >> REGION_SHIFT);
-        let entry = if leaf == NO_LEAF { 0 } else { self.entries[entry_index(leaf, addr)] };
+        let entry = if leaf == NO_LEAF { 0 } else { self.entries[leaf.index(addr)] };
         (entry, stack_of(entry))
     }
 
     /// The live block that starts at `addr`.
     pub fn get(&self, addr: u64) -> Option<Held> {
-        if let Some(entry) = self.entry(addr) {
-            if entry & SIDE == LIVE && addr.is_multiple_of(1 << GRANULE_SHIFT) {
-                return Some(held_of(entry));
+        match self.entry(addr) {
+            Some(entry) if is_aligned(addr) && entry & SIDE != SIDE => {
+                ((entry ^ state_of(addr, LIVE)) & (SIDE | ODD) == 0).then(|| held_of(entry))
             }
-            if entry & SIDE != SIDE && addr.is_multiple_of(1 << GRANULE_SHIFT) {
-                return None;
-            }
+            _ => self.side.get(&addr).copied(),
         }
-        self.side.get(&addr).copied()
     }
 
     /// The freed block that started at `addr`, as long as its memory was not handed out again there.
     pub fn freed(&self, addr: u64) -> Option<Freed> {
-        if let Some(entry) = self.entry(addr)
-            && addr.is_multiple_of(1 << GRANULE_SHIFT)
-            && entry & SIDE == FREED
-        {
-            return Some(Freed { family: family_of(entry), stack: stack_of(entry), by: entry as u32 });
+        let entry = self.entry(addr).filter(|_| is_aligned(addr)).unwrap_or(0);
+        if (entry ^ state_of(addr, FREED)) & (SIDE | ODD) == 0 {
+            return Some(freed_of(entry));
         }
-        self.freed_young.get(&addr).or_else(|| self.freed_old.get(&addr)).copied()
+        if let Some(freed) = self.freed_young.get(&addr).or_else(|| self.freed_old.get(&addr)) {
+            return Some(*freed);
+        }
+        let (newer, older) = self.displaced.split_at(self.displaced_at);
+        let mut newest = newer.iter().rev().chain(older.iter().rev());
+        newest.find(|displaced| displaced.0 == addr).map(|&(_, entry)| freed_of(entry))
     }
 
     /// The live block that `addr` points into, past its start: the nearest one below that reaches so far.
@@ -226,20 +280,13 @@ impl BlockTable {
 
     /// All live blocks by ascending address.
     pub fn blocks(&self) -> Vec<Block> {
-        let mut leaves: Vec<(u64, usize)> = self
-            .regions
-            .iter()
-            .enumerate()
-            .filter(|(_, region)| **region != NO_REGION)
-            .map(|(leaf, &region)| (region, leaf))
-            .collect();
-        leaves.sort_unstable();
+        let mut leaves: Vec<Slot> = self.directory.used().collect();
+        leaves.sort_unstable_by_key(|it| it.region);
         let mut blocks = Vec::new();
-        for (region, leaf) in leaves {
-            for (granule, &entry) in self.entries[leaf * LEAF_LEN..][..LEAF_LEN].iter().enumerate() {
+        for Slot { region, leaf } in leaves {
+            for (granule, &entry) in self.entries[leaf.entries()].iter().enumerate() {
                 if entry & SIDE == LIVE {
-                    let addr = (region << REGION_SHIFT) | ((granule as u64) << GRANULE_SHIFT);
-                    blocks.push(block_of(addr, &held_of(entry)));
+                    blocks.push(block_of(start_of(region, leaf, granule, entry), &held_of(entry)));
                 }
             }
         }
@@ -253,30 +300,30 @@ impl BlockTable {
 
     fn entry(&self, addr: u64) -> Option<u64> {
         let leaf = self.directory.find(addr >> REGION_SHIFT);
-        (leaf != NO_LEAF).then(|| self.entries[entry_index(leaf, addr)])
+        (leaf != NO_LEAF).then(|| self.entries[leaf.index(addr)])
     }
 
     /// The nearest block below `addr` that an entry holds, no further than an entry's block can reach.
     fn nearest_entry(&self, addr: u64) -> Option<(u64, Held)> {
-        let mut granule = addr.checked_sub(1)? >> GRANULE_SHIFT;
-        let last = addr.saturating_sub(TABLE_MAX) >> GRANULE_SHIFT;
+        let mut at = addr.checked_sub(1)?;
+        let last = addr.saturating_sub(TABLE_MAX);
         loop {
-            let region = granule >> (REGION_SHIFT - GRANULE_SHIFT);
-            let region_first = region << (REGION_SHIFT - GRANULE_SHIFT);
+            let region = at >> REGION_SHIFT;
             let leaf = self.directory.find(region);
             if leaf != NO_LEAF {
-                let first = region_first.max(last);
-                let base = leaf as usize * LEAF_LEN;
-                let row = &self.entries
-                    [base + (first - region_first) as usize..=base + (granule - region_first) as usize];
-                if let Some(at) = row.iter().rposition(|entry| entry & SIDE == LIVE) {
-                    return Some(((first + at as u64) << GRANULE_SHIFT, held_of(row[at])));
+                let first = leaf.index((region << REGION_SHIFT).max(last));
+                let row = &self.entries[first..=leaf.index(at)];
+                let start = |i: usize| start_of(region, leaf, first + i - leaf.entries().start, row[i]);
+                // The block of `at`'s own granule may begin after it.
+                let found = (0..row.len()).rev().find(|&i| row[i] & SIDE == LIVE && start(i) <= at);
+                if let Some(i) = found {
+                    return Some((start(i), held_of(row[i])));
                 }
             }
-            if region_first <= last {
+            if region << REGION_SHIFT <= last {
                 return None;
             }
-            granule = region_first - 1;
+            at = (region << REGION_SHIFT) - 1;
         }
     }
 
@@ -291,10 +338,13 @@ impl BlockTable {
             self.forget_freed(addr);
             return self.side.insert(addr, block);
         }
-        let at = entry_index(leaf, addr);
-        let entry = self.entries[at];
-        if fits_entry(addr, &block) && entry & SIDE != SIDE {
-            self.entries[at] = live_entry(&block);
+        let mut at = leaf.index(addr);
+        if fits_entry(addr, &block) && self.entries[at] & SIDE != SIDE {
+            if self.entries[at] & SIDE == LIVE && (self.entries[at] ^ state_of(addr, 0)) & ODD != 0 {
+                leaf = self.refine(region, leaf);
+                at = leaf.index(addr);
+            }
+            let entry = std::mem::replace(&mut self.entries[at], live_entry(addr, &block));
             return (entry & SIDE == LIVE).then(|| held_of(entry));
         }
         self.move_to_side(leaf, addr);
@@ -302,18 +352,42 @@ impl BlockTable {
         self.side.insert(addr, block)
     }
 
+    /// Gives a region with a coarse leaf a fine one.
+    fn refine(&mut self, region: u64, coarse: Leaf) -> Leaf {
+        let fine = self.take_leaf(FINE_SHIFT);
+        for i in coarse.entries() {
+            let entry = self.entries[i];
+            let at = fine.entries().start + 2 * (i - coarse.entries().start);
+            if entry & SIDE == SIDE {
+                self.entries[at..at + 2].fill(SIDE);
+            } else {
+                self.entries[at + (entry >> ODD_SHIFT & 1) as usize] = entry;
+            }
+        }
+        self.give_leaf(coarse);
+        self.directory.insert(region, fine);
+        fine
+    }
+
+    #[cold]
+    fn displace(&mut self, addr: u64, entry: u64) {
+        match self.displaced.get_mut(self.displaced_at) {
+            Some(place) => *place = (addr, entry),
+            None => self.displaced.push((addr, entry)),
+        }
+        self.displaced_at = (self.displaced_at + 1) % DISPLACED;
+    }
+
     /// Turns the granule of `addr` into one whose blocks are all in the side map.
-    fn move_to_side(&mut self, leaf: u32, addr: u64) {
-        let start = addr >> GRANULE_SHIFT << GRANULE_SHIFT;
-        let entry = std::mem::replace(&mut self.entries[entry_index(leaf, addr)], SIDE);
+    fn move_to_side(&mut self, leaf: Leaf, addr: u64) {
+        let at = leaf.index(addr);
+        let entry = std::mem::replace(&mut self.entries[at], SIDE);
+        let start = start_of(addr >> REGION_SHIFT, leaf, at - leaf.entries().start, entry);
         match entry & SIDE {
             LIVE => {
                 self.side.insert(start, held_of(entry));
             }
-            FREED => self.remember_freed(
-                start,
-                Freed { family: family_of(entry), stack: stack_of(entry), by: entry as u32 },
-            ),
+            FREED => self.remember_freed(start, freed_of(entry)),
             _ => {}
         }
     }
@@ -338,88 +412,94 @@ impl BlockTable {
     }
 
     /// A leaf for a region that has none; `NO_LEAF` when the live blocks do not pay for one.
-    fn make_leaf(&mut self, region: u64, live: u64) -> u32 {
+    fn make_leaf(&mut self, region: u64, live: u64) -> Leaf {
         let allowed =
             BASE_LEAVES.saturating_add(usize::try_from(live).unwrap_or(usize::MAX) / BLOCKS_PER_LEAF);
         self.asked = self.asked.saturating_add(1);
         // A pass costs as much as the leaves it looks at, so it must have been asked for as often.
-        if self.leaves() >= allowed.min(self.collect_at) && self.asked >= self.regions.len() {
+        if self.used >= allowed.min(self.collect_at) && self.asked >= self.used {
             self.drop_empty_leaves();
         }
-        if self.leaves() >= allowed || self.regions.len() >= NO_LEAF as usize - 1 {
+        if self.used >= allowed || self.entries.len() / UNIT >= NO_LEAF.unit as usize - 2 {
             return NO_LEAF;
         }
-        let leaf = match self.spare.pop() {
-            Some(leaf) => {
-                self.entries[leaf as usize * LEAF_LEN..][..LEAF_LEN].fill(0);
-                self.regions[leaf as usize] = region;
-                leaf
-            }
-            None => {
-                self.entries.resize(self.entries.len() + LEAF_LEN, 0);
-                self.regions.push(region);
-                (self.regions.len() - 1) as u32
-            }
-        };
-        if self.leaves() * 4 > self.directory.slots.len() {
-            self.rebuild_directory();
-        } else {
-            self.directory.insert(region, leaf);
+        let leaf = self.take_leaf(COARSE_SHIFT);
+        self.used += 1;
+        if self.used * 4 > self.directory.slots.len() {
+            self.directory = Directory::of(self.directory.used().collect());
         }
+        self.directory.insert(region, leaf);
         let first = region << REGION_SHIFT;
-        let last = first | ((1 << REGION_SHIFT) - 1);
-        for (&addr, _) in self.side.range(first..=last) {
-            self.entries[entry_index(leaf, addr)] = SIDE;
+        for (&addr, _) in self.side.range(first..=first | REGION_MASK) {
+            self.entries[leaf.index(addr)] = SIDE;
         }
         leaf
     }
 
+    /// A leaf without blocks.
+    fn take_leaf(&mut self, shift: u32) -> Leaf {
+        if let Some(unit) = self.spare[(shift - FINE_SHIFT) as usize].pop() {
+            let leaf = Leaf { unit, shift };
+            self.entries[leaf.entries()].fill(0);
+            return leaf;
+        }
+        let leaf = Leaf { unit: (self.entries.len() / UNIT) as u32, shift };
+        self.entries.resize(leaf.entries().end, 0);
+        leaf
+    }
+
+    fn give_leaf(&mut self, leaf: Leaf) {
+        self.spare[(leaf.shift - FINE_SHIFT) as usize].push(leaf.unit);
+    }
+
     /// Drops the leaves without a live block, and with them what is known of freed blocks there.
     fn drop_empty_leaves(&mut self) {
-        for leaf in 0..self.regions.len() {
-            let row = &self.entries[leaf * LEAF_LEN..][..LEAF_LEN];
-            if self.regions[leaf] != NO_REGION && !row.iter().any(|entry| entry & SIDE == LIVE) {
-                self.regions[leaf] = NO_REGION;
-                self.spare.push(leaf as u32);
-            }
-        }
-        self.collect_at = (self.leaves() * 2).max(BASE_LEAVES);
+        let is_empty = |it: &Slot| self.entries[it.leaf.entries()].iter().all(|entry| entry & SIDE != LIVE);
+        let (empty, used): (Vec<Slot>, Vec<Slot>) = self.directory.used().partition(is_empty);
+        empty.into_iter().for_each(|it| self.give_leaf(it.leaf));
+        self.used = used.len();
+        self.collect_at = (self.used * 2).max(BASE_LEAVES);
         self.asked = 0;
-        self.rebuild_directory();
+        self.directory = Directory::of(used);
     }
+}
 
-    fn rebuild_directory(&mut self) {
-        self.directory = Directory::with_leaves(self.leaves() * 2);
-        for (leaf, &region) in self.regions.iter().enumerate() {
-            if region != NO_REGION {
-                self.directory.insert(region, leaf as u32);
-            }
-        }
-    }
-
-    fn leaves(&self) -> usize {
-        self.regions.len() - self.spare.len()
-    }
+#[inline]
+fn is_aligned(addr: u64) -> bool {
+    addr.is_multiple_of(1 << ALIGN_SHIFT)
 }
 
 #[inline]
 fn fits_entry(addr: u64, block: &Held) -> bool {
-    addr.is_multiple_of(1 << GRANULE_SHIFT) && block.size < TABLE_MAX && block.stack < STACK_MAX
+    is_aligned(addr) && block.size < TABLE_MAX && block.stack < STACK_MAX
+}
+
+/// An entry's state, and the place in the granule of a block at `addr`.
+#[inline]
+fn state_of(addr: u64, state: u64) -> u64 {
+    state | (addr << (ODD_SHIFT - ALIGN_SHIFT) & ODD)
+}
+
+/// Where the block of an entry begins.
+#[inline]
+fn start_of(region: u64, leaf: Leaf, granule: usize, entry: u64) -> u64 {
+    let odd = (entry >> ODD_SHIFT & 1) << ALIGN_SHIFT;
+    region << REGION_SHIFT | (granule as u64) << leaf.shift | odd
 }
 
 #[inline]
-fn entry_index(leaf: u32, addr: u64) -> usize {
-    leaf as usize * LEAF_LEN + (addr >> GRANULE_SHIFT) as usize % LEAF_LEN
-}
-
-#[inline]
-fn live_entry(block: &Held) -> u64 {
-    LIVE | (block.family as u64) << FAMILY_SHIFT | u64::from(block.stack) << STACK_SHIFT | block.size
+fn live_entry(addr: u64, block: &Held) -> u64 {
+    let what = (block.family as u64) << FAMILY_SHIFT | u64::from(block.stack) << STACK_SHIFT | block.size;
+    state_of(addr, LIVE) | what
 }
 
 #[inline]
 fn held_of(entry: u64) -> Held {
-    Held { size: entry & 0xffff_ffff, family: family_of(entry), stack: stack_of(entry) }
+    Held { size: entry & LOW_MASK, family: family_of(entry), stack: stack_of(entry) }
+}
+
+fn freed_of(entry: u64) -> Freed {
+    Freed { family: family_of(entry), stack: stack_of(entry), by: (entry & LOW_MASK) as u32 }
 }
 
 #[inline]
@@ -452,12 +532,12 @@ mod tests {
             assert_eq!(table.insert(region << REGION_SHIFT, held(1), 0), None);
             assert!(table.remove(region << REGION_SHIFT, 2).is_some());
         }
-        assert!(table.regions.len() <= BASE_LEAVES);
+        assert!(table.used <= BASE_LEAVES);
         // One live block per region: those beyond the bound live in the side map.
         for region in 1..20_000u64 {
             assert_eq!(table.insert(region << REGION_SHIFT, held(region), region), None);
         }
-        assert!(table.regions.len() <= BASE_LEAVES + 20_000 / BLOCKS_PER_LEAF);
+        assert!(table.used <= BASE_LEAVES + 20_000 / BLOCKS_PER_LEAF);
         assert_eq!(table.blocks().len(), 19_999);
         for region in 1..20_000u64 {
             assert_eq!(table.remove(region << REGION_SHIFT, 2), Some(held(region)));
@@ -475,5 +555,24 @@ mod tests {
         assert!(table.remove(0x1000, 7).is_some());
         assert_eq!(table.freed(0x1000).map(|freed| freed.by), Some(7));
         assert_eq!(table.remove(0x1008, 8), Some(held(8)));
+    }
+
+    #[test]
+    fn blocks_16_bytes_apart_make_a_fine_leaf() {
+        let mut table = BlockTable::new();
+        let leaf = |table: &BlockTable| table.directory.find(0).shift;
+        table.insert(0x1000, held(16), 0);
+        assert!(table.remove(0x1000, 7).is_some());
+        table.insert(0x1010, held(16), 0);
+        assert_eq!((leaf(&table), table.get(0x1000)), (COARSE_SHIFT, None));
+        assert_eq!(table.freed(0x1000).map(|freed| freed.by), Some(7));
+        table.insert(0x2008, held(8), 1);
+        table.insert(0x1000, held(16), 2);
+        assert_eq!(leaf(&table), FINE_SHIFT);
+        let starts = |table: &BlockTable| table.blocks().iter().map(|it| it.addr.0).collect::<Vec<_>>();
+        assert_eq!(starts(&table), [0x1000, 0x1010, 0x2008]);
+        assert_eq!(table.enclosing(0x1018), Some((0x1010, held(16))));
+        assert!(table.remove(0x1010, 8).is_some() && table.remove(0x2008, 8).is_some());
+        assert_eq!(starts(&table), [0x1000]);
     }
 }

@@ -22,6 +22,7 @@ fn places() -> Vec<(u64, u64)> {
     let mut places = Vec::new();
     places.extend((0..24u64).map(|i| (0x5555_0000_fe00 + i * 64, 64)));
     places.extend((0..12u64).map(|i| (0x5555_1000_0000 + i * 8, 8)));
+    places.extend((0..8u64).map(|i| (0x5555_3000_0000 + i * 16, 16)));
     places.extend((0..8u64).map(|i| (0x5555_2000_0008 + i * 0x4_0000, 0x4_0000)));
     places.extend((0..4u64).map(|i| (0x10_0000_0000_0000 + (i << 50), 1 << 50)));
     places

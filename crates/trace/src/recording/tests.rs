@@ -173,3 +173,26 @@ fn stacks_cannot_be_their_own_parents() {
     let bytes = write(&[Event::Stack { id: StackId(1), parent: StackId(1), frame: FrameId(0) }]);
     assert!(matches!(read_slice(&bytes, &mut |_: Event<'_>| {}), Ok(End::Damaged { .. })));
 }
+
+#[test]
+fn numbers_of_all_lengths() {
+    let mut random = Random(7);
+    let edges = (0..64).flat_map(|bit| [1u64 << bit, (1 << bit) - 1, u64::MAX >> bit]);
+    let numbers: Vec<u64> = edges.chain((0..10_000).map(|i| random.next() >> (i % 64))).collect();
+    let (mut bytes, mut slow) = (Vec::new(), Vec::new());
+    for &number in &numbers {
+        push_varint(&mut bytes, number);
+        push_long_varint(&mut slow, number);
+    }
+    assert_eq!(bytes, slow);
+    let mut cursor = Cursor::new(&bytes);
+    for &number in &numbers {
+        assert_eq!(cursor.varint(), Some(number));
+    }
+    assert!(cursor.is_empty() && cursor.varint().is_none());
+    for (bytes, number) in
+        [(&[0x80; 20][..], None), (&[0x80; 9], None), (&[0x81, 0, 9, 9, 9, 9, 9, 9], Some(1))]
+    {
+        assert_eq!(Cursor::new(bytes).varint(), number);
+    }
+}
