@@ -207,6 +207,43 @@ test("the keyboard reaches and moves through the flame graph", async () => {
   await close();
 });
 
+test("the timeline zooms by pointer and by keys", async () => {
+  const { page, close } = await open(REPORT_HTML);
+  const chart = page.locator("#timeline-chart");
+  await chart.scrollIntoViewIfNeeded();
+  const box = await chart.boundingBox();
+  const labels = () => page.locator("#timeline-chart text.tick[y='185']").allTextContents();
+  const whole = await labels();
+  await page.mouse.move(box.x + box.width * 0.4, box.y + 60);
+  await page.mouse.down();
+  await page.mouse.move(box.x + box.width * 0.6, box.y + 60, { steps: 4 });
+  await page.mouse.up();
+  assert.ok(await page.locator("#timeline-reset").isVisible());
+  assert.notDeepEqual(await labels(), whole);
+  assert.match(await text(page, "#timeline-values"), /From .* to .*: [\d,]+ allocations, live [+−]/);
+  await page.locator("#timeline-reset").click();
+  assert.deepEqual(await labels(), whole);
+  await page.keyboard.press("+");
+  await page.keyboard.press("+");
+  assert.notDeepEqual(await labels(), whole);
+  await page.keyboard.press("Home");
+  assert.equal(await page.evaluate(() => document.activeElement.getAttribute("aria-valuenow")), "0");
+  await page.keyboard.press("Escape");
+  assert.deepEqual(await labels(), whole);
+  assert.ok(!(await page.locator("#timeline-reset").isVisible()));
+  await close();
+});
+
+test("a finding tells its other stacks and what holds it", async () => {
+  const { page, close } = await open(REPORT_HTML);
+  const details = page.locator("#findings-table .finding").first();
+  assert.match(await details.textContent(), /Held by.*global `registry`.*make.*would give back/s);
+  const other = details.locator(".others details").first();
+  await other.locator("summary").click();
+  assert.ok(await other.locator("li").first().isVisible());
+  await close();
+});
+
 test("the accessibility tree holds the frames", async () => {
   const { page, context, close } = await open(REPORT_HTML);
   const session = await context.newCDPSession(page);

@@ -27,6 +27,11 @@ class TimelineChart {
     this.shown = SERIES.filter(({ id }) => ticks[id].some((value) => value > 0));
     this.hasFaults = ticks.minor.some((value) => value > 0) || ticks.major.some((value) => value > 0);
     this.at = ticks.at.length - 1;
+    this.first = ticks.at[0];
+    this.last = ticks.at[this.at];
+    // The span of time that is shown.
+    this.from = this.first;
+    this.to = this.last;
     byId("timeline-legend").replaceChildren(
       ...this.shown.map(({ id, label }) => legendItem(id, label)),
       ...(this.hasFaults ? [legendItem("faults", "page faults")] : []),
@@ -36,12 +41,18 @@ class TimelineChart {
       role: "slider",
       tabindex: "0",
       "aria-label": "Moment on the timeline",
+      "aria-describedby": "timeline-keys",
       "aria-valuemin": 0,
       "aria-valuemax": ticks.at.length - 1,
       onkeydown: (event) => this.key(event),
     });
     this.box.addEventListener("pointermove", (event) => this.point(event));
     this.box.addEventListener("pointerleave", hideTip);
+    this.handleBrush();
+    byId("timeline-reset").addEventListener("click", () => {
+      this.zoom(this.first, this.last);
+      this.cursor.focus();
+    });
     new ResizeObserver(() => this.draw()).observe(this.box);
     this.draw();
     this.move(this.peakIndex(), false);
@@ -59,9 +70,10 @@ class TimelineChart {
     const { ticks } = this;
     const width = Math.max(240, this.box.clientWidth);
     const area = { left: 64, right: width - 12, top: 14, bottom: this.hasFaults ? 136 : 164 };
-    const last = ticks.at[ticks.at.length - 1];
-    const first = ticks.at[0];
-    const most = Math.max(1, ...this.shown.map(({ id }) => ticks[id].reduce((a, b) => Math.max(a, b), 0)));
+    const [first, last] = [this.from, this.to];
+    const [begin, end] = this.within(ticks.at);
+    const greatest = (values) => values.slice(begin, end).reduce((a, b) => Math.max(a, b), 0);
+    const most = Math.max(1, ...this.shown.map(({ id }) => greatest(ticks[id])));
     const step = niceStep(most / 3);
     const top = Math.ceil(most / step) * step;
     this.x = (ns) => area.left + ((ns - first) / (last - first || 1)) * (area.right - area.left);
@@ -85,20 +97,85 @@ class TimelineChart {
       );
     }
     if (this.hasFaults) this.drawFaults(root, area);
+    const clip = svg("clipPath", { id: "timeline-clip" });
+    clip.append(svg("rect", { x: area.left, y: 0, width: area.right - area.left, height: 190 }));
+    const lines = svg("g", { "clip-path": "url(#timeline-clip)" });
+    root.append(clip, lines);
     for (const { id } of [...this.shown].reverse()) {
-      const line = this.path(...(id === "rss" ? sampled(ticks) : [ticks.at, ticks[id]]));
+      const [at, values] = id === "rss" ? sampled(ticks) : [ticks.at, ticks[id]];
+      const [from, to] = this.within(at);
+      const line = this.path(at.slice(from, to), values.slice(from, to));
       if (id === "live") {
-        root.append(svg("path", { class: "fill live", d: `${line}L${area.right},${area.bottom}L${area.left},${area.bottom}Z` }));
+        const [left, right] = [at[from], at[to - 1]].map((ns) => this.x(ns).toFixed(1));
+        lines.append(svg("path", { class: "fill live", d: `${line}L${right},${area.bottom}L${left},${area.bottom}Z` }));
       }
-      root.append(svg("path", { class: `line ${id}`, d: line }));
+      lines.append(svg("path", { class: `line ${id}`, d: line }));
     }
     this.drawPeak(root, area);
     this.marker = svg("line", { class: "moment", y1: area.top, y2: 168 });
-    root.append(this.marker);
+    this.brush = svg("rect", { class: "brush", y: area.top, height: 168 - area.top, width: 0 });
+    root.append(this.brush, this.marker);
     const focused = document.activeElement === this.cursor;
     this.box.replaceChildren(root, this.cursor);
     if (focused) this.cursor.focus();
     this.place();
+  }
+
+  /** The indexes of ticks in the span that is shown, and of one more on either side. */
+  within(at) {
+    const begin = at.findIndex((ns) => ns > this.from);
+    const end = at.findIndex((ns) => ns >= this.to);
+    return [Math.max(0, begin < 0 ? at.length - 1 : begin - 1), end < 0 ? at.length : end + 1];
+  }
+
+  /** Shows a span of time: not less than a thousandth of all, and not beyond its ends. */
+  zoom(from, to) {
+    const whole = this.last - this.first;
+    const length = Math.min(whole, Math.max(to - from, whole / 1000, 1));
+    const middle = (from + to) / 2;
+    this.from = Math.min(Math.max(this.first, middle - length / 2), this.last - length);
+    this.to = this.from + length;
+    const isWhole = length === whole;
+    byId("timeline-reset").hidden = isWhole;
+    this.draw();
+    announce(isWhole ? "The whole timeline is shown" : `Shown: ${this.span()}`);
+  }
+
+  span() {
+    return `${duration(this.from)} to ${duration(this.to)}`;
+  }
+
+  /** The pointer drags a span open. */
+  handleBrush() {
+    let start = null;
+    const place = (event) => {
+      const x = event.clientX - this.box.getBoundingClientRect().left;
+      return Math.max(this.area.left, Math.min(this.area.right, x));
+    };
+    this.box.addEventListener("pointerdown", (event) => {
+      if (event.button !== 0) return;
+      start = place(event);
+      this.box.setPointerCapture(event.pointerId);
+    });
+    this.box.addEventListener("pointermove", (event) => {
+      if (start === null) return;
+      const x = place(event);
+      this.brush.setAttribute("x", Math.min(start, x));
+      this.brush.setAttribute("width", Math.abs(x - start));
+    });
+    const end = (event) => {
+      if (start === null) return;
+      const [left, right] = [start, place(event)].sort((a, b) => a - b);
+      start = null;
+      this.brush.setAttribute("width", 0);
+      if (event.type === "pointerup" && right - left > 4) this.zoom(this.time(left), this.time(right));
+    };
+    this.box.addEventListener("pointerup", end);
+    this.box.addEventListener("pointercancel", end);
+  }
+
+  time(x) {
+    return this.from + ((x - this.area.left) / (this.area.right - this.area.left)) * (this.to - this.from);
   }
 
   /** One point per pixel column at most: least and greatest, so that no spike is lost. */
@@ -125,9 +202,11 @@ class TimelineChart {
     const { at, minor, major } = this.ticks;
     const width = 3;
     const bars = new Float64Array(Math.ceil((area.right - area.left) / width) + 1);
-    for (let index = 1; index < at.length; index++) {
+    const [begin, end] = this.within(at);
+    for (let index = begin + 1; index < end; index++) {
       const faults = Math.max(0, minor[index] - minor[index - 1]) + Math.max(0, major[index] - major[index - 1]);
-      bars[Math.floor((this.x(at[index]) - area.left) / width)] += faults;
+      const column = Math.floor((this.x(at[index]) - area.left) / width);
+      if (column >= 0 && column < bars.length) bars[column] += faults;
     }
     const most = bars.reduce((a, b) => Math.max(a, b), 1);
     let d = "";
@@ -143,6 +222,7 @@ class TimelineChart {
   drawPeak(root, area) {
     const peak = this.program?.peak_bytes || this.ticks.live[this.peakIndex()];
     const at = this.program?.peak_bytes ? this.program.peak_at_ns : this.ticks.at[this.peakIndex()];
+    if (at < this.from || at > this.to) return;
     const x = Math.max(area.left, Math.min(area.right, this.x(at)));
     const onRight = x > (area.left + area.right) / 2;
     const y = Math.max(area.top, this.y(peak));
@@ -169,6 +249,14 @@ class TimelineChart {
   }
 
   key(event) {
+    if ("+=-".includes(event.key)) {
+      event.preventDefault();
+      const half = ((this.to - this.from) / 2) * (event.key === "-" ? 2 : 0.5);
+      const middle = this.ticks.at[this.at];
+      this.zoom(middle - half, middle + half);
+    } else if (event.key === "Escape") {
+      this.zoom(this.first, this.last);
+    }
     const last = this.ticks.at.length - 1;
     const page = Math.max(1, Math.round(last / 20));
     const by = { ArrowRight: 1, ArrowUp: 1, ArrowLeft: -1, ArrowDown: -1, PageUp: page, PageDown: -page, Home: -last, End: last };
@@ -179,18 +267,23 @@ class TimelineChart {
 
   move(index) {
     this.at = index;
+    const ns = this.ticks.at[index];
+    if (ns < this.from || ns > this.to) {
+      const half = (this.to - this.from) / 2;
+      this.zoom(ns - half, ns + half);
+    }
     this.place();
   }
 
   place() {
-    const x = this.x(this.ticks.at[this.at]);
+    const x = Math.max(this.area.left, Math.min(this.area.right, this.x(this.ticks.at[this.at])));
     this.marker.setAttribute("x1", x);
     this.marker.setAttribute("x2", x);
     this.cursor.style.left = `${x - 8}px`;
     const text = this.values().join(", ");
     this.cursor.setAttribute("aria-valuenow", this.at);
     this.cursor.setAttribute("aria-valuetext", text);
-    byId("timeline-values").textContent = text;
+    byId("timeline-values").textContent = this.to - this.from < this.last - this.first ? `${text}. ${this.inView()}` : text;
   }
 
   values() {
@@ -201,6 +294,15 @@ class TimelineChart {
     if (ticks.swap[at]) values.push(`swap ${bytes(ticks.swap[at])}`);
     if (this.hasFaults) values.push(`${count(ticks.minor[at])} minor and ${counted(ticks.major[at], "major fault")}`);
     return values;
+  }
+
+  /** What happened in the span that is shown. */
+  inView() {
+    const { at, allocations, live } = this.ticks;
+    const [begin, end] = this.within(at);
+    const change = live[end - 1] - live[begin];
+    const sign = change < 0 ? "−" : "+";
+    return `From ${this.span()}: ${counted(allocations[end - 1] - allocations[begin], "allocation")}, live ${sign}${bytes(Math.abs(change))}`;
   }
 
   summary() {
