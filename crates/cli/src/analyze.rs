@@ -1,14 +1,16 @@
 //! From what was observed to what is shown: findings, and names for the frames that are shown.
 
-use heapwise_heap::{Analysis, analyze, program};
+use heapwise_heap::{Analysis, Class, Group, Holding, analyze, program};
 use heapwise_model::{
-    Excerpt, Finding, Frame, Leaks, Place, Program, Report, ResolvedFrame, Severity, StackId, StackTable,
+    Excerpt, Finding, Frame, Held, Kind, Leaks, Place, Program, Report, ResolvedFrame, RootKind, Rule,
+    Severity, StackId, StackTable, Variable,
 };
 use heapwise_report::numbers::counted;
 use heapwise_report::place::{self, Located, SiteKey};
 use heapwise_run::Observation;
 use heapwise_symbols::Symbolizer;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use rustc_hash::FxHashMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
 
 /// How many names are looked up: symbols are read late, and only for what is shown.
@@ -26,6 +28,10 @@ pub enum Names {
 const SHOWN_FINDINGS: usize = 24;
 /// Stacks that a short list of sites is made from.
 const SHOWN_STACKS: usize = 48;
+/// Findings that are told why their memory is alive.
+const HELD_FINDINGS: usize = 200;
+/// Larger heaps are walked for a report, but not for a screenful.
+const QUICK_BLOCKS: usize = 1 << 20;
 /// Lines of source shown around a place.
 const NEIGHBORS: u32 = 3;
 /// Larger source files are generated ones.
@@ -59,10 +65,17 @@ fn build(observation: &Observation, names: Names, filter: Filter<'_>, joins: boo
         timeline: observation.ledger.timeline(),
         ..Report::default()
     };
+    let holding = holding(observation, &report.findings, names);
+    if let Some(holding) = &holding {
+        chains(holding, &mut report.findings);
+    }
     let named = resolve(&mut report, observation, names);
     let (kept, dropped): (Vec<_>, Vec<_>) =
         std::mem::take(&mut report.findings).into_iter().partition(|it| filter(&report, it));
     report.findings = if joins { join(&report, &analysis, kept, &named) } else { kept };
+    if let Some(holding) = &holding {
+        retained(holding, &mut report.findings);
+    }
     sort(&mut report);
     if !dropped.is_empty() {
         let (count, be) =
@@ -95,10 +108,65 @@ fn sort(report: &mut Report) {
     report.findings = findings;
 }
 
+/// Classes whose blocks a root reaches.
+fn held_class(finding: &Finding) -> Option<Class> {
+    match (finding.rule, finding.kind) {
+        (Rule::MemoryLeak, Some(Kind::Possible)) => Some(Class::Possible),
+        (Rule::MemoryLeak, Some(Kind::Reachable)) => Some(Class::Reachable),
+        _ => None,
+    }
+}
+
+/// `None` where there is nothing to ask it, or a screenful is not worth the time.
+fn holding<'a>(observation: &'a Observation, findings: &[Finding], names: Names) -> Option<Holding<'a>> {
+    let it = observation.graph.as_ref()?;
+    let is_small = names != Names::Shown || it.graph.addr.len() <= QUICK_BLOCKS;
+    let is_asked = is_small && findings.iter().any(|it| held_class(it).is_some());
+    is_asked.then(|| Holding::new(&it.graph, &it.classes))
+}
+
+/// Why the memory of the greatest findings is alive.
+fn chains(holding: &Holding<'_>, findings: &mut [Finding]) {
+    let group = |it: &Finding| Some((held_class(it)?, place::stack_of(&it.place)?));
+    let asked: Vec<usize> =
+        (0..findings.len()).filter(|&it| group(&findings[it]).is_some()).take(HELD_FINDINGS).collect();
+    let groups: Vec<Group> = asked.iter().filter_map(|&it| group(&findings[it])).collect();
+    for (at, chain) in asked.into_iter().zip(holding.chains(&groups)) {
+        findings[at].held = chain;
+    }
+}
+
+/// What the findings' blocks retain, all stacks of a site together.
+fn retained(holding: &Holding<'_>, findings: &mut [Finding]) {
+    let mut set_of = FxHashMap::default();
+    for (finding, set) in findings.iter().zip(0u32..).filter(|it| it.0.held.is_some()) {
+        let Some(class) = held_class(finding) else { continue };
+        let stacks = finding.stacks.iter().map(|it| it.stack).chain(place::stack_of(&finding.place));
+        set_of.extend(stacks.map(|it| ((class, it), set)));
+    }
+    let totals = holding.retained(findings.len(), &set_of);
+    for (finding, total) in findings.iter_mut().zip(totals) {
+        if let Some(held) = &mut finding.held {
+            held.retained = total;
+        }
+    }
+}
+
+/// The variable that a root's pointer stands in.
+fn variable(symbolizer: &mut Symbolizer, observation: &Observation, held: &Held) -> Option<Variable> {
+    if held.kind != RootKind::Global {
+        return None;
+    }
+    // A module's zeroed data may lie behind what is mapped of its file.
+    let below = observation.modules.iter().skip(1).filter(|it| it.base <= held.place);
+    let module = below.max_by_key(|it| it.base)?;
+    Some(symbolizer.variable(module, held.place.wrapping_sub(module.bias)))
+}
+
 /// Findings of one site become one.
 fn join(report: &Report, analysis: &Analysis, findings: Vec<Finding>, named: &Named) -> Vec<Finding> {
-    let mut numbers: HashMap<SiteKey<'_>, u32> = HashMap::new();
-    let mut of_stack: HashMap<StackId, u32> = HashMap::new();
+    let mut numbers: FxHashMap<SiteKey<'_>, u32> = FxHashMap::default();
+    let mut of_stack: FxHashMap<StackId, u32> = FxHashMap::default();
     for stack in findings.iter().filter_map(|it| place::stack_of(&it.place)).filter(|&it| named.has(it)) {
         // In a stack without own frames the innermost one says nothing of who allocates.
         if let Some(site) = place::site(report, stack).filter(|it| !it.is_library) {
@@ -151,6 +219,9 @@ fn resolve(report: &mut Report, observation: &Observation, names: Names) -> Name
     for ((id, frame), names) in ids.into_iter().zip(frames).zip(resolved) {
         report.frames[id] = if frame == Frame::default() { vec![cut()] } else { names };
     }
+    for held in report.findings.iter_mut().filter_map(|it| it.held.as_mut()) {
+        held.variable = variable(&mut symbolizer, observation, held);
+    }
     report.notes.extend(symbolizer.notes());
     report.notes.extend(nameless(report, &shown_frames));
     shown
@@ -199,6 +270,7 @@ fn shown_stacks(report: &Report, names: Names) -> Vec<StackId> {
     for (_, finding) in report.findings.iter().enumerate().filter(|(at, it)| is_shown(*at, it)) {
         let places = std::iter::once(&finding.place).chain(finding.related.iter().map(|it| &it.place));
         stacks.extend(places.filter_map(place::stack_of));
+        stacks.extend(finding.held.iter().flat_map(|it| &it.steps).map(|it| it.stack));
     }
     let mut dearest: Vec<_> = report.costs.iter().filter(|it| it.peak_bytes > 0).collect();
     dearest.sort_by_key(|it| std::cmp::Reverse(it.peak_bytes));

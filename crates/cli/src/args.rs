@@ -214,7 +214,7 @@ pub struct Diff {
     #[arg(long, value_parser = metric, default_value = "live")]
     pub by: Metric,
     /// Rows to show.
-    #[arg(long, default_value_t = 20)]
+    #[arg(long, default_value_t = 10)]
     pub limit: usize,
 }
 

@@ -438,6 +438,7 @@ fn finding(rule: Rule, kind: Option<Kind>, severity: Severity, stack: StackId) -
         bytes: None,
         blocks: None,
         stacks: Vec::new(),
+        held: None,
         fix: None,
     }
 }

@@ -17,6 +17,7 @@ mod dominators;
 mod findings;
 mod graph;
 mod growth;
+mod holding;
 mod index;
 mod ledger;
 mod mappings;
@@ -35,6 +36,7 @@ pub use findings::{
 };
 pub use graph::GraphBuilder;
 pub use growth::Growth;
+pub use holding::{Group, Holding};
 pub use index::BlockIndex;
 pub use ledger::{Block, Ledger, Totals};
 pub use mappings::Mapping;

@@ -1,6 +1,6 @@
 //! A finding: the only thing the static and the dynamic world share.
 
-use crate::{Kind, Rule, StackId, Total};
+use crate::{Kind, RootKind, Rule, StackId, Total};
 use serde::{Deserialize, Serialize};
 
 /// How bad. Ordered: `Error` is the greatest.
@@ -122,7 +122,46 @@ pub struct Finding {
     /// The stacks that meet at the place, where there are several: the heaviest first, which is also `place`.
     /// Their figures add up to `bytes` and `blocks`.
     pub stacks: Vec<StackShare>,
+    /// Why its memory is alive, for blocks that a root reaches.
+    pub held: Option<Held>,
     pub fix: Option<Fix>,
+}
+
+/// A shortest chain of pointers from a root to one of a finding's blocks: the one that retains most.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Held {
+    /// Where the chain begins.
+    pub kind: RootKind,
+    /// Address of the root's pointer in the process; 0 for registers.
+    pub place: u64,
+    /// The variable there, where it is known.
+    pub variable: Option<Variable>,
+    /// From what the root points to, to the block itself.
+    pub steps: Vec<HeldStep>,
+    /// Steps missing after the first eight.
+    pub left_out: usize,
+    /// What goes when all the finding's blocks go: they and what only they keep.
+    pub retained: Total,
+}
+
+/// A place in a module's data.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct Variable {
+    /// Demangled; `None` where no symbol covers the place.
+    pub name: Option<String>,
+    /// Bytes into the variable; without a name, the module's own address.
+    pub offset: u64,
+    /// File name of the module.
+    pub module: String,
+}
+
+/// Blocks of one stack, side by side on a chain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HeldStep {
+    pub stack: StackId,
+    pub total: Total,
+    /// Where in the (last) block the pointer to the next step stands; `None` at the end.
+    pub offset: Option<u32>,
 }
 
 /// What one of a finding's stacks has part in it.

@@ -11,7 +11,8 @@ pub mod rule;
 mod stack;
 
 pub use finding::{
-    Confidence, Edit, Engine, Finding, Fix, Language, Location, Place, Related, Safety, Severity, StackShare,
+    Confidence, Edit, Engine, Finding, Fix, Held, HeldStep, Language, Location, Place, Related, Safety,
+    Severity, StackShare, Variable,
 };
 pub use graph::{HeapGraph, NodeId, Root};
 pub use heapwise_trace::{Addr, Family, FrameId, ModuleId, Nanos, RootKind, StackId};

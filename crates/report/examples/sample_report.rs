@@ -4,9 +4,9 @@
 //! (names that attack the page) or `empty`.
 
 use heapwise_model::{
-    Child, Confidence, Edit, Engine, Excerpt, Finding, Fix, FrameId, Kind, Language, LeakTotals, Leaks,
-    Location, Place, Program, Related, Report, ResolvedFrame, Rule, Safety, Severity, StackCost, StackId,
-    Termination, Tick, Timeline, Total,
+    Child, Confidence, Edit, Engine, Excerpt, Finding, Fix, FrameId, Held, HeldStep, Kind, Language,
+    LeakTotals, Leaks, Location, Place, Program, Related, Report, ResolvedFrame, RootKind, Rule, Safety,
+    Severity, StackCost, StackId, StackShare, Termination, Tick, Timeline, Total, Variable,
 };
 use std::io::{self, BufWriter, Write};
 
@@ -97,6 +97,7 @@ fn leak(place: StackId, bytes: u64, blocks: u64) -> Finding {
         bytes: Some(bytes),
         blocks: Some(blocks),
         stacks: vec![],
+        held: None,
         fix: None,
     }
 }
@@ -257,6 +258,17 @@ pub fn small() -> Report {
 fn findings(ids: &[StackId]) -> Vec<Finding> {
     let mut first = leak(ids[0], 880_000, 20_000);
     first.help = Some("free the request in `finish`, or keep a pointer to it until the server stops".into());
+    let share = |stack, bytes, blocks| StackShare { stack, total: Total { bytes, blocks } };
+    first.stacks = vec![share(ids[0], 660_000, 15_000), share(ids[2], 220_000, 5_000)];
+    let step = |stack, bytes, blocks, offset| HeldStep { stack, total: Total { bytes, blocks }, offset };
+    first.held = Some(Held {
+        kind: RootKind::Global,
+        place: 0x5555_0000_4050,
+        variable: Some(Variable { name: Some("registry".into()), offset: 0, module: "server".into() }),
+        steps: vec![step(ids[2], 640, 20, Some(8)), step(ids[0], 44, 1, None)],
+        left_out: 3,
+        retained: Total { bytes: 1_100_000, blocks: 20_100 },
+    });
     first.related =
         vec![Related { message: "last reference dropped here".into(), place: Place::Stack(ids[4]) }];
     first.fix = Some(Fix {

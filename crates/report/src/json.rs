@@ -7,10 +7,10 @@
 use crate::fingerprint::fingerprints;
 use crate::place::{self, Ends, Located};
 use crate::sanitize::clean;
-use crate::{catalog, sanitize};
+use crate::{catalog, held, sanitize};
 use heapwise_model::{
-    Child, Confidence, Engine, Finding, Fix, Language, LeakTotals, Leaks, Location, Place, Program, Related,
-    Report, ResolvedFrame, Safety, Severity, StackId, StackShare, Termination, Total,
+    Child, Confidence, Engine, Finding, Fix, Held, HeldStep, Language, LeakTotals, Leaks, Location, Place,
+    Program, Related, Report, ResolvedFrame, Safety, Severity, StackId, StackShare, Termination, Total,
 };
 use serde::Serialize;
 use serde::ser::{SerializeSeq, Serializer};
@@ -182,6 +182,8 @@ struct FindingJson<'a> {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     stacks: Vec<ShareJson>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    held_by: Option<HeldJson>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     help: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     fix: Option<FixJson>,
@@ -249,6 +251,47 @@ struct ShareJson {
     blocks: u64,
     #[serde(flatten)]
     stack: StackJson,
+}
+
+/// A chain of pointers from a root to one of the finding's blocks.
+#[derive(Serialize)]
+struct HeldJson {
+    root: RootJson,
+    chain: Vec<StepJson>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    chain_left_out: Option<LeftOutStepsJson>,
+    retained: TotalJson,
+}
+
+#[derive(Serialize)]
+struct RootJson {
+    kind: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    variable: Option<String>,
+    /// Bytes into the variable; the module's own address where no variable is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    offset: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    module: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    address: Option<String>,
+}
+
+#[derive(Serialize)]
+struct StepJson {
+    bytes: u64,
+    blocks: u64,
+    /// Where in the block the pointer to the next step stands.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    offset: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    location: Option<LocationJson>,
+}
+
+#[derive(Serialize)]
+struct LeftOutStepsJson {
+    after: usize,
+    steps: usize,
 }
 
 #[derive(Serialize)]
@@ -342,6 +385,7 @@ impl<'a> Context<'a> {
             blocks: finding.blocks,
             stack_count: (!finding.stacks.is_empty()).then_some(finding.stacks.len()),
             stacks: finding.stacks.iter().take(MAX_STACKS).map(|it| self.share(it)).collect(),
+            held_by: finding.held.as_ref().map(|it| self.held(it)),
             help: finding.help.as_deref().map(|help| clean(help).into_owned()),
             fix: finding.fix.as_ref().and_then(|fix| self.fix(fix)),
             fingerprint,
@@ -374,6 +418,29 @@ impl<'a> Context<'a> {
         StackJson {
             stack: inner.iter().chain(&outer).map(|it| self.frame(it)).collect(),
             stack_left_out: (left_out > 0).then_some(LeftOutJson { after: inner.len(), frames: left_out }),
+        }
+    }
+
+    fn held(&self, held: &Held) -> HeldJson {
+        let variable = held.variable.as_ref();
+        let step = |it: &HeldStep| StepJson {
+            bytes: it.total.bytes,
+            blocks: it.total.blocks,
+            offset: it.offset,
+            location: self.location(&Place::Stack(it.stack)),
+        };
+        let after = held.steps.len().min(held::FIRST_STEPS);
+        HeldJson {
+            root: RootJson {
+                kind: held::kind(held.kind),
+                variable: variable.and_then(|it| it.name.as_deref()).map(|it| clean(it).into_owned()),
+                offset: variable.map(|it| it.offset),
+                module: variable.map(|it| clean(&it.module).into_owned()),
+                address: (held.place != 0).then(|| format!("{:#x}", held.place)),
+            },
+            chain: held.steps.iter().map(step).collect(),
+            chain_left_out: (held.left_out > 0).then_some(LeftOutStepsJson { after, steps: held.left_out }),
+            retained: total(held.retained),
         }
     }
 

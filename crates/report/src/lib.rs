@@ -29,6 +29,7 @@ pub mod fingerprint;
 pub mod firefox;
 pub mod folded;
 pub mod github;
+pub mod held;
 pub mod html;
 pub mod json;
 pub mod names;

@@ -16,6 +16,7 @@
 //! program passes [`crate::sanitize`]; the only escapes written are the styles of this module.
 //! Cost: memory is that of one finding.
 
+use crate::held;
 use crate::names::short;
 use crate::numbers::{counted, grouped, human_bytes, human_time, percent};
 use crate::place::{self, Ends, Located, MAX_FRAMES, Sources, file_name};
@@ -23,9 +24,10 @@ use crate::sanitize::{self, clean, clean_to};
 use crate::sites::{self, Metric};
 use crate::style::Paint;
 use heapwise_model::{
-    Child, Engine, Finding, Kind, Place, Program, Report, ResolvedFrame, Rule, Severity, StackId,
-    Termination, Total,
+    Child, Engine, Finding, Held, HeldStep, Kind, Place, Program, Report, ResolvedFrame, Rule, Severity,
+    StackId, Termination, Total,
 };
+use std::borrow::Cow;
 use std::io::{self, Write};
 use std::path::PathBuf;
 
@@ -41,6 +43,8 @@ const RELATED_LINES: usize = 3;
 const VERBOSE_FRAMES: (usize, usize) = (48, 16);
 /// Stacks of a finding beyond its first, when `verbose`.
 const MAX_SHARES: usize = 20;
+/// Bytes from which on still reachable memory is told with what holds it.
+const TOLD_HOLDER: u64 = 16 << 10;
 const TOP_SITES: usize = 3;
 const MAX_CHILDREN: usize = 5;
 const MAX_NOTES: usize = 5;
@@ -194,6 +198,9 @@ impl<'a> Page<'a> {
             (place, _) => self.push_place_stack(&mut lines, place),
         }
         self.push_shares(&mut lines, finding);
+        if let Some(held) = &finding.held {
+            self.push_held(&mut lines, held);
+        }
         for related in &finding.related {
             self.push_related(&mut lines, &related.message, &related.place);
         }
@@ -220,7 +227,11 @@ impl<'a> Page<'a> {
         let Some(path) = at.path else {
             return self.function_in(Some(at), room);
         };
-        let mut place = clean_to(&place::relative(path, self.options.base.as_deref()), room).into_owned();
+        let path_shown = place::relative(path, self.options.base.as_deref());
+        let is_here = at.line.is_some_and(|line| self.sources.line(path, line).is_some());
+        // Where the file cannot be opened anyway, the function says more than the path's beginning.
+        let path_shown = if is_here { path_shown } else { last_parts(path_shown) };
+        let mut place = clean_to(&path_shown, room).into_owned();
         for number in [at.line, at.line.and(at.column)].into_iter().flatten() {
             place.push_str(&format!(":{number}"));
         }
@@ -307,6 +318,44 @@ impl<'a> Page<'a> {
             lines,
             callers.iter().enumerate().map(|(at, it)| format!("{}{it}", label(at))).collect(),
         );
+    }
+
+    /// The chain that keeps the finding's memory alive; in one line unless `verbose`.
+    fn push_held(&self, lines: &mut Vec<String>, held: &Held) {
+        let label = self.paint.bold("held by:");
+        let root = held::root(held);
+        if !self.options.verbose {
+            let via = self.held_via(held, self.width.saturating_sub(16 + root.chars().count()));
+            return self.push_list(lines, vec![format!("{label} {root}{via}")]);
+        }
+        let mut list = vec![format!("{label} {root}")];
+        for (at, step) in held.steps.iter().enumerate() {
+            if at == held::FIRST_STEPS && held.left_out > 0 {
+                list.push(self.paint.dim(&format!("  … {}", counted(held.left_out as u64, "more step"))));
+            }
+            let offset = step.offset.map_or(String::new(), |it| format!(", pointer at byte {it}"));
+            list.push(format!("  -> {} of {}{offset}", total(step.total), self.step(step, 60)));
+        }
+        list.push(self.paint.dim(&format!("  freeing all of it would give back {}", total(held.retained))));
+        self.push_list(lines, list);
+    }
+
+    /// The blocks between a root and the block it keeps: the first of them.
+    fn held_via(&self, held: &Held, room: usize) -> String {
+        let Some((_, between)) = held.steps.split_last() else { return String::new() };
+        match between {
+            [] => String::new(),
+            [one] => format!(" -> {}", self.step(one, room)),
+            [first, rest @ ..] => {
+                let more = format!(" -> {}", counted((rest.len() + held.left_out) as u64, "more step"));
+                format!(" -> {}{more}", self.step(first, room.saturating_sub(more.len())))
+            }
+        }
+    }
+
+    fn step(&self, step: &HeldStep, room: usize) -> String {
+        let at = place::site(self.report, step.stack).map(Located::from);
+        self.function_in(at.as_ref(), room.max(30))
     }
 
     /// The other stacks that lead to the finding's place: their number, or each of them when `verbose`.
@@ -528,6 +577,22 @@ impl<'a> Page<'a> {
         if lines.len() == begin {
             lines.push(self.item("at the end", "nothing live"));
         }
+        lines.extend(self.greatest_holder());
+    }
+
+    /// Which still reachable memory keeps most alive, and from where it is held; each finding tells when `verbose`.
+    fn greatest_holder(&self) -> Option<String> {
+        let held = self.report.findings.iter().filter(|it| it.kind == Some(Kind::Reachable));
+        let held = held.filter_map(|it| Some((it, it.held.as_ref()?)));
+        let (finding, held) = held.max_by_key(|(_, held)| held.retained.bytes)?;
+        if self.options.verbose || held.retained.bytes < TOLD_HOLDER {
+            return None;
+        }
+        let root = format!(", held by {}", held::root(held));
+        let room = self.width.saturating_sub(40 + root.chars().count());
+        let place = self.function_in(place::locate(self.report, finding).as_ref(), room.max(24));
+        let bytes = human_bytes(held.retained.bytes);
+        Some(self.item("", &format!("{bytes:>10} of it kept by {place}{root}")))
     }
 
     /// How many findings of a leak class are folded into its line.
@@ -565,7 +630,12 @@ impl<'a> Page<'a> {
                 Some(format!("heapwise report {} --format html --output report.html", file(recording)))
             }
             (_, Some(finding)) => Some(format!("heapwise explain {}", finding.rule)),
-            (_, None) => worst_child(&report.children).map(|it| format!("heapwise report {}", file(it))),
+            (recording, None) => match (worst_child(&report.children), recording) {
+                (Some(child), _) => Some(format!("heapwise report {}", file(child))),
+                // Nothing is wrong: what is left to see is what memory is spent on.
+                (None, Some(recording)) => Some(format!("heapwise report {} --by peak", file(recording))),
+                (None, None) => None,
+            },
         };
         let step = step.map(|step| format!("{} {step}", self.paint.bold("next:")));
         match (worst, step) {
@@ -573,6 +643,15 @@ impl<'a> Page<'a> {
             (_, Some(step)) => format!("{}\n{step}", self.paint.good(all_clear(report))),
             (_, None) => self.paint.good(all_clear(report)),
         }
+    }
+}
+
+/// The end of a long absolute path.
+fn last_parts(path: Cow<'_, str>) -> Cow<'_, str> {
+    const PARTS: usize = 3;
+    match path.rmatch_indices('/').nth(PARTS - 1) {
+        Some((at, _)) if at > 0 && path.starts_with('/') => Cow::Owned(format!("…{}", &path[at..])),
+        _ => path,
     }
 }
 

@@ -301,8 +301,17 @@ impl Elf {
 
     /// Functions of `.symtab`, or of `.dynsym` where there is none; ascending by address.
     pub(crate) fn symbols(&self) -> Symbols {
+        self.symbols_of(&[STT_FUNC, STT_GNU_IFUNC])
+    }
+
+    /// As [`Elf::symbols`], of variables.
+    pub(crate) fn variables(&self) -> Symbols {
+        self.symbols_of(&[STT_OBJECT])
+    }
+
+    fn symbols_of(&self, types: &[u8]) -> Symbols {
         for range in [self.symtab, self.dynsym].into_iter().flatten() {
-            if let Some(symbols) = self.read_symbols(range)
+            if let Some(symbols) = self.read_symbols(range, types)
                 && !symbols.entries.is_empty()
             {
                 return symbols;
@@ -316,7 +325,7 @@ impl Elf {
         self.symtab.is_some_and(|range| range.size > 0)
     }
 
-    fn read_symbols(&self, range: SymbolRange) -> Option<Symbols> {
+    fn read_symbols(&self, range: SymbolRange, types: &[u8]) -> Option<Symbols> {
         let bytes = self.source.read(range.offset, range.size)?;
         let endian = if self.endian == RunTimeEndian::Little { Endianness::Little } else { Endianness::Big };
         let entry_size = if self.is_64 { 24 } else { 16 };
@@ -328,10 +337,7 @@ impl Elf {
             } else {
                 (entry[12], field(14, 2), field(4, 4), field(8, 4))
             };
-            const STT_FUNC: u8 = 2;
-            const STT_GNU_IFUNC: u8 = 10;
-            let is_function = matches!(info & 15, STT_FUNC | STT_GNU_IFUNC);
-            if !is_function || section == 0 || address == 0 {
+            if !types.contains(&(info & 15)) || section == 0 || address == 0 {
                 continue;
             }
             // The lowest bit of an ARM function's address says "Thumb".
@@ -348,7 +354,12 @@ impl Elf {
     }
 }
 
-/// A function's entry in a symbol table.
+// Types of symbols.
+const STT_OBJECT: u8 = 1;
+const STT_FUNC: u8 = 2;
+const STT_GNU_IFUNC: u8 = 10;
+
+/// A function's or a variable's entry in a symbol table.
 struct Symbol {
     address: u64,
     size: u64,
@@ -357,7 +368,7 @@ struct Symbol {
     rank: u8,
 }
 
-/// Functions of one symbol table, ascending by address; names stay in the file.
+/// Functions or variables of one symbol table, ascending by address; names stay in the file.
 #[derive(Default)]
 pub(crate) struct Symbols {
     entries: Vec<Symbol>,
@@ -368,6 +379,11 @@ pub(crate) struct Symbols {
 impl Symbols {
     /// Name of the function that covers `address`, as in the file. `elf` is the file these are from.
     pub(crate) fn find(&self, elf: &Elf, address: u64) -> Option<String> {
+        self.covering(elf, address).map(|it| it.1)
+    }
+
+    /// Start and name of what covers `address`.
+    pub(crate) fn covering(&self, elf: &Elf, address: u64) -> Option<(u64, String)> {
         let end = self.entries.partition_point(|symbol| symbol.address <= address);
         // A symbol inside another one is rare: few steps back are enough.
         let covering = self.entries[..end].iter().rev().take(16).find(|symbol| {
@@ -382,7 +398,7 @@ impl Symbols {
             .take(16)
             .filter_map(|symbol| self.name(elf, symbol).map(|name| (symbol.rank, underscores(&name), name)))
             .min()
-            .map(|(_, _, name)| name)
+            .map(|(_, _, name)| (covering.address, name))
     }
 
     fn name(&self, elf: &Elf, symbol: &Symbol) -> Option<String> {

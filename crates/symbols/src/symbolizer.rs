@@ -6,7 +6,7 @@ use crate::elf::{Elf, Symbols};
 use crate::names;
 use crate::source::Source;
 use gimli::SectionId;
-use heapwise_model::{Frame, Language, Module, ResolvedFrame};
+use heapwise_model::{Frame, Language, Module, ResolvedFrame, Variable};
 use rustc_hash::FxHashMap;
 use std::convert::Infallible;
 use std::path::{Path, PathBuf};
@@ -49,6 +49,7 @@ struct ModuleFile {
     /// The file that debug information and full symbols are in, if it is another one.
     debug_elf: Option<Elf>,
     symbols: Option<Symbols>,
+    variables: Option<Symbols>,
     debug: Debug,
     package: Package,
     is_library: bool,
@@ -122,6 +123,24 @@ impl Symbolizer {
         out
     }
 
+    /// The variable at `offset`, an address as the file has it; its name is `None` where no symbol covers it.
+    pub fn variable(&mut self, module: &Module, offset: u64) -> Variable {
+        let index = self.open(module);
+        self.open_debug(index);
+        let file = &mut self.files[index];
+        let found = file.elf.as_ref().and_then(|elf| {
+            let elf = file.debug_elf.as_ref().filter(|debug| debug.has_symtab()).unwrap_or(elf);
+            file.variables.get_or_insert_with(|| elf.variables()).covering(elf, offset)
+        });
+        let module = file_name(&file.path);
+        match found {
+            Some((start, name)) => {
+                Variable { name: Some(names::demangle(&name)), offset: offset.saturating_sub(start), module }
+            }
+            None => Variable { name: None, offset, module },
+        }
+    }
+
     /// Plain sentences about what is missing or doubtful so far.
     pub fn notes(&self) -> Vec<String> {
         self.notes.clone()
@@ -150,6 +169,7 @@ impl Symbolizer {
             elf,
             debug_elf: None,
             symbols: None,
+            variables: None,
             debug: Debug::Unopened,
             package: Package::Unopened,
             is_library,

@@ -56,7 +56,8 @@ fn costs(report: &Report) -> Vec<(Key, StackCost)> {
     sites::sites(report, Metric::Allocations)
         .into_iter()
         .map(|site| {
-            let frames = report.resolved(site.cost.stack);
+            let inside = place::site_index(report, site.cost.stack).map_or(0, |it| it.0);
+            let frames = report.resolved(site.cost.stack).skip(inside);
             let own = frames.filter(|it| !it.is_library).take(2).map(|it| frame_name(it).into_owned());
             let own: Vec<String> = own.collect();
             let place = site.place.unwrap_or_default();

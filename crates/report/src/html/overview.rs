@@ -3,13 +3,14 @@
 //! Frames that findings name stand once, in `frames`; stacks and places are lists of indexes.
 //! Numbers above 2^53 lose their last digits, as JSON numbers do in every browser.
 
+use crate::held;
 use crate::names::short;
 use crate::numbers::grouped;
 use crate::place::{self, Located};
 use crate::sanitize::{clean, clean_to, source_line};
 use heapwise_model::{
-    Child, Engine, Finding, Fix, Location, Place, Program, Report, ResolvedFrame, Severity, StackId,
-    StackShare,
+    Child, Engine, Finding, Fix, Held, HeldStep, Location, Place, Program, Report, ResolvedFrame, Severity,
+    StackId, StackShare,
 };
 use rustc_hash::FxHashMap;
 use serde::Serialize;
@@ -94,9 +95,20 @@ struct Row {
     /// The heaviest of the stacks that meet at the place, where there are several, and the number of all.
     shares: Vec<Share>,
     stack_count: usize,
+    held: Option<HeldRow>,
     related: Vec<RelatedRow>,
     source: Option<Source>,
     fix: Option<FixRow>,
+}
+
+#[derive(Serialize)]
+struct HeldRow {
+    root: String,
+    steps: Vec<(Pair, Option<u32>, Spot)>,
+    /// Steps missing after so many.
+    left_out: usize,
+    after: usize,
+    retained: Pair,
 }
 
 #[derive(Serialize)]
@@ -281,8 +293,23 @@ fn row(report: &Report, finding: &Finding, frames: &mut Frames) -> Row {
         more_frames,
         shares: finding.stacks.iter().take(MOST_SHARES).map(|it| share(report, it, frames)).collect(),
         stack_count: finding.stacks.len(),
+        held: finding.held.as_ref().map(|it| held_row(report, it)),
         related: finding.related.iter().map(|it| related(report, &it.message, &it.place, frames)).collect(),
         fix: finding.fix.as_ref().map(fix),
+    }
+}
+
+fn held_row(report: &Report, held: &Held) -> HeldRow {
+    let step = |it: &HeldStep| {
+        let at = place::site(report, it.stack).map(Located::from);
+        ((it.total.bytes, it.total.blocks), it.offset, spot(at))
+    };
+    HeldRow {
+        root: held::root(held),
+        steps: held.steps.iter().map(step).collect(),
+        left_out: held.left_out,
+        after: held::FIRST_STEPS,
+        retained: (held.retained.bytes, held.retained.blocks),
     }
 }
 

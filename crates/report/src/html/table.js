@@ -126,6 +126,7 @@ function findingDetail(overview, finding) {
   if (finding.help) detail.append(make("p", { class: "help" }, make("strong", { text: "help: " }), finding.help));
   if (finding.fix) detail.append(fixText(finding.fix));
   if (finding.stack.length) detail.append(make("h3", { text: stackHeading(finding) }), stackList(overview, finding));
+  if (finding.held) detail.append(heldBy(finding.held));
   if (finding.shares.length > 1) detail.append(otherStacks(overview, finding));
   for (const related of finding.related) {
     detail.append(make("h3", { text: related.message }));
@@ -134,6 +135,23 @@ function findingDetail(overview, finding) {
     if (related.stack.length) detail.append(stackList(overview, related));
   }
   return detail;
+}
+
+/** The chain of pointers that keeps the finding's memory alive. */
+function heldBy(held) {
+  const list = make("ol", { class: "stack chain" }, make("li", { class: "own" }, make("code", { text: held.root })));
+  held.steps.forEach(([[size, blocks], offset, spot], at) => {
+    if (held.left_out && at === held.after) list.append(make("li", { class: "library", text: counted(held.left_out, "more step") }));
+    const amount = `${bytes(size)} in ${counted(blocks, "block")}`;
+    list.append(make("li", { class: "own" },
+      make("code", { text: spot.function || "unknown" }),
+      make("span", { class: "path", text: spotText(spot) }),
+      make("span", { class: "path", text: offset === null ? amount : `${amount}, pointer at byte ${offset}` })));
+  });
+  const [size, blocks] = held.retained;
+  return make("div", { class: "held" },
+    make("h3", { text: "Held by" }), list,
+    make("p", { class: "path", text: `Freeing all blocks of this finding would give back ${bytes(size)} in ${counted(blocks, "block")}.` }));
 }
 
 function stackHeading(finding) {

@@ -148,7 +148,7 @@ fn an_xml_parser_reads_it() {
         if !report.costs.is_empty() {
             assert_eq!(
                 text.trim(),
-                "4 ['InvalidFree', 'MismatchedFree', 'InvalidFree', 'Leak_DefinitelyLost']"
+                "4 ['InvalidFree', 'MismatchedFree', 'InvalidFree', 'Leak_DefinitelyLost', 'Leak_PossiblyLost']"
             );
         }
     }

@@ -100,6 +100,24 @@ impl Random {
                     total: Total { bytes: self.number(), blocks: self.number() },
                 })
                 .collect(),
+            held: self.maybe(|random| Held {
+                kind: random.pick(&[RootKind::Global, RootKind::Stack, RootKind::Register]),
+                place: random.number(),
+                variable: random.maybe(|random| Variable {
+                    name: random.maybe(Self::text),
+                    offset: random.number(),
+                    module: random.text(),
+                }),
+                steps: (0..random.below(4))
+                    .map(|_| HeldStep {
+                        stack: StackId(random.below(40) as u32),
+                        total: Total { bytes: random.number(), blocks: random.number() },
+                        offset: random.maybe(|random| random.number() as u32),
+                    })
+                    .collect(),
+                left_out: random.number() as usize,
+                retained: Total { bytes: random.number(), blocks: random.number() },
+            }),
             fix: self.maybe(|random| Fix {
                 message: random.text(),
                 safety: Safety::Unsafe,

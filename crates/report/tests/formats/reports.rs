@@ -53,6 +53,7 @@ pub fn finding(rule: Rule, kind: Option<Kind>, message: &str, place: Place) -> F
         bytes: None,
         blocks: None,
         stacks: Vec::new(),
+        held: None,
         fix: None,
     }
 }
@@ -162,7 +163,25 @@ pub fn leaking() -> Report {
     let mut nowhere =
         finding(Rule::InvalidFree, Some(Kind::Wild), "0xdead is not a heap block", Place::Unknown);
     nowhere.severity = Severity::Warning;
-    report.findings = vec![lost, double, mismatch, nowhere, churn];
+    let mut kept = finding(
+        Rule::MemoryLeak,
+        Some(Kind::Possible),
+        "64 bytes in 1 block are held only by pointers into the middle of a block",
+        Place::Stack(named),
+    );
+    kept.severity = Severity::Warning;
+    kept.held = Some(Held {
+        kind: RootKind::Global,
+        place: 0x5555_0000_4050,
+        variable: Some(Variable { name: Some("registry".into()), offset: 16, module: "app".into() }),
+        steps: vec![
+            HeldStep { stack: leak, total: Total { bytes: 880, blocks: 20 }, offset: Some(8) },
+            HeldStep { stack: named, total: Total { bytes: 64, blocks: 1 }, offset: None },
+        ],
+        left_out: 0,
+        retained: Total { bytes: 1_064, blocks: 3 },
+    });
+    report.findings = vec![lost, double, mismatch, kept, nowhere, churn];
     report.costs = vec![
         cost(leak, 20_000, 44, 20_000, true),
         cost(named, 19_980_000, 9, 0, false),
