@@ -588,11 +588,14 @@ impl<'a> Page<'a> {
         if self.options.verbose || held.retained.bytes < TOLD_HOLDER {
             return None;
         }
-        let root = format!(", held by {}", held::root(held));
-        let room = self.width.saturating_sub(40 + root.chars().count());
-        let place = self.function_in(place::locate(self.report, finding).as_ref(), room.max(24));
-        let bytes = human_bytes(held.retained.bytes);
-        Some(self.item("", &format!("{bytes:>10} of it kept by {place}{root}")))
+        let root = held::root(held);
+        let mut line = format!("{:>10} of it held by {root}", human_bytes(held.retained.bytes));
+        let room = self.width.saturating_sub(13 + line.chars().count() + 7);
+        if room >= 30 {
+            let place = self.function_in(place::locate(self.report, finding).as_ref(), room);
+            line.push_str(&format!(", from {place}"));
+        }
+        Some(self.item("", &line))
     }
 
     /// How many findings of a leak class are folded into its line.
