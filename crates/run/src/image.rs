@@ -212,6 +212,11 @@ impl Image {
         });
     }
 
+    /// Whether it forked a child that has not been heard of; the fork may have failed.
+    pub fn awaits_child(&self) -> bool {
+        !self.book.forks.is_empty()
+    }
+
     /// The snapshot for the child of fork `number`.
     pub fn take_fork(&mut self, number: u64) -> Option<Observation> {
         let at = self.book.forks.iter().position(|(it, _)| *it == number)?;

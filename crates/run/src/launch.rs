@@ -4,6 +4,7 @@ use crate::session::Session;
 use heapwise_symbols::{ExecutableKind, Libc, Machine, inspect};
 use heapwise_trace::ring::SESSION_ENV;
 use std::ffi::{OsStr, OsString};
+use std::io::Read;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
@@ -18,6 +19,9 @@ pub enum LaunchError {
     NotFound { command: String },
     #[error("{path}: {reason}", path = path.display())]
     NotExecutable { path: PathBuf, reason: String },
+    /// What its `#!` line or its header names to run it is not there.
+    #[error("{path}: its interpreter or loader does not exist", path = path.display())]
+    NoInterpreter { path: PathBuf },
     /// It would run, but unseen.
     #[error("{path} cannot be observed: {reason}", path = path.display())]
     Unobservable { path: PathBuf, reason: String, advice: String },
@@ -124,8 +128,23 @@ fn check_file(path: &Path) -> Result<Option<PathBuf>, LaunchError> {
             }
             Ok(None)
         }
+        ExecutableKind::Other if is_binary(path) => Err(LaunchError::NotExecutable {
+            path: path.to_owned(),
+            reason: "neither a program of this system nor a script".to_owned(),
+        }),
         ExecutableKind::Other => Ok(None),
     }
+}
+
+/// Whether a file that the kernel cannot run is no shell script either, as shells judge: by its first line.
+fn is_binary(path: &Path) -> bool {
+    let mut start = Vec::new();
+    let Ok(file) = std::fs::File::open(path) else { return false };
+    if file.take(128).read_to_end(&mut start).is_err() {
+        return false;
+    }
+    let line = start.split(|&byte| byte == b'\n').next().unwrap_or_default();
+    line.starts_with(b"\x7fELF") || line.contains(&0)
 }
 
 /// What the program would have inherited from whoever started `heapwise`: both last through `exec`, and
@@ -214,10 +233,7 @@ pub fn start(
         });
     }
     program.spawn().map_err(|source| match source.raw_os_error() {
-        Some(libc::ENOENT) => LaunchError::NotExecutable {
-            path: path.to_owned(),
-            reason: "its interpreter or loader does not exist".to_owned(),
-        },
+        Some(libc::ENOENT) => LaunchError::NoInterpreter { path: path.to_owned() },
         Some(libc::EACCES | libc::ENOEXEC) => {
             LaunchError::NotExecutable { path: path.to_owned(), reason: source.to_string() }
         }

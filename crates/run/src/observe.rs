@@ -140,10 +140,14 @@ const SLEEP: u64 = 10_000;
 /// Between looks at which processes still exist.
 const CHECK_INTERVAL: Duration = Duration::from_millis(10);
 
+/// How long a forked child may take until it is heard of, when nothing else runs.
+const BIRTH_MAX: Duration = Duration::from_millis(100);
+
 impl Follower<'_> {
     fn follow(&mut self, mut child: Child) -> Termination {
         let mut termination = None;
         let mut ended_at = Instant::now();
+        let mut over_since = None;
         let mut naps = 0;
         let mut last_check = Instant::now();
         loop {
@@ -177,7 +181,7 @@ impl Follower<'_> {
                 self.end_dead(termination);
             }
             if let Some(it) = termination {
-                let is_over = self.images.iter().all(|image| image.is_over);
+                let is_over = self.are_all_over(&mut over_since);
                 if is_over || self.has_lingered(ended_at, signal != 0) {
                     return it;
                 }
@@ -188,6 +192,17 @@ impl Follower<'_> {
         }
     }
 
+    /// Whether nothing runs any more. A parent may end before its child could say that it is there, as those of
+    /// daemons do; `since` is when nothing ran for the first time.
+    fn are_all_over(&self, since: &mut Option<Instant>) -> bool {
+        if self.images.iter().any(|image| !image.is_over) {
+            *since = None;
+            return false;
+        }
+        since.get_or_insert_with(Instant::now).elapsed() > BIRTH_MAX
+            || !self.images.iter().any(Image::awaits_child)
+    }
+
     /// Whether to stop waiting for what the command left running.
     fn has_lingered(&mut self, ended_at: Instant, is_told: bool) -> bool {
         let is_patient = self.options.linger.is_none_or(|limit| ended_at.elapsed() < limit);
@@ -196,6 +211,9 @@ impl Follower<'_> {
         }
         let running: Vec<String> =
             self.images.iter().filter(|it| !it.is_over).map(|it| it.pid.to_string()).collect();
+        if running.is_empty() {
+            return is_told;
+        }
         self.notes.push(format!(
             "the command ended, but processes it started run on unobserved (pid {}); --wait follows them to their end",
             running.join(", ")

@@ -67,7 +67,7 @@ fn status(termination: Termination) -> u8 {
 /// Exit codes of commands that were not started are the shell's.
 fn refuse(args: &Run, error: RunError) -> Result<u8, Failure> {
     let code = match &error {
-        RunError::Launch(LaunchError::NotFound { .. }) => 127,
+        RunError::Launch(LaunchError::NotFound { .. } | LaunchError::NoInterpreter { .. }) => 127,
         RunError::Launch(LaunchError::NotExecutable { .. }) => 126,
         _ => 2,
     };
@@ -76,13 +76,16 @@ fn refuse(args: &Run, error: RunError) -> Result<u8, Failure> {
         RunError::Launch(LaunchError::NotFound { .. }) => {
             Some("check the spelling, or give the path: heapwise run -- ./app".to_owned())
         }
+        RunError::Launch(LaunchError::NoInterpreter { .. }) => {
+            Some("install what its first line (#!) or, for a program, readelf -l names".to_owned())
+        }
         RunError::Launch(LaunchError::NotExecutable { .. })
             if args.command.first().is_some_and(|it| Path::new(it).is_dir()) =>
         {
             Some("name a program in it: heapwise run -- ./folder/app".to_owned())
         }
         RunError::Launch(LaunchError::NotExecutable { .. }) => {
-            Some("chmod +x it, or name its interpreter: heapwise run -- python3 script.py".to_owned())
+            Some("is it the right file? a script needs chmod +x, or its interpreter: heapwise run -- python3 app.py".to_owned())
         }
         RunError::Output { .. } => Some("another place with -o DIR/, or --no-recording".to_owned()),
         _ => None,

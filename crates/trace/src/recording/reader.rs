@@ -50,15 +50,15 @@ impl<F: FnMut(Event<'_>)> Sink for F {
 /// Gives every event to `sink`, in order; `progress` hears the bytes read and in all.
 pub fn read(path: &Path, sink: &mut impl Sink, progress: &mut dyn FnMut(u64, u64)) -> Result<End, Error> {
     let at = |source| Error::Io { path: path.to_owned(), source };
-    let file = std::fs::File::open(path).map_err(at)?;
-    let metadata = file.metadata().map_err(at)?;
+    let metadata = path.metadata().map_err(at)?;
     if metadata.is_dir() {
         return Err(at(io::ErrorKind::IsADirectory.into()));
     }
     if !metadata.is_file() {
-        // A FIFO or device could block for ever.
+        // Opening a FIFO waits for a writer, reading a device may never end.
         return Err(at(io::Error::other("not a regular file")));
     }
+    let file = std::fs::File::open(path).map_err(at)?;
     read_from(file, metadata.len(), path, sink, progress)
 }
 
