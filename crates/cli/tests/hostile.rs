@@ -270,3 +270,33 @@ fn hostile_names_do_no_harm() {
         }
     }
 }
+
+/// A program in C whose plugin is C++: the C++ library is in nobody's scope but the plugin's, or inside it.
+#[test]
+fn plugins_in_cpp_of_a_program_in_c() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    let plugin = "#include <new>\n#include <string>\n#include <vector>\nstruct alignas(64) Wide { char it[64]; };\n\
+        extern \"C\" int plugin() { std::vector<std::string> all; for (int i = 0; i < 100; i++) all.push_back(std::string(i + 30, 'x'));\n\
+        Wide *wide = new Wide[3]; bool good = (unsigned long)wide % 64 == 0; delete[] wide; delete new (std::nothrow) int;\n\
+        try { throw 1; } catch (int it) { good &= it == 1; }\n\
+        return good ? (int)all.size() : 1; }";
+    fs::write(dir.join("plugin.cpp"), plugin).unwrap();
+    let host = "#include <dlfcn.h>\n#include <stdio.h>\nint main(int count, char **words) { void *it = dlopen(words[1], RTLD_NOW);\n\
+        if (!it) return 9; int end = ((int (*)(void))dlsym(it, \"plugin\"))(); printf(\"%d\\n\", end); dlclose(it); return end; }";
+    c_program(dir, "host", host, &["-w"]);
+    for (name, flags) in [("shared.so", &[][..]), ("static.so", &["-static-libstdc++", "-static-libgcc"][..])]
+    {
+        let flags = [&["-std=c++17", "-shared", "-fPIC", "-g", "-w"][..], flags].concat();
+        common::compile(&dir.join("plugin.cpp"), &dir.join(name), &flags);
+        same(dir, &format!("$RUN ./host ./{name}"));
+        let observed = common::observe(dir, &["./host", &format!("./{name}")]);
+        let rules: Vec<&str> = observed.report["findings"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .filter_map(|it| it["rule"].as_str())
+            .collect();
+        assert!(!rules.contains(&"mismatched-free"), "{name}: {}", observed.report["findings"]);
+    }
+}

@@ -59,7 +59,7 @@ real! {
     MEMALIGN = c"memalign", ALIGNED_ALLOC = c"aligned_alloc", POSIX_MEMALIGN = c"posix_memalign",
     VALLOC = c"valloc", PVALLOC = c"pvalloc",
     MMAP = c"mmap", MUNMAP = c"munmap", MREMAP = c"mremap",
-    DLCLOSE = c"dlclose", PTHREAD_CREATE = c"pthread_create",
+    DLOPEN = c"dlopen", DLCLOSE = c"dlclose", PTHREAD_CREATE = c"pthread_create",
     FORK = c"fork", EXIT_NOW = c"_exit", QUICK_EXIT = c"quick_exit",
     SIGACTION = c"sigaction", SIGNAL = c"signal",
     EXECVE = c"execve", EXECVPE = c"execvpe", POSIX_SPAWN = c"posix_spawn", POSIX_SPAWNP = c"posix_spawnp",

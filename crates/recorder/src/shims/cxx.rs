@@ -6,10 +6,11 @@
 //! to call `malloc`, as those of some replacement allocators do, their blocks would be unknown: such a
 //! library is met by `wrap` below, which records around the call.)
 
+use crate::real::call;
 use crate::tls::{PENDING_OFFSET, PENDING_ZERO};
 use crate::{modules, real, stack, stream, tls};
 use core::arch::naked_asm;
-use core::ffi::{CStr, c_void};
+use core::ffi::{CStr, c_char, c_void};
 use core::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use heapwise_trace::Family;
 use heapwise_trace::ring::tag;
@@ -95,14 +96,70 @@ static TARGETS: [AtomicUsize; COUNT] = [const { AtomicUsize::new(0) }; COUNT];
 /// The foreign operators behind `wrap_new` and `wrap_delete`.
 static FOREIGN: [AtomicUsize; COUNT] = [const { AtomicUsize::new(0) }; COUNT];
 
+/// The operator behind ours, 0 when there is none.
+fn behind(name: &CStr) -> usize {
+    // SAFETY: a terminated name.
+    let next = unsafe { real::dlsym(real::RTLD_NEXT, name.as_ptr()) } as usize;
+    let open = real::DLOPEN.get();
+    if next != 0 || open == 0 {
+        return next;
+    }
+    // A program in C that loaded C++ plugins (extension modules of interpreters): their C++ library is in no scope of
+    // ours. The handles stay open, and with them what is found.
+    const LIBRARIES: [&CStr; 3] = [c"libstdc++.so.6", c"libc++.so.1", c"libc++abi.so.1"];
+    const RTLD_LAZY_NOLOAD: i32 = 1 | 4;
+    let found = |library: &CStr| {
+        // SAFETY: terminated names, and a handle that was just opened.
+        unsafe {
+            let handle =
+                call!(open, fn(*const c_char, i32) -> *mut c_void)(library.as_ptr(), RTLD_LAZY_NOLOAD);
+            if handle.is_null() { 0 } else { real::dlsym(handle, name.as_ptr()) as usize }
+        }
+    };
+    LIBRARIES.iter().map(|it| found(it)).find(|it| *it != 0).unwrap_or(0)
+}
+
+unsafe extern "C" {
+    fn malloc();
+    fn memalign();
+    fn free();
+}
+
+// For a plugin that has its C++ library inside: nothing can find it, but its references come to us. It gets null, not
+// an exception, when memory runs out.
+
+#[unsafe(naked)]
+unsafe extern "C" fn plain_new() {
+    naked_asm!("jmp {}", sym malloc)
+}
+
+#[unsafe(naked)]
+unsafe extern "C" fn plain_new_aligned() {
+    naked_asm!("xchg rdi, rsi", "jmp {}", sym memalign)
+}
+
+#[unsafe(naked)]
+unsafe extern "C" fn plain_delete() {
+    naked_asm!("jmp {}", sym free)
+}
+
 #[cold]
 unsafe extern "C" fn find(index: usize) -> usize {
     let (name, wrapper) = OPERATORS[index];
-    // SAFETY: a terminated name.
-    let mut target = unsafe { real::dlsym(real::RTLD_NEXT, name.as_ptr()) } as usize;
+    let tls = tls::get();
+    // SAFETY: this thread's word. It is for the operator's own allocation, not for the loader's.
+    let pending = unsafe { core::mem::replace(&mut (*tls).pending, 0) };
+    let mut target = behind(name);
+    // SAFETY: as above.
+    unsafe { (*tls).pending = pending };
     if target == 0 {
-        // No C++ library behind us, so nobody can have called this but by accident.
-        crate::sys::abort();
+        target = match index {
+            0..4 => plain_new,
+            4..8 => plain_new_aligned,
+            _ => plain_delete,
+        } as unsafe extern "C" fn() as usize;
+        TARGETS[index].store(target, Relaxed);
+        return target;
     }
     if !modules::is_cxx_runtime(target as u64) && index < 20 {
         FOREIGN[index].store(target, Relaxed);
