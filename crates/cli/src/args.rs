@@ -22,6 +22,7 @@ Examples:
   heapwise report app.4242.heapwise      look at its recording again
   heapwise report app.4242.heapwise --format html --output report.html
   heapwise diff before.heapwise after.heapwise
+  heapwise snapshot 4242                 leaks so far of a process that `heapwise run` observes
   heapwise explain memory-leak";
 
 #[derive(Subcommand)]
@@ -38,6 +39,18 @@ Exit code: the program's own (128 + signal when killed); with --error-exitcode N
 findings at or above --fail-on; 127 and 126 when the command is not found or not executable; 2 when
 Heapwise could not observe it.")]
     Run(Run),
+    /// Heap graph of a process now, without stopping it for good.
+    #[command(after_help = "\
+The process must have been started under `heapwise run`, which stops it for a moment and lets it go on. What no
+pointer leads to any more is lost already; the rest is still reachable.
+
+Examples:
+  heapwise snapshot 4242                 its leaks so far, and app.4242.snapshot-1.heapwise
+  heapwise snapshot -o /tmp/ $(pgrep -x app)
+  heapwise diff app.4242.snapshot-1.heapwise app.4242.snapshot-2.heapwise
+
+Exit code: 0 nothing at or above --fail-on, 1 findings at or above it, 2 there is no snapshot.")]
+    Snapshot(Snapshot),
     /// Show what a recording holds.
     #[command(after_help = "\
 Examples:
@@ -183,6 +196,15 @@ pub struct Run {
     /// The program and its arguments.
     #[arg(trailing_var_arg = true, required = true, value_name = "CMD")]
     pub command: Vec<OsString>,
+}
+
+#[derive(ClapArgs)]
+pub struct Snapshot {
+    /// Where to write it: a file, or a folder when it ends with / [default: CMD.PID.snapshot-N.heapwise here].
+    #[arg(short = 'o', value_name = "FILE|DIR/")]
+    pub snapshot: Option<PathBuf>,
+    /// A process that `heapwise run` observes, or that `heapwise run` itself (for its command).
+    pub pid: u32,
 }
 
 #[derive(ClapArgs)]

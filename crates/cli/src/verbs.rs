@@ -6,6 +6,7 @@ mod export;
 mod report;
 mod rules;
 mod run;
+mod snapshot;
 
 use crate::Failure;
 use crate::args::{Args, Verb};
@@ -19,6 +20,7 @@ pub fn dispatch(args: Args) -> Result<u8, Failure> {
         Verb::Report(it) => report::run(&it, &common),
         Verb::Diff(it) => diff::run(&it, &common),
         Verb::Export(it) => export::run(&it, &common),
+        Verb::Snapshot(it) => snapshot::run(&it, &common),
         Verb::Explain(it) => explain::run(&it, &common),
         Verb::Rules => rules::run(&common),
         Verb::Completions { shell } => {

@@ -12,6 +12,8 @@ use heapwise_trace::{Addr, Event, Family, FrameId, ModuleId, Nanos, StackId};
 use rustc_hash::FxHashMap;
 use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
+use std::io::Read;
+use std::os::fd::AsRawFd;
 use std::path::PathBuf;
 use std::sync::atomic::Ordering::*;
 
@@ -42,6 +44,8 @@ pub struct Image {
     pub is_over: bool,
     last_flush: std::time::Instant,
     last_sample: std::time::Instant,
+    /// Threads that have still to be let go after a scan.
+    late: Vec<u32>,
 }
 
 /// Where the events of an image go.
@@ -118,6 +122,7 @@ impl Image {
             is_over: false,
             last_flush: now,
             last_sample: now,
+            late: Vec::new(),
         };
         image.sample();
         image
@@ -133,41 +138,7 @@ impl Image {
 
     /// Writes what is known so far, and from now on all that comes, into `file`.
     pub fn record_into(&mut self, file: File, path: PathBuf) -> std::io::Result<()> {
-        let mut writer = Writer::new(file)?;
-        let it = &self.book.observation;
-        let command = it.command.join("\0");
-        writer.event(&Event::Process {
-            pid: it.pid,
-            parent: it.parent,
-            command: command.as_bytes(),
-            start_unix_ns: it.start_unix_ns,
-        });
-        for (i, module) in it.modules.iter().enumerate().skip(1) {
-            writer.event(&Event::Module {
-                id: ModuleId(i as u32),
-                base: Addr(module.base),
-                end: Addr(module.end),
-                bias: module.bias,
-                path: module.path.as_bytes(),
-                build_id: &module.build_id,
-            });
-        }
-        for (i, frame) in it.frames.iter().enumerate().skip(1) {
-            writer.event(&Event::Frame { id: FrameId(i as u32), module: frame.module, offset: frame.offset });
-        }
-        for i in 1..it.stacks.len() as u32 {
-            let id = StackId(i);
-            writer.event(&Event::Stack { id, parent: it.stacks.parent(id), frame: it.stacks.frame(id) });
-        }
-        for block in it.ledger.live_blocks() {
-            writer.event(&Event::Inherited {
-                addr: block.addr,
-                size: block.size,
-                family: block.family,
-                stack: block.stack,
-            });
-        }
-        self.book.writer = Some(writer);
+        self.book.writer = Some(self.book.observation.begin(file)?);
         self.book.path = Some(path);
         Ok(())
     }
@@ -180,6 +151,7 @@ impl Image {
     pub fn drain(&mut self, clock: &Clock, is_final: bool) -> bool {
         self.book.scale = 1.0 / clock.rate();
         let has_full = self.merge.drain(&mut self.ring, is_final, &mut self.book);
+        self.late.retain(|&tid| !sys::let_go(tid));
         if self.last_sample.elapsed() >= SAMPLE_INTERVAL {
             self.sample();
         }
@@ -249,13 +221,13 @@ impl Image {
             registers: header.exit_registers.load(Relaxed),
             stack: header.exit_stack.load(Relaxed),
         };
-        let threads = scan::stop_others(self.pid, waiting.thread);
+        let mut threads = scan::stop_others(self.pid, waiting.thread);
         self.drain(clock, true);
         for &(tid, ref name) in &threads.names {
             self.book.emit(&Event::Thread { id: tid, name: name.as_bytes() });
         }
         let own = self.ring.own_memory();
-        match scan::scan(self.pid, &waiting, &threads, &self.book.observation, &own) {
+        match scan::scan(self.pid, Some(&waiting), &threads, &self.book.observation, &own) {
             Ok(found) => {
                 for note in &found.notes {
                     self.book.note(note);
@@ -273,11 +245,42 @@ impl Image {
             }
             Err(reason) => self.book.note(&format!("leak classes are not known: {reason}")),
         }
+        self.late.append(&mut threads.late);
         drop(threads);
         self.flush();
         let header = self.ring.header();
         header.exit.store(EXIT_DONE, SeqCst);
         sys::futex_wake(&header.exit);
+    }
+
+    /// Stops the process for a moment, finds roots and edges, and lets it go on. `file` gets what the recording holds
+    /// so far, and the graph; all of it when [`Snapshot::write`] is done.
+    pub fn snapshot(&mut self, clock: &Clock, file: File) -> Result<Snapshot, String> {
+        if self.ring.header().exit.load(Acquire) != EXIT_NONE {
+            return Err("it is ending".to_owned());
+        }
+        self.sample();
+        let mut threads = scan::stop_others(self.pid, 0);
+        self.drain(clock, true);
+        for &(tid, ref name) in &threads.names {
+            self.book.emit(&Event::Thread { id: tid, name: name.as_bytes() });
+        }
+        let own = self.ring.own_memory();
+        let found = scan::scan(self.pid, None, &threads, &self.book.observation, &own);
+        self.late.append(&mut threads.late);
+        drop(threads);
+        let (found, at) = (found?, self.book.now());
+        self.flush();
+        let failed = |error: std::io::Error| format!("it cannot be written: {error}");
+        let so_far = match &mut self.book.writer {
+            Some(writer) => {
+                // By descriptor: the path may be another file by now.
+                let path = format!("/proc/self/fd/{}", writer.get_mut().as_raw_fd());
+                SoFar::Recording(File::open(path).map_err(failed)?.take(writer.written()), file)
+            }
+            None => SoFar::Ledger(Box::new(self.book.observation.begin(file).map_err(failed)?)),
+        };
+        Ok(Snapshot { so_far, found, at })
     }
 
     /// The image is gone (ended, or replaced by exec): takes the rest and closes the recording.
@@ -311,6 +314,50 @@ impl Image {
                 self.book.write_failed(&error);
             }
             let _ = file;
+        }
+    }
+}
+
+/// A heap graph on its way to its file.
+pub struct Snapshot {
+    so_far: SoFar,
+    found: scan::Found,
+    at: Nanos,
+}
+
+enum SoFar {
+    /// A recording that goes on growing: the first part of it is to be copied.
+    Recording(std::io::Take<File>, File),
+    /// There is no recording: the live blocks only.
+    Ledger(Box<Writer<File>>),
+}
+
+impl Snapshot {
+    /// May take long; the process does not wait for it.
+    pub fn write(self) -> std::io::Result<()> {
+        let mut writer = match self.so_far {
+            SoFar::Recording(mut from, mut file) => {
+                let bytes = std::io::copy(&mut from, &mut file)?;
+                Writer::append(file, bytes)?
+            }
+            SoFar::Ledger(mut writer) => {
+                let text = b"there was no recording: what was freed before the snapshot is not in it";
+                writer.event(&Event::Note { text });
+                *writer
+            }
+        };
+        self.found.events(&mut |event| writer.event(event));
+        writer.event(&Event::GraphEnd { at: self.at, certain: self.found.is_certain });
+        for &(addr, kind) in &self.found.places {
+            writer.event(&Event::Place { addr, kind });
+        }
+        for note in &self.found.notes {
+            writer.event(&Event::Note { text: note.as_bytes() });
+        }
+        writer.event(&Event::Note { text: b"a snapshot: the program went on after it" });
+        match writer.finish() {
+            (_, Some(error)) => Err(error),
+            _ => Ok(()),
         }
     }
 }
@@ -484,7 +531,8 @@ impl Sink for Book {
     fn event(&mut self, stream: u32, thread: u32, stamp: u64, record: Record, wide: &Wide) {
         if stamp != self.last_stamp {
             self.last_stamp = stamp;
-            self.observation.last = self.time(stamp);
+            // After a snapshot a record may come that a stopped thread had begun.
+            self.observation.seen(self.time(stamp));
         }
         let at = self.observation.last;
         let addr = Addr(wide.addr.unwrap_or(record.addr()));

@@ -9,6 +9,7 @@
 //!   scan       stops it for a moment and finds roots and edges of its heap
 //!   maps       what a process has mapped
 //!   stacks     the stacks of ended threads among it
+//!   mailbox    how another `heapwise` asks for a snapshot
 //!   observe    the loop over all of this, from start to the last process's end
 //!   observation    what is known of a process, live or from a recording
 //! ```
@@ -17,6 +18,7 @@
 
 mod image;
 mod launch;
+mod mailbox;
 mod maps;
 mod merge;
 mod observation;
@@ -28,5 +30,6 @@ mod stacks;
 mod sys;
 
 pub use launch::{LaunchError, check_command};
+pub use mailbox::{SnapshotError, snapshot};
 pub use observation::{Observation, ReadError};
 pub use observe::{Destination, Observed, Options, Process, RunError, observe};

@@ -5,9 +5,10 @@ use heapwise_heap::{
     dominators,
 };
 use heapwise_model::{Frame, FrameId, HeapGraph, Module, ModuleId, NodeId, StackTable, Termination};
-use heapwise_trace::recording::{self, End, Sink};
+use heapwise_trace::recording::{self, End, Sink, Writer};
 use heapwise_trace::{Addr, Event, Nanos, RootKind, StackId};
 use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
 use std::path::Path;
 
 pub use heapwise_trace::recording::Error as ReadError;
@@ -292,6 +293,44 @@ impl Observation {
         }
     }
 
+    /// Begins a recording in `file` with what is known so far, short of history: what others define, and what lives.
+    pub fn begin(&self, file: File) -> std::io::Result<Writer<File>> {
+        let mut writer = Writer::new(file)?;
+        let command = self.command.join("\0");
+        writer.event(&Event::Process {
+            pid: self.pid,
+            parent: self.parent,
+            command: command.as_bytes(),
+            start_unix_ns: self.start_unix_ns,
+        });
+        for (i, module) in self.modules.iter().enumerate().skip(1) {
+            writer.event(&Event::Module {
+                id: ModuleId(i as u32),
+                base: Addr(module.base),
+                end: Addr(module.end),
+                bias: module.bias,
+                path: module.path.as_bytes(),
+                build_id: &module.build_id,
+            });
+        }
+        for (i, frame) in self.frames.iter().enumerate().skip(1) {
+            writer.event(&Event::Frame { id: FrameId(i as u32), module: frame.module, offset: frame.offset });
+        }
+        for i in 1..self.stacks.len() as u32 {
+            let id = StackId(i);
+            writer.event(&Event::Stack { id, parent: self.stacks.parent(id), frame: self.stacks.frame(id) });
+        }
+        for block in self.ledger.live_blocks() {
+            writer.event(&Event::Inherited {
+                addr: block.addr,
+                size: block.size,
+                family: block.family,
+                stack: block.stack,
+            });
+        }
+        Ok(writer)
+    }
+
     /// Reads a recording. `progress` hears the bytes read and in all.
     pub fn read(path: &Path, progress: &mut dyn FnMut(u64, u64)) -> Result<Observation, ReadError> {
         Observation::read_and(path, |_| {}, progress)
@@ -325,7 +364,8 @@ impl Observation {
         if self.pid == 0 && self.stacks.is_empty() {
             return Err(ReadError::Unusable { path: path.to_owned(), reason: "no event is left".to_owned() });
         }
-        if self.exit.is_none() {
+        // A snapshot says so itself.
+        if self.exit.is_none() && self.graph.is_none() {
             self.notes.push("the recording ends before the program did".to_owned());
         }
         self.finish();

@@ -2,6 +2,7 @@
 
 use crate::image::{Clock, Image};
 use crate::launch::{self, Inherited, LaunchError};
+use crate::mailbox::{self, Request};
 use crate::observation::Observation;
 use crate::ring::Ring;
 use crate::session::Session;
@@ -17,6 +18,7 @@ use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::Child;
 use std::sync::atomic::{AtomicI32, Ordering::*};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 /// Where recordings go.
@@ -116,6 +118,8 @@ pub fn observe(command: &[OsString], recorder: &[u8], options: &Options) -> Resu
         images: Vec::new(),
         rings: HashSet::new(),
         notes: Vec::new(),
+        requests: 0,
+        snapshots: Vec::new(),
     };
     let termination = follower.follow(child);
     Ok(follower.finish(termination))
@@ -129,6 +133,10 @@ struct Follower<'a> {
     images: Vec<Image>,
     rings: HashSet<OsString>,
     notes: Vec<String>,
+    /// `Control::requests` at the last look.
+    requests: u32,
+    /// Snapshots that are being written.
+    snapshots: Vec<JoinHandle<()>>,
 }
 
 /// Between looks while chunks fill, in microseconds: long enough that several are full.
@@ -162,6 +170,7 @@ impl Follower<'_> {
                     is_busy = true;
                 }
             }
+            self.answer_requests();
             let signal = FORWARD.swap(0, Relaxed);
             if signal != 0 && termination.is_none() {
                 // SAFETY: the child has not been waited for, so the id is still its own.
@@ -169,7 +178,9 @@ impl Follower<'_> {
             }
             if last_check.elapsed() >= CHECK_INTERVAL || naps > 0 {
                 last_check = Instant::now();
+                // `wait` would tell of a thread that stopped late for a scan, too.
                 if termination.is_none()
+                    && !sys::is_running(self.pid)
                     && let Ok(Some(status)) = child.try_wait()
                 {
                     let (code, signal) =
@@ -201,6 +212,24 @@ impl Follower<'_> {
         }
         since.get_or_insert_with(Instant::now).elapsed() > BIRTH_MAX
             || !self.images.iter().any(Image::awaits_child)
+    }
+
+    /// Takes the snapshots that others have asked for.
+    fn answer_requests(&mut self) {
+        let requests = self.session.control().requests.load(Acquire);
+        if requests == self.requests {
+            return;
+        }
+        self.requests = requests;
+        self.snapshots.retain(|it| !it.is_finished());
+        for request in mailbox::requests(self.session) {
+            // Who knows only us means the command.
+            let pid = if request.pid == std::process::id() { self.pid } else { request.pid };
+            match self.images.iter_mut().rfind(|it| it.pid == pid && !it.is_over) {
+                None => request.answer(Err("it has ended, or nothing was recorded of it yet".to_owned())),
+                Some(image) => self.snapshots.extend(take_snapshot(image, &self.clock, request)),
+            }
+        }
     }
 
     /// Whether to stop waiting for what the command left running.
@@ -274,8 +303,8 @@ impl Follower<'_> {
             {
                 replace_recording(path).map(|file| (file, path.clone()))
             }
-            Destination::File(path) => create_recording(path.parent().unwrap_or(Path::new("")), image),
-            Destination::Folder(folder) => create_recording(folder, image),
+            Destination::File(path) => create_recording(path.parent().unwrap_or(Path::new("")), image, ""),
+            Destination::Folder(folder) => create_recording(folder, image, ""),
         };
         let result = opened.and_then(|(file, path)| image.record_into(file, path));
         if let Err(error) = result {
@@ -304,6 +333,9 @@ impl Follower<'_> {
     fn finish(mut self, termination: Termination) -> Observed {
         for image in self.images.iter_mut().filter(|it| !it.is_over) {
             image.end(&self.clock, None);
+        }
+        for snapshot in self.snapshots.drain(..) {
+            let _ = snapshot.join();
         }
         let failed = self.session.control().failed.load(Relaxed);
         if failed > 0 {
@@ -379,8 +411,38 @@ fn replace_recording(path: &Path) -> std::io::Result<File> {
     create_new(path)
 }
 
-/// `CMD.PID.heapwise`, with a number where that exists.
-fn create_recording(folder: &Path, image: &Image) -> std::io::Result<(File, PathBuf)> {
+/// Stops the process for a moment; its snapshot is written, and answered, while it goes on.
+fn take_snapshot(image: &mut Image, clock: &Clock, request: Request) -> Option<JoinHandle<()>> {
+    let opened = match &request.destination {
+        Destination::File(path) => replace_recording(path).map(|file| (file, path.clone())),
+        Destination::Folder(folder) => create_recording(folder, image, "snapshot-"),
+        Destination::Nowhere => Err(std::io::ErrorKind::InvalidInput.into()),
+    };
+    let (file, path) = match opened {
+        Ok(it) => it,
+        Err(error) => {
+            request.answer(Err(format!("it cannot be written: {error}")));
+            return None;
+        }
+    };
+    match image.snapshot(clock, file) {
+        Ok(snapshot) => Some(std::thread::spawn(move || {
+            let written = snapshot.write().map_err(|error| format!("it cannot be written: {error}"));
+            if written.is_err() {
+                let _ = std::fs::remove_file(&path);
+            }
+            request.answer(written.map(|()| path.as_path()));
+        })),
+        Err(reason) => {
+            let _ = std::fs::remove_file(&path);
+            request.answer(Err(reason));
+            None
+        }
+    }
+}
+
+/// `CMD.PID.heapwise`, with a number where that exists; `CMD.PID.KIND-NUMBER.heapwise` for a `kind` of its own.
+fn create_recording(folder: &Path, image: &Image, kind: &str) -> std::io::Result<(File, PathBuf)> {
     let command = image.observation().command.first().map_or("program", String::as_str);
     let name: String = command
         .rsplit('/')
@@ -392,7 +454,8 @@ fn create_recording(folder: &Path, image: &Image) -> std::io::Result<(File, Path
         .collect();
     let name = if name.trim_matches('.').is_empty() { "program" } else { name.as_str() };
     for number in 1..10_000 {
-        let suffix = if number == 1 { String::new() } else { format!(".{number}") };
+        let is_plain = number == 1 && kind.is_empty();
+        let suffix = if is_plain { String::new() } else { format!(".{kind}{number}") };
         let path = folder.join(format!("{name}.{}{suffix}.heapwise", image.pid));
         match create_new(&path) {
             Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}

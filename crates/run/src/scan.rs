@@ -15,7 +15,7 @@
 use crate::maps::{self, Region};
 use crate::observation::Observation;
 use crate::stacks;
-use crate::sys::{self, Stopped};
+use crate::sys::{self, NotStopped, Stopped};
 use heapwise_heap::{FreeErrorKind, GraphBuilder};
 use heapwise_model::{HeapGraph, NodeId};
 use heapwise_trace::{Addr, Event, RootKind};
@@ -34,12 +34,14 @@ pub struct Waiting {
 pub struct Threads {
     stopped: Vec<Stopped>,
     pub names: Vec<(u32, String)>,
+    /// Those that will stop later: see [`NotStopped::Late`].
+    pub late: Vec<u32>,
     failed: usize,
 }
 
-/// Stops every thread of `pid` but `waiting`, which waits by itself.
+/// Stops every thread of `pid` but `waiting`, which waits by itself (0: there is none).
 pub fn stop_others(pid: u32, waiting: u32) -> Threads {
-    let mut threads = Threads { stopped: Vec::new(), names: Vec::new(), failed: 0 };
+    let mut threads = Threads { stopped: Vec::new(), names: Vec::new(), late: Vec::new(), failed: 0 };
     let mut seen = std::collections::HashSet::new();
     // A thread that is not yet stopped can start another: look until none is new.
     for _ in 0..LOOKS {
@@ -55,8 +57,12 @@ pub fn stop_others(pid: u32, waiting: u32) -> Threads {
             if tid != waiting {
                 match Stopped::stop(tid) {
                     Ok(stopped) => threads.stopped.push(stopped),
-                    Err(_) if !std::path::Path::new(&format!("/proc/{pid}/task/{tid}")).exists() => {}
-                    Err(_) => threads.failed += 1,
+                    Err(NotStopped::Gone) => {}
+                    Err(NotStopped::Forbidden) => threads.failed += 1,
+                    Err(NotStopped::Late) => {
+                        threads.failed += 1;
+                        threads.late.push(tid);
+                    }
                 }
             }
         }
@@ -141,17 +147,20 @@ struct Scan<'a> {
     buffer: Vec<u8>,
 }
 
-/// Finds all roots and edges of a process whose threads are stopped.
+/// Finds all roots and edges of a process whose threads are stopped, or wait.
 pub fn scan(
     pid: u32,
-    waiting: &Waiting,
+    waiting: Option<&Waiting>,
     threads: &Threads,
     observation: &Observation,
     own: &[(u64, u64)],
 ) -> Result<Found, String> {
     let regions = maps::read(pid).map_err(|error| format!("/proc/{pid}/maps cannot be read: {error}"))?;
     let mut probe = [0u8; 8];
-    if sys::read_memory(pid, waiting.registers, &mut probe) < probe.len() {
+    let somewhere = regions.iter().find(|it| it.is_readable).map_or(0, |it| it.start);
+    if sys::read_memory(pid, somewhere, &mut probe) < probe.len()
+        || waiting.is_none() && threads.stopped.is_empty()
+    {
         return Err("the system does not let Heapwise read the program's memory (ptrace is forbidden here: \
             allow SYS_PTRACE in the container, or set kernel.yama.ptrace_scope to 0 or 1)"
             .to_owned());
@@ -162,9 +171,12 @@ pub fn scan(
     let sizes: Vec<u64> = blocks.iter().map(|it| it.size).collect();
     let memory = Memory { pid, pages: HashMap::new() };
     let mut scan = Scan { memory, regions: &regions, builder, sizes, starts, buffer: vec![0; BUFFER_BYTES] };
-    let mut stacks = vec![waiting.stack];
-    let mut live = vec![scan.memory.word(waiting.registers).unwrap_or(0)];
-    scan.range(RootKind::Register, waiting.registers + WORD, waiting.registers + 7 * WORD, false);
+    let (mut stacks, mut live) = (Vec::new(), Vec::new());
+    if let Some(waiting) = waiting {
+        stacks.push(waiting.stack);
+        live.push(scan.memory.word(waiting.registers).unwrap_or(0));
+        scan.range(RootKind::Register, waiting.registers + WORD, waiting.registers + 7 * WORD, false);
+    }
     let mut notes = Vec::new();
     let mut failed = threads.failed;
     for stopped in &threads.stopped {

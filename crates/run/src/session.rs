@@ -113,8 +113,7 @@ fn make_folder() -> io::Result<PathBuf> {
 
 /// Removes folders of our own user whose `heapwise` is gone.
 fn remove_stale() {
-    // SAFETY: no arguments.
-    let user = unsafe { libc::geteuid() };
+    let user = sys::user();
     for base in bases() {
         let Ok(entries) = fs::read_dir(base) else { continue };
         for entry in entries.flatten() {

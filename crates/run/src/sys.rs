@@ -93,6 +93,12 @@ pub fn is_running(pid: u32) -> bool {
     }
 }
 
+/// Who this process runs as.
+pub fn user() -> u32 {
+    // SAFETY: no arguments.
+    unsafe { libc::geteuid() }
+}
+
 /// The time stamp counter.
 pub fn stamp() -> u64 {
     // SAFETY: an unprivileged instruction.
@@ -122,35 +128,93 @@ impl Registers {
     }
 }
 
-/// A thread stopped by ptrace; goes on when dropped.
+/// A thread stopped by ptrace; goes on when dropped, as if nothing had happened.
 pub struct Stopped {
     tid: i32,
 }
 
+/// Why a thread was not stopped.
+#[derive(Debug, PartialEq, Eq)]
+pub enum NotStopped {
+    /// It has ended.
+    Gone,
+    /// The system does not let us.
+    Forbidden,
+    /// It waits in the kernel, uninterruptibly. It will stop as soon as that is over: to be asked for by [`let_go`].
+    Late,
+}
+
+/// What became of a thread that was asked to stop.
+enum Halt {
+    Stopped,
+    /// About to get this signal, and not stopped by us.
+    Signaled(i32),
+    NotYet,
+    Gone,
+}
+
+/// Looks for a stop of a traced thread, without waiting for one and without taking notice of its end.
+fn halt(tid: i32) -> Halt {
+    // SAFETY: zero is a valid value of this plain structure, which outlives the call.
+    unsafe {
+        let mut info: libc::siginfo_t = std::mem::zeroed();
+        let flags = libc::WSTOPPED | libc::WNOHANG | libc::__WALL;
+        if libc::waitid(libc::P_PID, tid as u32, &mut info, flags) != 0 {
+            return Halt::Gone;
+        }
+        if info.si_pid() != tid {
+            return Halt::NotYet;
+        }
+        // `signal | event << 8` (ptrace(2)).
+        match (info.si_status() & 0xff, info.si_status() >> 8) {
+            (_, libc::PTRACE_EVENT_STOP) => Halt::Stopped,
+            (signal, _) => Halt::Signaled(signal),
+        }
+    }
+}
+
+/// Lets go of a thread that is [`NotStopped::Late`]; false while it has not stopped yet.
+pub fn let_go(tid: u32) -> bool {
+    let signal = match halt(tid as i32) {
+        Halt::NotYet => return !is_running(tid),
+        Halt::Gone => return true,
+        Halt::Signaled(signal) => signal,
+        Halt::Stopped => {
+            drop(Stopped { tid: tid as i32 });
+            return true;
+        }
+    };
+    // SAFETY: no pointers; fails harmlessly when the thread is gone.
+    unsafe { libc::ptrace(libc::PTRACE_DETACH, tid, 0, signal) };
+    true
+}
+
 impl Stopped {
     /// Stops a thread of another process.
-    pub fn stop(tid: u32) -> io::Result<Stopped> {
-        let tid = tid as i32;
+    pub fn stop(tid: u32) -> Result<Stopped, NotStopped> {
+        let id = tid as i32;
+        let not_stopped = || if is_running(tid) { NotStopped::Forbidden } else { NotStopped::Gone };
         // SAFETY: no pointers; a failed call changes nothing.
         unsafe {
-            if libc::ptrace(libc::PTRACE_SEIZE, tid, 0, 0) != 0 {
-                return Err(io::Error::last_os_error());
+            if libc::ptrace(libc::PTRACE_SEIZE, id, 0, 0) != 0
+                || libc::ptrace(libc::PTRACE_INTERRUPT, id, 0, 0) != 0
+            {
+                return Err(not_stopped());
             }
-            let stopped = Stopped { tid };
-            if libc::ptrace(libc::PTRACE_INTERRUPT, tid, 0, 0) != 0 {
-                return Err(io::Error::last_os_error());
-            }
-            let started = std::time::Instant::now();
-            loop {
-                let mut status = 0;
-                match libc::waitpid(tid, &mut status, libc::__WALL | libc::WNOHANG) {
-                    0 if started.elapsed().as_secs() < STOP_SECONDS => {
-                        std::thread::sleep(std::time::Duration::from_micros(50));
-                    }
-                    n if n == tid && libc::WIFSTOPPED(status) => return Ok(stopped),
-                    n if n < 0 => return Err(io::Error::last_os_error()),
-                    _ => return Err(io::ErrorKind::TimedOut.into()),
+        }
+        let started = std::time::Instant::now();
+        loop {
+            match halt(id) {
+                Halt::Stopped => return Ok(Stopped { tid: id }),
+                // SAFETY: no pointers. The signal goes its way; our stop comes after it.
+                Halt::Signaled(signal) => unsafe {
+                    libc::ptrace(libc::PTRACE_CONT, id, 0, signal);
+                },
+                Halt::NotYet if started.elapsed().as_secs() < STOP_SECONDS => {
+                    std::thread::sleep(std::time::Duration::from_micros(50));
                 }
+                Halt::NotYet if is_running(tid) => return Err(NotStopped::Late),
+                Halt::NotYet | Halt::Gone => return Err(NotStopped::Gone),
             }
         }
     }
@@ -176,8 +240,70 @@ impl Stopped {
 /// A thread in an uninterruptible wait does not stop; the scan goes on without it then.
 const STOP_SECONDS: u64 = 2;
 
+impl Stopped {
+    /// Has a system call that the stop interrupted made anew, where the kernel does not do so itself.
+    ///
+    /// Most calls that a stop interrupts go on by themselves; those in [`NOT_RESTARTED`] end with `EINTR` even
+    /// without a signal (signal(7)). They have done nothing yet then, and a program that handles no signals
+    /// need not expect that. A timeout begins anew. With a signal about to be handled, `EINTR` is the truth.
+    fn restart_call(&self) {
+        // SAFETY: zero is a valid value of this plain structure, which outlives the calls.
+        unsafe {
+            let mut r: libc::user_regs_struct = std::mem::zeroed();
+            if libc::ptrace(libc::PTRACE_GETREGS, self.tid, 0, &raw mut r) == 0
+                && r.rax as i64 == -i64::from(libc::EINTR)
+                && NOT_RESTARTED.contains(&(r.orig_rax as i64))
+                && !has_signal(self.tid)
+            {
+                // Back to the two bytes of `syscall`, which is not a call under way any more.
+                (r.rax, r.rip, r.orig_rax) = (r.orig_rax, r.rip - 2, u64::MAX);
+                libc::ptrace(libc::PTRACE_SETREGS, self.tid, 0, &raw const r);
+            }
+        }
+    }
+}
+
+/// Calls that wait, and of which a stop makes `EINTR` (reads, writes and the like of sockets with a timeout).
+const NOT_RESTARTED: [i64; 20] = [
+    libc::SYS_epoll_wait,
+    libc::SYS_epoll_pwait,
+    libc::SYS_epoll_pwait2,
+    libc::SYS_semop,
+    libc::SYS_semtimedop,
+    libc::SYS_rt_sigtimedwait,
+    libc::SYS_io_getevents,
+    libc::SYS_io_uring_enter,
+    libc::SYS_accept,
+    libc::SYS_accept4,
+    libc::SYS_read,
+    libc::SYS_readv,
+    libc::SYS_recvfrom,
+    libc::SYS_recvmsg,
+    libc::SYS_recvmmsg,
+    libc::SYS_write,
+    libc::SYS_writev,
+    libc::SYS_sendto,
+    libc::SYS_sendmsg,
+    libc::SYS_sendmmsg,
+];
+
+/// Whether a signal waits that the thread neither blocks nor ignores (proc(5)).
+fn has_signal(tid: i32) -> bool {
+    let Ok(status) = std::fs::read_to_string(format!("/proc/{tid}/status")) else { return true };
+    let mask = |name: &str| {
+        let value = status.lines().find_map(|line| line.strip_prefix(name))?;
+        u64::from_str_radix(value.trim(), 16).ok()
+    };
+    let masks = ["SigPnd:", "ShdPnd:", "SigBlk:", "SigIgn:"].map(mask);
+    match masks {
+        [Some(own), Some(shared), Some(blocked), Some(ignored)] => (own | shared) & !blocked & !ignored != 0,
+        _ => true,
+    }
+}
+
 impl Drop for Stopped {
     fn drop(&mut self) {
+        self.restart_call();
         // SAFETY: no pointers; fails harmlessly when the thread is gone.
         unsafe { libc::ptrace(libc::PTRACE_DETACH, self.tid, 0, 0) };
     }

@@ -60,6 +60,8 @@ pub struct Control {
     pub failed: AtomicU32,
     /// Bit 0: no call stacks for frees.
     pub options: AtomicU32,
+    /// Increases when another `heapwise` has left a request in the folder.
+    pub requests: AtomicU32,
 }
 
 /// `Control::options`: frees are recorded without their call stack.

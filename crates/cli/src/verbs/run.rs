@@ -44,15 +44,17 @@ pub fn run(args: &Run, common: &Common) -> Result<u8, Failure> {
 }
 
 fn destination(args: &Run) -> Destination {
-    if args.no_recording {
-        return Destination::Nowhere;
-    }
-    match &args.recording {
+    if args.no_recording { Destination::Nowhere } else { place(args.recording.as_deref()) }
+}
+
+/// What `-o` names.
+pub fn place(path: Option<&Path>) -> Destination {
+    match path {
         None => Destination::Folder(PathBuf::from(".")),
         Some(path) if path.is_dir() || path.as_os_str().as_encoded_bytes().ends_with(b"/") => {
-            Destination::Folder(path.clone())
+            Destination::Folder(path.to_owned())
         }
-        Some(path) => Destination::File(path.clone()),
+        Some(path) => Destination::File(path.to_owned()),
     }
 }
 

@@ -39,6 +39,11 @@ impl<W: io::Write> Writer<W> {
         header.extend_from_slice(&(HEADER_BYTES as u32).to_le_bytes());
         header.extend_from_slice(&[0; 8]);
         out.write_all(&header)?;
+        Writer::append(out, HEADER_BYTES as u64)
+    }
+
+    /// Goes on where `out` ends, after `written` bytes of whole blocks.
+    pub fn append(out: W, written: u64) -> io::Result<Writer<W>> {
         Ok(Writer {
             out,
             before: Vec::new(),
@@ -51,7 +56,7 @@ impl<W: io::Write> Writer<W> {
             packed: Vec::new(),
             packer: zstd::bulk::Compressor::new(LEVEL)?,
             number: 0,
-            written: HEADER_BYTES as u64,
+            written,
             failure: None,
         })
     }
