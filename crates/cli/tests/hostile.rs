@@ -10,7 +10,7 @@ use std::path::Path;
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-use common::{c_program, finish, heapwise, wait};
+use common::{c_program, finish, heapwise, observe, wait};
 
 const LIMIT: Duration = Duration::from_secs(60);
 
@@ -92,6 +92,8 @@ fn standard_streams_may_be_closed_full_or_broken() {
         "$RUN ./leak 2>&-",
         "$RUN ./leak <&- >&- 2>&-",
         "$RUN ./leak >/dev/full",
+        "$RUN ./leak 2>/dev/full",
+        "{ $RUN ./leak; echo $? >broken; } 2>&1 >/dev/null | true; sleep 0.5; cat broken",
         "(trap '' PIPE; $RUN ./leak 2>/dev/null; echo $? >&2) 2>status | true; sleep 0.2; cat status",
         "nohup $RUN ./leak",
     ] {
@@ -288,5 +290,7 @@ fn plugins_in_cpp_of_a_program_in_c() {
         let flags = [&["-std=c++17", "-shared", "-fPIC", "-g", "-w"][..], flags].concat();
         common::compile(&dir.join("plugin.cpp"), &dir.join(name), &flags);
         same(dir, &format!("$RUN ./host ./{name}"));
+        let findings = observe(dir, &["./host", &format!("./{name}")]).report["findings"].to_string();
+        assert!(!findings.contains("mismatched-free"), "{name}: {findings}");
     }
 }

@@ -1,5 +1,6 @@
 //! The functions behind the interposed ones, found once by `dlsym(RTLD_NEXT)`.
 
+use crate::tls;
 use core::ffi::{c_char, c_void};
 use core::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
@@ -38,8 +39,15 @@ impl Real {
     #[cold]
     #[inline(never)]
     fn find(&self) -> usize {
-        // SAFETY: the name is a terminated string. glibc's dlsym does not allocate when it succeeds.
-        let at = unsafe { dlsym(RTLD_NEXT, self.name.as_ptr()) } as usize;
+        let tls = tls::get();
+        // SAFETY: this thread's word, and a terminated name. glibc's dlsym does not allocate when it succeeds, but it
+        // frees what dlerror would have said; what an operator promised is not for that.
+        let at = unsafe {
+            let pending = core::mem::replace(&mut (*tls).pending, 0);
+            let at = dlsym(RTLD_NEXT, self.name.as_ptr()) as usize;
+            (*tls).pending = pending;
+            at
+        };
         self.at.store(at, Relaxed);
         at
     }

@@ -6,6 +6,7 @@ use crate::output::{self, Stream};
 use crate::{Failure, analyze};
 use heapwise_model::{Child, Report, Severity, Termination};
 use heapwise_run::{Destination, LaunchError, Observed, Options, Process, RunError};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -31,16 +32,23 @@ pub fn run(args: &Run, common: &Common) -> Result<u8, Failure> {
     };
     let status = status(observed.termination);
     let Some(mut report) = report_of(observed, common, &config) else { return Ok(status) };
-    output::baseline(&mut report, common)?;
-    if common.format == crate::args::Format::Text && common.output.is_none() && !common.quiet {
-        // The program may have left the cursor in the middle of a line.
-        anstream::eprintln!();
+    if let Err(failure) = show(&mut report, common) {
+        // The status stays the program's own. What cannot be said on standard error is not said.
+        output::print_failure(&failure);
     }
-    output::findings(&report, common, Stream::Error)?;
     match args.error_exitcode {
         Some(code) if output::fails(&report, common) => Ok(code),
         _ => Ok(status),
     }
+}
+
+fn show(report: &mut Report, common: &Common) -> Result<(), Failure> {
+    output::baseline(report, common)?;
+    if common.format == crate::args::Format::Text && common.output.is_none() && !common.quiet {
+        // The program may have left the cursor in the middle of a line.
+        writeln!(anstream::stderr())?;
+    }
+    output::findings(report, common, Stream::Error)
 }
 
 fn destination(args: &Run) -> Destination {
