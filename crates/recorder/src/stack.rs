@@ -309,6 +309,34 @@ impl Chain {
 /// `sp` and `bp` are the registers at the entry of an interposed function of this thread.
 #[inline(always)]
 pub unsafe fn capture(thread: &mut Thread, sp: *const u64, bp: u64) -> u32 {
+    // SAFETY: by the caller.
+    let id = unsafe { reuse_or_unwind(thread, sp, bp) };
+    #[cfg(feature = "checked")]
+    // SAFETY: by the caller.
+    unsafe {
+        check(thread, id, sp, bp)
+    };
+    id
+}
+
+/// Ends the process where a stack that was put together from parts is another than the one that is unwound.
+///
+/// # Safety
+/// As [`capture`].
+#[cfg(feature = "checked")]
+#[inline(never)]
+unsafe fn check(thread: &mut Thread, id: u32, sp: *const u64, bp: u64) {
+    // SAFETY: by the caller; no cached frame is used.
+    let unwound = unsafe { unwind(thread, 0, sp as u64, *sp, bp) };
+    if unwound != id {
+        sys::abort();
+    }
+}
+
+/// # Safety
+/// As [`capture`].
+#[inline(always)]
+unsafe fn reuse_or_unwind(thread: &mut Thread, sp: *const u64, bp: u64) -> u32 {
     let slot = sp as u64;
     if slot < thread.stack.low || slot >= thread.stack.high {
         thread.stack.switch(slot);
@@ -413,17 +441,20 @@ fn frames_outside(chain: &Chain, mut length: usize, slot: u64) -> usize {
 /// # Safety
 /// `length <= DEPTH_MAX`, and the slots lie on the live part of this thread's stack.
 #[inline(always)]
-unsafe fn intact(chain: &Chain, length: usize) -> usize {
+unsafe fn intact(chain: &mut Chain, length: usize) -> usize {
     let mut at = length % LANES;
     loop {
         // SAFETY: the `LANES` frames before frame `at <= length`, of the pad where there are fewer.
         let changed = unsafe { changes(chain.slots.as_ptr().add(at), chain.addresses.as_ptr().add(at)) };
         if changed != 0 {
-            // The pad's word may have changed.
-            let changed = changed & (u32::MAX << (2 * LANES.saturating_sub(at)));
-            if changed != 0 {
-                return at + changed.trailing_zeros() as usize / 2 - LANES;
+            let first = at + changed.trailing_zeros() as usize / 2;
+            if first >= LANES {
+                return first - LANES;
             }
+            // The pad's word has changed.
+            // SAFETY: it is on a mapped stack, by the caller.
+            chain.addresses[..LANES].fill(unsafe { (chain.slots[0] as *const u64).read_unaligned() });
+            continue;
         }
         if at == length {
             return length;

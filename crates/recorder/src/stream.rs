@@ -184,7 +184,8 @@ impl Thread {
             return self.event_wide(tag, addr, size, stack, time);
         }
         if self.write(Record::new(tag, time, addr >> 3, Record::sized(size, stack))) {
-            self.commit();
+            // SAFETY: it was written to a chunk.
+            unsafe { self.commit_chunk() }
         }
     }
 
@@ -288,9 +289,16 @@ impl Thread {
 
     #[inline(always)]
     pub fn commit(&mut self) {
-        if self.chunk.is_null() {
-            return;
+        if !self.chunk.is_null() {
+            // SAFETY: just checked.
+            unsafe { self.commit_chunk() }
         }
+    }
+
+    /// # Safety
+    /// There is a chunk.
+    #[inline(always)]
+    unsafe fn commit_chunk(&mut self) {
         // SAFETY: the chunk is ours; `next` lies in it.
         unsafe {
             let first = self.chunk.cast::<u8>().add(CHUNK_HEADER_BYTES);

@@ -123,17 +123,20 @@ unsafe extern "C" fn on_realloc(old: Pointer, size: usize, sp: *const u64, bp: u
         // SAFETY: the reserve's blocks are at least as long as what is copied: both end in the reserve.
         return unsafe { move_out_of_reserve(old, size) };
     }
+    let mut stack = 0;
     stream::with(|thread| {
         thread.begin();
-        let stack = free_stack(thread, sp, bp);
+        stack = free_stack(thread, sp, bp);
         thread.event(tag::RESIZE_BEGIN, old as u64, 0, stack, false);
     });
     // SAFETY: as above.
     let block = unsafe { call!(real, fn(Pointer, usize) -> Pointer)(old, size) };
     stream::with(|thread| {
         thread.begin();
-        // SAFETY: as in `record_alloc`.
-        let stack = unsafe { stack::capture(thread, sp, bp) };
+        if stack == 0 {
+            // SAFETY: as in `record_alloc`.
+            stack = unsafe { stack::capture(thread, sp, bp) };
+        }
         thread.event(tag::RESIZE_END, block as u64, size as u64, stack, true);
     });
     block
