@@ -14,7 +14,7 @@ const BYTES_PER_EVENT: f64 = 4.68;
 const BYTES_TOLERANCE: f64 = 1.15;
 
 /// Instructions that `PAIRS` takes per pair under observation, the program's own and the allocator's with it.
-const INSTRUCTIONS_PER_PAIR: f64 = 1260.0;
+const INSTRUCTIONS_PER_PAIR: f64 = 965.0;
 const INSTRUCTIONS_TOLERANCE: f64 = 1.10;
 
 /// Sizes and lives by a fixed sequence, stacks 3 to 30 frames deep by 16 ways.

@@ -22,6 +22,8 @@ pub const BUSY: u8 = 1;
 pub const NESTED: u8 = 2;
 /// Running code of libc on our own behalf: nothing is recorded.
 pub const OWN: u8 = 3;
+// An event is one level deeper than what it interrupts.
+const _: () = assert!(IDLE + 1 == BUSY && BUSY + 1 == NESTED);
 
 /// Zero at the start of every thread.
 #[repr(C)]

@@ -166,64 +166,47 @@ unsafe fn strlen(text: *const c_char) -> usize {
     unsafe { core::ffi::CStr::from_ptr(text) }.count_bytes()
 }
 
-#[cfg_attr(feature = "cdylib", unsafe(no_mangle))]
-unsafe extern "C" fn execve(path: *const c_char, arguments: Strings, environment: Strings) -> i32 {
-    stream::flush();
-    // SAFETY: libc's function with the program's arguments.
-    unsafe {
-        with_carried(environment, |it| {
-            call!(real::EXECVE.get(), fn(*const c_char, Strings, Strings) -> i32)(path, arguments, it)
-        })
-    }
+/// Functions that replace this process's program.
+macro_rules! exec {
+    ($($name:ident = $real:ident),*) => { $(
+        #[cfg_attr(feature = "cdylib", unsafe(no_mangle))]
+        unsafe extern "C" fn $name(path: *const c_char, arguments: Strings, environment: Strings) -> i32 {
+            stream::flush();
+            // SAFETY: libc's function with the program's arguments.
+            unsafe {
+                with_carried(environment, |it| {
+                    call!(real::$real.get(), fn(*const c_char, Strings, Strings) -> i32)(path, arguments, it)
+                })
+            }
+        }
+    )* };
 }
 
-#[cfg_attr(feature = "cdylib", unsafe(no_mangle))]
-unsafe extern "C" fn execvpe(path: *const c_char, arguments: Strings, environment: Strings) -> i32 {
-    stream::flush();
-    // SAFETY: libc's function with the program's arguments.
-    unsafe {
-        with_carried(environment, |it| {
-            call!(real::EXECVPE.get(), fn(*const c_char, Strings, Strings) -> i32)(path, arguments, it)
-        })
-    }
+exec!(execve = EXECVE, execvpe = EXECVPE);
+
+/// Functions that start a program in a new process.
+macro_rules! spawn {
+    ($($name:ident = $real:ident),*) => { $(
+        #[cfg_attr(feature = "cdylib", unsafe(no_mangle))]
+        unsafe extern "C" fn $name(
+            pid: *mut i32,
+            path: *const c_char,
+            actions: *const c_void,
+            attributes: *const c_void,
+            arguments: Strings,
+            environment: Strings,
+        ) -> i32 {
+            // SAFETY: libc's function with the program's arguments.
+            unsafe {
+                with_carried(environment, |it| {
+                    call!(
+                        real::$real.get(),
+                        fn(*mut i32, *const c_char, *const c_void, *const c_void, Strings, Strings) -> i32
+                    )(pid, path, actions, attributes, arguments, it)
+                })
+            }
+        }
+    )* };
 }
 
-#[cfg_attr(feature = "cdylib", unsafe(no_mangle))]
-unsafe extern "C" fn posix_spawn(
-    pid: *mut i32,
-    path: *const c_char,
-    actions: *const c_void,
-    attributes: *const c_void,
-    arguments: Strings,
-    environment: Strings,
-) -> i32 {
-    // SAFETY: libc's function with the program's arguments.
-    unsafe {
-        with_carried(environment, |it| {
-            call!(
-                real::POSIX_SPAWN.get(),
-                fn(*mut i32, *const c_char, *const c_void, *const c_void, Strings, Strings) -> i32
-            )(pid, path, actions, attributes, arguments, it)
-        })
-    }
-}
-
-#[cfg_attr(feature = "cdylib", unsafe(no_mangle))]
-unsafe extern "C" fn posix_spawnp(
-    pid: *mut i32,
-    path: *const c_char,
-    actions: *const c_void,
-    attributes: *const c_void,
-    arguments: Strings,
-    environment: Strings,
-) -> i32 {
-    // SAFETY: libc's function with the program's arguments.
-    unsafe {
-        with_carried(environment, |it| {
-            call!(
-                real::POSIX_SPAWNP.get(),
-                fn(*mut i32, *const c_char, *const c_void, *const c_void, Strings, Strings) -> i32
-            )(pid, path, actions, attributes, arguments, it)
-        })
-    }
-}
+spawn!(posix_spawn = POSIX_SPAWN, posix_spawnp = POSIX_SPAWNP);
