@@ -7,8 +7,11 @@ use std::path::{Path, PathBuf};
 use crate::paths;
 
 /// Each crate with those it may depend on. A crate that is not named here may not exist.
-const ARROWS: [(&str, &[&str]); 8] = [
-    ("cli", &["trace", "model", "heap", "symbols", "run", "report"]),
+const ARROWS: [(&str, &[&str]); 11] = [
+    ("cli", &["trace", "model", "heap", "symbols", "run", "report", "check", "lang_c", "lang_python"]),
+    ("lang_c", &["model", "check"]),
+    ("lang_python", &["model", "check"]),
+    ("check", &["model"]),
     ("run", &["trace", "model", "heap", "symbols"]),
     ("report", &["trace", "model"]),
     ("heap", &["trace", "model"]),

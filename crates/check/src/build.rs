@@ -1,0 +1,258 @@
+//! Building modules and functions: what all front ends share.
+//!
+//! ```
+//! use heapwise_check::build::{FunctionBuilder, ModuleBuilder};
+//! use heapwise_check::ir::*;
+//!
+//! let mut module = ModuleBuilder::new("a.c", heapwise_model::Language::C);
+//! let name = module.name("f");
+//! let mut function = FunctionBuilder::new(name, Span::NONE);
+//! function.end(End::Return(Some(Operand::Int(0))), Span::NONE);
+//! module.function(function);
+//! assert_eq!(module.finish().functions.len(), 1);
+//! ```
+
+use crate::ir::{
+    Block, BlockId, Class, ClassId, End, FileId, Function, FunctionId, Global, GlobalId, Local, LocalId,
+    Module, Name, Op, OpKind, Operand, Reg, Span, Type, TypeId,
+};
+use heapwise_model::Language;
+use rustc_hash::FxHashMap;
+
+/// A module that is being made; names and types are there once.
+pub struct ModuleBuilder {
+    module: Module,
+    names: FxHashMap<Box<str>, Name>,
+    types: FxHashMap<Type, TypeId>,
+}
+
+impl ModuleBuilder {
+    pub fn new(path: impl Into<String>, language: Language) -> ModuleBuilder {
+        let mut it = ModuleBuilder {
+            module: Module::new(path, language),
+            names: FxHashMap::default(),
+            types: FxHashMap::default(),
+        };
+        // Name 0 is the empty one: temporaries and anonymous things have it.
+        it.name("");
+        it
+    }
+
+    /// The module so far.
+    pub fn module(&self) -> &Module {
+        &self.module
+    }
+
+    pub fn set_module_name(&mut self, name: impl Into<String>) {
+        self.module.module_name = name.into();
+    }
+
+    /// Interns a text.
+    pub fn name(&mut self, text: &str) -> Name {
+        if let Some(&it) = self.names.get(text) {
+            return it;
+        }
+        let id = Name(next(self.module.names.len()));
+        self.module.names.push(text.into());
+        self.names.insert(text.into(), id);
+        id
+    }
+
+    pub fn text(&self, name: Name) -> &str {
+        self.module.name(name)
+    }
+
+    pub fn ty(&mut self, ty: Type) -> TypeId {
+        *self.types.entry(ty).or_insert_with(|| {
+            self.module.types.push(ty);
+            TypeId(next(self.module.types.len() - 1))
+        })
+    }
+
+    /// Adds a file that spans may point into.
+    pub fn file(&mut self, path: impl Into<String>) -> FileId {
+        self.module.files.push(path.into());
+        FileId(next(self.module.files.len() - 1))
+    }
+
+    pub fn global(&mut self, global: Global) -> GlobalId {
+        self.module.globals.push(global);
+        GlobalId(next(self.module.globals.len() - 1))
+    }
+
+    pub fn global_mut(&mut self, id: GlobalId) -> &mut Global {
+        &mut self.module.globals[id.index()]
+    }
+
+    pub fn class(&mut self, class: Class) -> ClassId {
+        self.module.classes.push(class);
+        ClassId(next(self.module.classes.len() - 1))
+    }
+
+    pub fn class_mut(&mut self, id: ClassId) -> &mut Class {
+        &mut self.module.classes[id.index()]
+    }
+
+    /// Adds a function that is complete.
+    pub fn function(&mut self, function: FunctionBuilder) -> FunctionId {
+        let id = self.reserve();
+        self.fill(id, function);
+        id
+    }
+
+    /// An id for a function whose body comes later (nested functions are lowered within their parent).
+    pub fn reserve(&mut self) -> FunctionId {
+        let mut empty = FunctionBuilder::new(Name(0), Span::NONE);
+        empty.end(End::Unreachable, Span::NONE);
+        self.module.functions.push(empty.function);
+        FunctionId(next(self.module.functions.len() - 1))
+    }
+
+    pub fn fill(&mut self, id: FunctionId, function: FunctionBuilder) {
+        self.module.functions[id.index()] = function.finish();
+    }
+
+    pub fn note(&mut self, note: impl Into<String>) {
+        self.module.notes.push(note.into());
+    }
+
+    pub fn finish(self) -> Module {
+        self.module
+    }
+}
+
+/// A function that is being made, block by block. Operations after a block's end, until the next
+/// [`switch_to`](FunctionBuilder::switch_to), are unreachable and dropped.
+pub struct FunctionBuilder {
+    /// Everything but blocks and registers may be changed at will.
+    pub function: Function,
+    current: Option<BlockId>,
+    is_ended: Vec<bool>,
+    /// Unwind target of blocks made from now on.
+    unwind: Option<BlockId>,
+}
+
+impl FunctionBuilder {
+    /// With an empty entry block as the current one.
+    pub fn new(name: Name, span: Span) -> FunctionBuilder {
+        let function = Function {
+            name,
+            span,
+            name_span: span,
+            is_external: true,
+            is_variadic: false,
+            is_async: false,
+            is_generator: false,
+            is_virtual: false,
+            class: None,
+            parent: None,
+            attributes: Vec::new(),
+            parameters: Vec::new(),
+            locals: Vec::new(),
+            blocks: Vec::new(),
+            registers: 0,
+        };
+        let mut it = FunctionBuilder { function, current: None, is_ended: Vec::new(), unwind: None };
+        let entry = it.block();
+        it.switch_to(entry);
+        it
+    }
+
+    pub fn local(&mut self, name: Name, ty: TypeId, span: Span) -> LocalId {
+        self.function.locals.push(Local { name, ty, span });
+        LocalId(next(self.function.locals.len() - 1))
+    }
+
+    pub fn parameter(&mut self, name: Name, ty: TypeId, span: Span) -> LocalId {
+        let local = self.local(name, ty, span);
+        self.function.parameters.push(local);
+        local
+    }
+
+    /// A new, empty block, which unwinds to where blocks unwind at present.
+    pub fn block(&mut self) -> BlockId {
+        self.function.blocks.push(Block {
+            ops: Vec::new(),
+            end: End::Unreachable,
+            end_span: Span::NONE,
+            unwind: self.unwind,
+        });
+        self.is_ended.push(false);
+        BlockId(next(self.function.blocks.len() - 1))
+    }
+
+    /// Sets where blocks made from now on unwind to, and continues in a new block of that kind.
+    pub fn set_unwind(&mut self, unwind: Option<BlockId>, span: Span) -> Option<BlockId> {
+        let before = std::mem::replace(&mut self.unwind, unwind);
+        if before != unwind && self.is_reachable() {
+            let block = self.block();
+            self.end(End::Goto(block), span);
+            self.switch_to(block);
+        }
+        before
+    }
+
+    pub fn unwind(&self) -> Option<BlockId> {
+        self.unwind
+    }
+
+    /// Continues in `block`.
+    pub fn switch_to(&mut self, block: BlockId) {
+        debug_assert!(!self.is_ended[block.index()], "a block ends once");
+        self.current = Some(block);
+    }
+
+    /// Whether operations added now can run, as far as ends of blocks tell.
+    pub fn is_reachable(&self) -> bool {
+        self.current.is_some()
+    }
+
+    pub fn current(&self) -> Option<BlockId> {
+        self.current
+    }
+
+    pub fn reg(&mut self) -> Reg {
+        let it = Reg(self.function.registers);
+        self.function.registers += 1;
+        it
+    }
+
+    pub fn push(&mut self, kind: OpKind, span: Span) {
+        if let Some(block) = self.current {
+            self.function.blocks[block.index()].ops.push(Op { kind, span });
+        }
+    }
+
+    /// Adds an operation that writes a register, and returns it. Unreachable: a constant of no interest.
+    pub fn value(&mut self, span: Span, make: impl FnOnce(Reg) -> OpKind) -> Operand {
+        if self.current.is_none() {
+            return Operand::Opaque;
+        }
+        let reg = self.reg();
+        self.push(make(reg), span);
+        Operand::Reg(reg)
+    }
+
+    /// Ends the current block.
+    pub fn end(&mut self, end: End, span: Span) {
+        let Some(block) = self.current.take() else { return };
+        self.is_ended[block.index()] = true;
+        let block = &mut self.function.blocks[block.index()];
+        (block.end, block.end_span) = (end, span);
+    }
+
+    /// The function; a block without an end returns nothing.
+    pub fn finish(mut self) -> Function {
+        for (block, is_ended) in self.function.blocks.iter_mut().zip(&self.is_ended) {
+            if !is_ended {
+                block.end = End::Return(None);
+            }
+        }
+        self.function
+    }
+}
+
+/// A length as an id. Sources are shorter than 4 GiB, so that there are fewer things than ids.
+fn next(length: usize) -> u32 {
+    u32::try_from(length).expect("fewer than 2^32 things come of one source file")
+}

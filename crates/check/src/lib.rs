@@ -1,0 +1,12 @@
+//! The static engine: one intermediate representation for all languages, its text form and verifier,
+//! summaries of functions, and the rules on them.
+//!
+//! ```text
+//! source --lang_*--> Module --link--> Program --summaries--> rules --> findings
+//! ```
+//!
+//! No parser is named here, no file is opened, nothing is printed.
+#![forbid(unsafe_code)]
+
+pub mod build;
+pub mod ir;
