@@ -109,7 +109,12 @@ impl ModuleBuilder {
     }
 
     pub fn fill(&mut self, id: FunctionId, function: FunctionBuilder) {
-        self.module.functions[id.index()] = function.finish();
+        self.fill_with(id, function.finish());
+    }
+
+    /// Puts a complete function there.
+    pub fn fill_with(&mut self, id: FunctionId, function: Function) {
+        self.module.functions[id.index()] = function;
     }
 
     pub fn note(&mut self, note: impl Into<String>) {

@@ -39,8 +39,10 @@
 //! appends to is said by models (data), which add the operations of the second half of [`OpKind`]. Front ends
 //! write those themselves only for the language's own constructs (`new`, `delete`, `with`, `del d[k]`).
 //!
-//! Invariants (held by `verify`): a register is written by one operation, before it is read
+//! Invariants (held by [`verify`](crate::verify)): a register is written by one operation, before it is read
 //! on every path; ids are in range; block 0 is the entry.
+
+mod operands;
 
 use heapwise_model::Language;
 use std::fmt;

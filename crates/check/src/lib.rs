@@ -10,3 +10,5 @@
 
 pub mod build;
 pub mod ir;
+pub mod text;
+pub mod verify;
