@@ -1,0 +1,199 @@
+//! Bytes to text, and how deep a text nests, before any parser sees it.
+//!
+//! Where possible a byte of the file stays a byte of the text, so that spans are offsets in the file: invalid
+//! UTF-8 (Latin-1 and other 8-bit encodings) is replaced byte by byte, NULs by blanks. Only UTF-16 changes
+//! offsets.
+
+use std::borrow::Cow;
+
+/// A decoded source.
+pub struct Text<'a> {
+    pub text: Cow<'a, str>,
+    /// What was changed, in plain sentences.
+    pub notes: Vec<&'static str>,
+}
+
+/// Decodes a source: UTF-8 with or without byte order mark, UTF-16 with one, 8-bit encodings approximately.
+pub fn decode(source: &[u8]) -> Text<'_> {
+    let mut notes = Vec::new();
+    let text = match source {
+        [0xff, 0xfe, rest @ ..] => utf16(rest, u16::from_le_bytes, &mut notes),
+        [0xfe, 0xff, rest @ ..] => utf16(rest, u16::from_be_bytes, &mut notes),
+        _ => match std::str::from_utf8(source) {
+            Ok(text) => Cow::Borrowed(text),
+            Err(_) => {
+                notes.push("not UTF-8: bytes of another encoding are read as letters");
+                Cow::Owned(eight_bit(source))
+            }
+        },
+    };
+    if !text.as_bytes().contains(&0) {
+        return Text { text, notes };
+    }
+    notes.push("NUL characters are read as blanks");
+    Text { text: Cow::Owned(text.replace('\0', " ")), notes }
+}
+
+fn utf16(bytes: &[u8], unit: fn([u8; 2]) -> u16, notes: &mut Vec<&'static str>) -> Cow<'static, str> {
+    notes.push("UTF-16: columns count in the text converted to UTF-8");
+    let units = bytes.chunks_exact(2).map(|it| unit([it[0], it[1]]));
+    Cow::Owned(char::decode_utf16(units).map(|it| it.unwrap_or('\u{fffd}')).collect())
+}
+
+/// Valid UTF-8 is kept, any other byte becomes one letter.
+fn eight_bit(source: &[u8]) -> String {
+    let mut text = String::with_capacity(source.len());
+    for chunk in source.utf8_chunks() {
+        text.push_str(chunk.valid());
+        text.extend(chunk.invalid().iter().map(|_| 'x'));
+    }
+    text
+}
+
+/// An upper bound of how deep the syntax tree of a text gets: open brackets and blocks, plus the operators, dots
+/// and calls since the last comma or statement in each.
+pub fn nesting(text: &str) -> u32 {
+    let mut it =
+        Nesting { bytes: text.as_bytes(), at: 0, levels: vec![0], blocks: Vec::new(), sum: 0, greatest: 0 };
+    it.scan();
+    it.greatest
+}
+
+struct Nesting<'a> {
+    bytes: &'a [u8],
+    at: usize,
+    /// Chained operators in each open bracket; the first is the statement's own.
+    levels: Vec<u32>,
+    /// Columns of the open blocks.
+    blocks: Vec<u32>,
+    /// Invariant: `levels.len() - 1 + levels.sum()`.
+    sum: u32,
+    greatest: u32,
+}
+
+impl Nesting<'_> {
+    fn scan(&mut self) {
+        self.line_start();
+        while let Some(&byte) = self.bytes.get(self.at) {
+            self.at += 1;
+            match byte {
+                b'(' | b'[' | b'{' => self.open(),
+                b')' | b']' | b'}' => self.close(),
+                b',' | b';' => self.end_chain(),
+                b'\n' if self.levels.len() == 1 => {
+                    self.end_chain();
+                    self.line_start();
+                }
+                b'#' => self.skip_line(),
+                b'"' | b'\'' => self.string(byte),
+                b'+' | b'-' | b'*' | b'/' | b'%' | b'.' | b'~' | b'|' | b'&' | b'^' | b'<' | b'>' | b'@'
+                | b'=' | b':' => self.chain(),
+                // A blank before a letter: `not`, `lambda`, `if ... else`, `await`.
+                b' ' if self.bytes.get(self.at).is_some_and(u8::is_ascii_lowercase) => self.chain(),
+                _ => {}
+            }
+        }
+    }
+
+    fn measure(&mut self) {
+        let blocks = u32::try_from(self.blocks.len()).unwrap_or(u32::MAX);
+        self.greatest = self.greatest.max(self.sum.saturating_add(blocks));
+    }
+
+    fn open(&mut self) {
+        self.levels.push(0);
+        self.sum += 1;
+        self.measure();
+    }
+
+    /// What follows may chain on: `f()()`.
+    fn close(&mut self) {
+        if self.levels.len() > 1 {
+            let chained = self.levels.pop().unwrap_or(0);
+            self.sum -= chained + 1;
+        }
+        self.chain();
+    }
+
+    fn chain(&mut self) {
+        if let Some(last) = self.levels.last_mut() {
+            *last += 1;
+            self.sum += 1;
+        }
+        self.measure();
+    }
+
+    fn end_chain(&mut self) {
+        if let Some(last) = self.levels.last_mut() {
+            self.sum -= std::mem::take(last);
+        }
+    }
+
+    fn skip_line(&mut self) {
+        while self.bytes.get(self.at).is_some_and(|it| *it != b'\n') {
+            self.at += 1;
+        }
+    }
+
+    fn line_start(&mut self) {
+        let start = self.at;
+        while self.bytes.get(self.at).is_some_and(|it| matches!(it, b' ' | b'\t')) {
+            self.at += 1;
+        }
+        if self.bytes.get(self.at).is_none_or(|it| matches!(it, b'\n' | b'\r' | b'#')) {
+            return;
+        }
+        let column = u32::try_from(self.at - start).unwrap_or(u32::MAX);
+        while self.blocks.last().is_some_and(|it| *it >= column) {
+            self.blocks.pop();
+        }
+        if column > 0 {
+            self.blocks.push(column);
+        }
+        self.measure();
+    }
+
+    /// Skips a string. Brackets in one that is an f-string count for as long as it lasts.
+    fn string(&mut self, quote: u8) {
+        let is_interpolated = self.is_interpolated();
+        let is_triple = self.bytes[self.at..].starts_with(&[quote, quote]);
+        if is_triple {
+            self.at += 2;
+        }
+        let depth = self.levels.len();
+        while let Some(&byte) = self.bytes.get(self.at) {
+            self.at += 1;
+            match byte {
+                b'\\' => self.at += 1,
+                b'\n' if !is_triple => {
+                    self.at -= 1;
+                    break;
+                }
+                it if it == quote && !is_triple => break,
+                it if it == quote && self.bytes[self.at..].starts_with(&[quote, quote]) => {
+                    self.at += 2;
+                    break;
+                }
+                b'(' | b'[' | b'{' if is_interpolated => self.open(),
+                b')' | b']' | b'}' if is_interpolated && self.levels.len() > depth => self.close(),
+                b'+' | b'-' | b'.' | b'~' | b'*' | b':' if self.levels.len() > depth => self.chain(),
+                b' ' if self.levels.len() > depth => self.chain(),
+                _ => {}
+            }
+        }
+        while self.levels.len() > depth {
+            self.close();
+        }
+    }
+
+    /// Whether the quote just read begins an f-string or t-string.
+    fn is_interpolated(&self) -> bool {
+        let before = &self.bytes[..self.at - 1];
+        before
+            .iter()
+            .rev()
+            .take(2)
+            .take_while(|it| it.is_ascii_alphabetic())
+            .any(|it| matches!(it, b'f' | b'F' | b't' | b'T'))
+    }
+}
