@@ -1,4 +1,4 @@
-//! The project's chores: `cargo xtask test`, `bench`, `differential`, `fuzz`.
+//! The project's chores: `cargo xtask test`, `bench`, `corpus`, `differential`, `fuzz`.
 //!
 //! One file per verb. Everything here talks to Heapwise as its users do, through the binary, and to the rival
 //! tools through theirs; `sys` alone holds the system calls that std does not offer.
@@ -8,6 +8,7 @@ mod args;
 #[cfg(test)]
 mod arrows;
 mod bench;
+mod corpus;
 mod differential;
 mod fuzz;
 mod inputs;
@@ -27,6 +28,8 @@ cargo xtask bench [--rounds N] [--only NAME,...] [--quick] [--memcheck] [--no-bu
         ratios of CPU and wall time and memory to the bare program; writes benches/results/FILE.md
 cargo xtask differential [--count N] [--seed S] [--keep] [--itself]
         random programs under valgrind and heapwise (--itself: valgrind twice); --print shows the program of S
+cargo xtask corpus [--only BUG/VARIANT] [--misses] [--verify]
+        bugs times flow variants with repaired twins under `heapwise check`: recall and false alarms
 cargo xtask fuzz [--minutes N] [--only TARGET,...]
         each fuzz target for N minutes
 The binary under test is $HEAPWISE, or the release build.
@@ -38,6 +41,7 @@ fn main() -> ExitCode {
     let rest: Vec<String> = args.collect();
     let done = match verb.as_str() {
         "bench" => bench::main(&rest),
+        "corpus" => corpus::main(&rest),
         "differential" => differential::main(&rest),
         "fuzz" => fuzz::main(&rest),
         "test" => test::main(&rest),
