@@ -8,7 +8,11 @@
 //! No parser is named here, no file is opened, nothing is printed.
 #![forbid(unsafe_code)]
 
+pub mod analysis;
 pub mod build;
 pub mod ir;
+pub mod models;
+pub mod program;
+pub mod rules;
 pub mod text;
 pub mod verify;

@@ -1,0 +1,195 @@
+//! The memory and resource engine: summaries bottom-up over the call graph, and what paths run into.
+//!
+//! ```text
+//! components, callees first --Engine per function--> summary + findings
+//! ```
+//!
+//! An [`engine::Engine`] runs one function's paths. Its values are linear forms over symbols ([`value`]), its
+//! states say what is known of symbols and objects ([`state`]); [`flow`] orders the blocks; [`memory`] reads,
+//! writes, makes and frees; [`library`] applies models; [`call`] applies and makes summaries ([`summary`]).
+//!
+//! A bug is reported at once when its path depends on nothing that callers decide; otherwise it is latent: it
+//! goes up in the summary, and comes true in a caller for which that path is possible. What is unknown is
+//! assumed to be harmless. Results depend on nothing but the program, the models and the options.
+
+pub mod call;
+pub mod engine;
+pub mod flow;
+pub mod issue;
+pub mod library;
+pub mod memory;
+pub mod state;
+pub mod summary;
+pub mod value;
+
+pub use issue::{Finding, Spot, Trace};
+pub use summary::Summary;
+
+use crate::ir::{Module, OpKind};
+use crate::models::Models;
+use crate::program::Program;
+use engine::Engine;
+use heapwise_model::{Language, Severity};
+use rustc_hash::{FxHashMap, FxHashSet};
+use std::sync::Arc;
+
+/// Budgets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Options {
+    /// Blocks run per function, over all its paths.
+    pub steps: usize,
+}
+
+impl Default for Options {
+    fn default() -> Options {
+        Options { steps: 2000 }
+    }
+}
+
+/// Families that the engine itself has to know.
+#[derive(Clone, Copy, Debug)]
+pub struct Families {
+    pub malloc: u16,
+    pub alloca: u16,
+}
+
+/// What all functions' analyses share.
+pub struct Context<'a> {
+    pub program: &'a Program,
+    pub models: Models,
+    pub families: Families,
+    pub options: Options,
+    /// Per symbol of the program: its model.
+    pub model_of_symbol: Vec<Option<u32>>,
+}
+
+/// What was found, and what was not looked at.
+#[derive(Clone, Debug, Default)]
+pub struct Analysis {
+    /// Sorted by place.
+    pub findings: Vec<Finding>,
+    /// Functions of which not all paths were seen.
+    pub incomplete: Vec<u32>,
+}
+
+/// Finds memory and resource bugs of a program's C and C++ modules.
+pub fn analyze(program: &Program, models: &Models, options: &Options) -> Analysis {
+    let cx = Context::new(program, models, *options);
+    let mut summaries: Vec<Option<Arc<Summary>>> = vec![None; program.functions.len()];
+    let mut all = Analysis::default();
+    for component in &program.components {
+        let results = analyze_component(&cx, &summaries, component);
+        for (function, result) in component.iter().zip(results) {
+            summaries[*function as usize] = Some(Arc::new(result.summary));
+            all.findings.extend(result.findings);
+            if result.is_incomplete {
+                all.incomplete.push(*function);
+            }
+        }
+    }
+    all.incomplete.sort_unstable();
+    all.findings
+        .sort_by(|a, b| (a.place, a.rule, a.kind, &a.message).cmp(&(b.place, b.rule, b.kind, &b.message)));
+    let mut seen = FxHashSet::default();
+    // The same place may be seen from several callers.
+    let mut best: FxHashMap<_, Severity> = FxHashMap::default();
+    for it in &all.findings {
+        let severity = best.entry((it.rule, it.place)).or_insert(it.severity);
+        *severity = (*severity).max(it.severity);
+    }
+    all.findings.retain(|it| it.severity == best[&(it.rule, it.place)] && seen.insert((it.rule, it.place)));
+    all
+}
+
+/// One function, analyzed.
+pub struct FunctionResult {
+    pub summary: Summary,
+    pub findings: Vec<Finding>,
+    pub is_incomplete: bool,
+}
+
+/// Analyzes functions that call each other; the summaries of all other callees are there. One result per
+/// member, in order.
+pub fn analyze_component(
+    cx: &Context<'_>,
+    summaries: &[Option<Arc<Summary>>],
+    component: &[u32],
+) -> Vec<FunctionResult> {
+    let is_recursive = component.len() > 1
+        || component.iter().any(|it| cx.program.calls[*it as usize].binary_search(it).is_ok());
+    if !is_recursive {
+        return component.iter().map(|it| analyze_function(cx, summaries, *it)).collect();
+    }
+    // First without recursive calls, then with what that gave.
+    let mut own = summaries.to_vec();
+    for &function in component {
+        own[function as usize] = None;
+    }
+    for &function in component {
+        let result = analyze_function(cx, &own, function);
+        let mut summary = result.summary;
+        summary.latent.clear();
+        for way in &mut summary.disjuncts {
+            way.latent.clear();
+        }
+        if summary.disjuncts.is_empty() {
+            summary.is_incomplete = true;
+        }
+        own[function as usize] = Some(Arc::new(summary));
+    }
+    component.iter().map(|it| analyze_function(cx, &own, *it)).collect()
+}
+
+fn analyze_function(cx: &Context<'_>, summaries: &[Option<Arc<Summary>>], function: u32) -> FunctionResult {
+    let (module, ir) = cx.program.ir(function);
+    if !is_native(module) || ir.blocks.is_empty() {
+        return FunctionResult {
+            summary: Summary { is_incomplete: true, ..Summary::default() },
+            findings: Vec::new(),
+            is_incomplete: false,
+        };
+    }
+    let mut engine = Engine::new(cx, summaries, function);
+    engine.run();
+    // What holds on every path needs no caller.
+    for id in 0..engine.latent.len() as u32 {
+        let holds = !engine.exits.is_empty() && engine.exits.iter().all(|it| it.0.latent.contains(&id));
+        let is_root = cx.program.callers[function as usize] == 0;
+        if holds || is_root {
+            let mut finding = engine.latent[id as usize].clone();
+            if !holds {
+                finding.severity = finding.severity.min(Severity::Warning);
+            }
+            engine.emit(finding);
+        }
+    }
+    let findings = std::mem::take(&mut engine.findings);
+    let summary = engine.summarize();
+    FunctionResult { is_incomplete: engine.is_incomplete, summary, findings }
+}
+
+fn is_native(module: &Module) -> bool {
+    matches!(module.language, Language::C | Language::Cpp)
+}
+
+impl<'a> Context<'a> {
+    pub fn new(program: &'a Program, models: &Models, options: Options) -> Context<'a> {
+        let mut models = models.clone();
+        for module in program.modules.iter().filter(|it| is_native(it)) {
+            let mut seen = FxHashSet::default();
+            for op in module.functions.iter().flat_map(|it| &it.blocks).flat_map(|it| &it.ops) {
+                if let OpKind::Allocate { family: it, .. }
+                | OpKind::Free { family: it, .. }
+                | OpKind::Acquire { class: it, .. }
+                | OpKind::Release { class: it, .. } = &op.kind
+                    && seen.insert(*it)
+                {
+                    models.family(module.name(*it));
+                }
+            }
+        }
+        let families = Families { malloc: models.family("malloc"), alloca: models.family("alloca") };
+        let model_of_symbol = program.symbols.iter().map(|it| models.find(it)).collect();
+        Context { program, models, families, options, model_of_symbol }
+    }
+}
