@@ -216,6 +216,12 @@ impl FunctionBuilder {
         self.current
     }
 
+    /// Leaves the current block without ending it: what comes until the next
+    /// [`switch_to`](FunctionBuilder::switch_to) is dropped, as operands that are never evaluated are.
+    pub fn suspend(&mut self) -> Option<BlockId> {
+        self.current.take()
+    }
+
     pub fn reg(&mut self) -> Reg {
         let it = Reg(self.function.registers);
         self.function.registers += 1;
