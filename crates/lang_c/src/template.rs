@@ -1,0 +1,2 @@
+//! Templates.
+pub(crate) struct Template {}
