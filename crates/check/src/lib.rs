@@ -10,7 +10,10 @@
 
 pub mod analysis;
 pub mod build;
+pub mod finding;
+pub mod growth;
 pub mod ir;
+pub mod managed;
 pub mod models;
 pub mod program;
 pub mod rules;

@@ -125,7 +125,8 @@ impl<'a, 'p> Collector<'a, 'p> {
                 it.value.iter().for_each(|value| self.walrus(value));
             }
             Stmt::TypeAlias(it) => self.target(&it.name, false),
-            Stmt::Delete(it) => it.targets.iter().for_each(|target| self.target(target, false)),
+            // A name that is deleted meant what it meant before.
+            Stmt::Delete(it) => it.targets.iter().for_each(|target| self.target(target, true)),
             Stmt::For(it) => {
                 self.target(&it.target, false);
                 self.walrus(&it.iter);

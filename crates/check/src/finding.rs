@@ -1,0 +1,41 @@
+//! What a rule reports, before it becomes a finding of the report.
+
+use crate::ir::{FunctionId, Span};
+use heapwise_model::{Confidence, Kind, Rule, Safety, Severity};
+
+/// A place in a module of the program.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct At {
+    /// Position in the program's list of modules.
+    pub module: u32,
+    pub span: Span,
+    pub function: FunctionId,
+}
+
+/// Text put in the place of a span.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Replacement {
+    pub at: At,
+    pub insert: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FoundFix {
+    pub message: String,
+    pub safety: Safety,
+    pub edits: Vec<Replacement>,
+}
+
+/// One bug.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Found {
+    pub rule: Rule,
+    pub kind: Option<Kind>,
+    pub severity: Severity,
+    pub confidence: Confidence,
+    /// One sentence.
+    pub message: String,
+    pub at: At,
+    pub related: Vec<(String, At)>,
+    pub fix: Option<FoundFix>,
+}

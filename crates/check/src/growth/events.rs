@@ -1,0 +1,292 @@
+//! What happens to containers.
+
+use crate::ir::{Argument, Base, Binary, BlockId, OpKind, Operand, Place, Span, Step};
+use crate::managed::{FnId, Managed, Slot, SlotId, Target, Value};
+use rustc_hash::{FxHashMap, FxHashSet};
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum What<'a> {
+    /// By a method of this name, with its first argument.
+    Method { name: &'a str, argument: Option<Operand> },
+    /// `d[k] = v`.
+    SetItem { key: Operand },
+    /// `x += [...]`, `s += "..."`.
+    Add { right: Operand },
+    /// `heappush` and the like.
+    Push,
+    /// `del d[k]`, `heappop`.
+    Shrink,
+    /// `x[:] = ...`.
+    Clear,
+    /// Another object is stored in the variable.
+    Replace,
+    /// Code that is not seen may change it.
+    Escape,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub struct Event<'a> {
+    pub what: What<'a>,
+    /// Concerns a container inside the container.
+    pub is_nested: bool,
+    pub function: FnId,
+    pub block: BlockId,
+    pub span: Span,
+}
+
+#[derive(Default)]
+pub struct Ledger<'a> {
+    pub events: FxHashMap<SlotId, Vec<Event<'a>>>,
+}
+
+struct Collector<'m, 'a> {
+    managed: &'m mut Managed<'a>,
+    ledger: Ledger<'a>,
+    /// Names of methods that change containers.
+    methods: FxHashSet<String>,
+    shrinking: FxHashSet<String>,
+    function: FnId,
+    block: BlockId,
+    span: Span,
+}
+
+pub fn collect<'a>(managed: &mut Managed<'a>) -> Ledger<'a> {
+    let library = managed.library;
+    let registries = library.registries.iter().flat_map(|it| it.grow.iter().chain(&it.shrink));
+    let models = library.containers.iter();
+    let methods = models
+        .clone()
+        .flat_map(|it| it.grow.iter().chain(&it.grow_by_key).chain(&it.shrink).chain(&it.clear))
+        .chain(registries)
+        .cloned()
+        .collect();
+    let shrinking = models.flat_map(|it| it.shrink.iter().chain(&it.clear)).cloned().collect();
+    let mut it = Collector {
+        managed,
+        ledger: Ledger::default(),
+        methods,
+        shrinking,
+        function: FnId(0),
+        block: BlockId(0),
+        span: Span::NONE,
+    };
+    for at in 0..it.managed.world.functions.len() {
+        it.function = FnId(u32::try_from(at).unwrap_or(u32::MAX));
+        it.function_events();
+    }
+    it.ledger
+}
+
+impl<'a> Collector<'_, 'a> {
+    fn function_events(&mut self) {
+        let ir = self.managed.world.entry(self.function).ir;
+        for (number, block) in (0u32..).zip(&ir.blocks) {
+            self.block = BlockId(number);
+            for op in &block.ops {
+                self.span = op.span;
+                match &op.kind {
+                    OpKind::Call { callee, args, .. } => {
+                        let target = self.managed.target(self.function, callee);
+                        self.call(target, args);
+                    }
+                    OpKind::Store { to, value, .. } => self.store(to, *value),
+                    OpKind::Shrink { container, .. } => self.on_container(*container, What::Shrink),
+                    OpKind::Load { from, .. } => self.method_taken(from),
+                    OpKind::Grow { container, value: Some(value), .. } => {
+                        // What is put into another container may be changed from there.
+                        let _ = container;
+                        self.escapes(*value);
+                    }
+                    OpKind::Yield { value, .. } => self.escapes(*value),
+                    _ => {}
+                }
+            }
+        }
+    }
+
+    fn push(&mut self, slot: SlotId, what: What<'a>, is_nested: bool) {
+        let (function, block, span) = (self.function, self.block, self.span);
+        self.ledger.events.entry(slot).or_default().push(Event { what, is_nested, function, block, span });
+    }
+
+    fn on_container(&mut self, container: Operand, what: What<'a>) {
+        for value in self.managed.values(self.function, container) {
+            match value {
+                Value::Of(slot) => self.push(slot, what, false),
+                Value::ElementOf(slot) => self.push(slot, what, true),
+                _ => {}
+            }
+        }
+    }
+
+    fn escapes(&mut self, value: Operand) {
+        if matches!(value, Operand::Reg(_)) {
+            for value in self.managed.values(self.function, value) {
+                if let Value::Of(slot) = value {
+                    self.push(slot, What::Escape, false);
+                }
+            }
+        }
+    }
+
+    fn call(&mut self, target: Target<'a>, args: &[Argument]) {
+        let argument = args.first().map(|it| it.value);
+        match target {
+            Target::Method { receiver, name, .. } => {
+                if self.methods.contains(name) {
+                    self.on_container(receiver, What::Method { name, argument });
+                }
+                if !is_reading_method(name) {
+                    let is_own = self.is_program_method(receiver, name);
+                    if !is_own {
+                        args.iter().for_each(|it| self.escapes(it.value));
+                    }
+                }
+            }
+            Target::SlotMethod(slot, name) => {
+                if self.methods.contains(name) {
+                    self.push(slot, What::Method { name, argument }, false);
+                }
+            }
+            Target::Library(name) => self.library_call(name, args),
+            Target::Value(value) => {
+                let managed = &mut *self.managed;
+                let functions =
+                    managed.objects.functions_of(&managed.world, managed.library, self.function, value);
+                if functions.is_empty() {
+                    args.iter().for_each(|it| self.escapes(it.value));
+                }
+            }
+            Target::Function(_) | Target::Class(_) => {}
+        }
+    }
+
+    fn is_program_method(&mut self, receiver: Operand, name: &str) -> bool {
+        let managed = &mut *self.managed;
+        let classes = managed.objects.classes_of(&managed.world, managed.library, self.function, receiver);
+        classes.iter().any(|it| managed.world.method(*it, name).is_some())
+    }
+
+    fn library_call(&mut self, name: &'a str, args: &[Argument]) {
+        let library = self.managed.library;
+        if let Some((of, short)) = name.rsplit_once('.')
+            && library.registry(of).is_some()
+        {
+            let argument = args.first().map(|it| it.value);
+            let slot = self.managed.objects.find_or_add(Slot::Global(of));
+            return self.push(slot, What::Method { name: short, argument }, false);
+        }
+        if library.is_harmless(name) {
+            return;
+        }
+        for (index, argument) in args.iter().enumerate() {
+            match index {
+                0 if library.grows_first(name) => self.on_container(argument.value, What::Push),
+                0 if library.shrinks_first(name) => self.on_container(argument.value, What::Shrink),
+                _ => self.escapes(argument.value),
+            }
+        }
+    }
+
+    fn store(&mut self, to: &Place, value: Operand) {
+        if let (Base::At(base), [Step::Index { index, .. }]) = (to.base, &*to.steps) {
+            let what = match self.is_slice(*index) {
+                true => What::Clear,
+                false => What::SetItem { key: *index },
+            };
+            self.on_container(base, what);
+            return self.escapes(value);
+        }
+        if matches!(to.base, Base::Local(_)) {
+            return;
+        }
+        let slots = self.managed.slots_of_place(self.function, to);
+        for slot in slots {
+            let what = match self.added(value, slot) {
+                Some(right) => What::Add { right },
+                None => What::Replace,
+            };
+            self.push(slot, what, false);
+        }
+    }
+
+    /// The right side, if a value is what a slot holds plus something.
+    fn added(&mut self, value: Operand, slot: SlotId) -> Option<Operand> {
+        let (_, op) = self.managed.definition(self.function, value)?;
+        let OpKind::Binary { op: Binary::Add | Binary::Or, left, right, .. } = op.kind else { return None };
+        let of = self.managed.values(self.function, left);
+        of.contains(&Value::Of(slot)).then_some(right)
+    }
+
+    fn is_slice(&self, index: Operand) -> bool {
+        let Some((_, op)) = self.managed.definition(self.function, index) else { return false };
+        match &op.kind {
+            OpKind::Call { callee: crate::ir::Callee::Direct(name), .. } => {
+                self.managed.text(self.function, *name) == "slice"
+            }
+            _ => false,
+        }
+    }
+
+    /// `iter(q.get, None)`: a method that takes out is handed around.
+    fn method_taken(&mut self, from: &Place) {
+        let (Base::At(base), [Step::Field { name, .. }]) = (from.base, &*from.steps) else { return };
+        let name = self.managed.text(self.function, *name);
+        if self.shrinking.contains(name) {
+            self.on_container(base, What::Method { name, argument: None });
+        }
+    }
+}
+
+/// Methods that only read their arguments.
+fn is_reading_method(name: &str) -> bool {
+    matches!(
+        name,
+        "extend"
+            | "update"
+            | "join"
+            | "union"
+            | "difference"
+            | "intersection"
+            | "issubset"
+            | "issuperset"
+            | "format"
+            | "write"
+            | "writelines"
+            | "send"
+            | "sendall"
+            | "debug"
+            | "info"
+            | "warning"
+            | "error"
+            | "exception"
+            | "log"
+            | "count"
+            | "index"
+            | "isdisjoint"
+            | "encode"
+            | "decode"
+            | "startswith"
+            | "endswith"
+            | "get"
+            | "replace"
+            | "assertEqual"
+            | "assertIn"
+            | "assertTrue"
+            | "assertFalse"
+            | "dumps"
+            | "dump"
+            | "__contains__"
+            | "print"
+            | "symmetric_difference"
+            | "executemany"
+            | "execute"
+            | "plot"
+            | "from_iterable"
+            | "DataFrame"
+            | "jsonify"
+            | "choice"
+            | "sample"
+            | "submit"
+    )
+}

@@ -1,0 +1,107 @@
+//! What all rules on managed languages (Python, JavaScript) share: classes, names across modules, the long-lived
+//! variables ("slots") and what is stored in them, who calls whom, and how often.
+//!
+//! ```text
+//! modules --World--> names, classes --Objects--> slots and their values --Calls--> rates --> rules
+//! ```
+//!
+//! Flow-insensitive and name-based: a value is where it was loaded from or what made it. What cannot be told is
+//! in no set, and the rules stay silent about it. Cost: linear in operations, each resolved to bounded depth.
+
+mod ages;
+mod calls;
+mod guards;
+mod library;
+mod objects;
+mod world;
+
+pub use ages::{Age, Ages};
+pub use calls::{Caller, Calls, Rate, Repeat};
+pub use guards::{Guard, Guards};
+pub use library::{ContainerModel, Library};
+pub use objects::{Objects, Slot, SlotId, Stored, Target, Value, View, has_attribute};
+pub use world::{ClassRef, FnId, World};
+
+use crate::finding::Found;
+use crate::ir::{BlockId, Callee, Module, Name, Op, Operand, Place};
+
+/// Everything the rules look at.
+pub struct Managed<'a> {
+    pub world: World<'a>,
+    pub objects: Objects<'a>,
+    pub calls: Calls,
+    pub ages: Ages,
+    pub library: &'a Library,
+}
+
+impl<'a> Managed<'a> {
+    pub fn new(modules: &'a [Module], library: &'a Library) -> Managed<'a> {
+        let world = World::new(modules);
+        let mut objects = Objects::new(&world, library);
+        let calls = Calls::new(&world, &mut objects, library);
+        let ages = Ages::new(&world, &objects, &calls, library);
+        Managed { world, objects, calls, ages, library }
+    }
+}
+
+impl<'a> Managed<'a> {
+    /// Where an operand of a function comes from.
+    pub fn values(&mut self, function: FnId, operand: Operand) -> Vec<Value<'a>> {
+        let mut out = Vec::new();
+        self.objects.values(&self.world, self.library, function, operand, &mut out);
+        out
+    }
+
+    pub fn target(&mut self, function: FnId, callee: &Callee) -> Target<'a> {
+        self.objects.target(&self.world, function, callee)
+    }
+
+    pub fn slots_of_place(&mut self, function: FnId, place: &Place) -> Vec<SlotId> {
+        self.objects.slots_of_place(&self.world, self.library, function, place)
+    }
+
+    /// The operation that wrote an operand's register.
+    pub fn definition(&self, function: FnId, operand: Operand) -> Option<(BlockId, &'a Op)> {
+        match operand {
+            Operand::Reg(reg) => self.objects.definition(&self.world, function, reg),
+            _ => None,
+        }
+    }
+
+    pub fn text(&self, function: FnId, name: Name) -> &'a str {
+        self.world.text(function, name)
+    }
+
+    /// A slot as people write it.
+    pub fn slot_text(&self, slot: SlotId) -> String {
+        match self.objects.slot(slot) {
+            Slot::Global(name) => match name.rsplit_once(".<default>.") {
+                Some((function, parameter)) => {
+                    let function = function.rsplit('.').next().unwrap_or(function);
+                    format!("default argument `{parameter}` of `{function}`")
+                }
+                None => format!("`{}`", name.rsplit('.').next().unwrap_or(name)),
+            },
+            Slot::Attribute(class, name) => {
+                let class = self.world.class_entry(class).name;
+                format!("`{}.{name}`", class.rsplit('.').next().unwrap_or(class))
+            }
+            Slot::Local(function, local) => {
+                let local = self.world.entry(function).ir.locals[local.index()].name;
+                format!("`{}`", self.text(function, local))
+            }
+            Slot::AnyAttribute(name) => format!("`{name}`"),
+        }
+    }
+}
+
+/// Runs all rules on the modules in managed languages; findings are sorted by place.
+pub fn check(modules: &[Module]) -> Vec<Found> {
+    let library = Library::bundled();
+    let mut managed = Managed::new(modules, &library);
+    let mut found = Vec::new();
+    crate::growth::check(&mut managed, &mut found);
+    found.sort_by(|a, b| (a.at, a.rule, &a.message).cmp(&(b.at, b.rule, &b.message)));
+    found.dedup();
+    found
+}

@@ -1,0 +1,85 @@
+//! How long the objects of a class live.
+
+use super::calls::{Calls, Rate, Repeat};
+use super::library::Library;
+use super::objects::{Objects, Slot, Value};
+use super::world::{ClassRef, FnId, World};
+use crate::ir::{BlockId, Callee, Name, OpKind};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Age {
+    /// Made in functions, and not kept for all that is seen.
+    Short,
+    /// Never made in the program, or kept by something of unknown age.
+    Unknown,
+    /// As long as the program: kept by a global, made once at its start, or running a loop without end.
+    Long,
+}
+
+pub struct Ages(Vec<Age>);
+
+impl Ages {
+    pub fn new<'a>(world: &World<'a>, objects: &Objects<'a>, calls: &Calls, library: &Library) -> Ages {
+        let mut ages = vec![Age::Unknown; world.classes.len()];
+        let mut is_made = vec![false; ages.len()];
+        let mut is_kept = vec![false; ages.len()];
+        for (at, entry) in (0u32..).zip(&world.functions) {
+            let function = FnId(at);
+            for (number, block) in (0u32..).zip(&entry.ir.blocks) {
+                for op in &block.ops {
+                    let name: Option<Name> = match &op.kind {
+                        OpKind::New { class, .. } => Some(*class),
+                        OpKind::Call { callee: Callee::Direct(name), .. } => Some(*name),
+                        _ => None,
+                    };
+                    let Some(class) = name.and_then(|it| world.class(world.text(function, it))) else {
+                        continue;
+                    };
+                    is_made[class.0 as usize] = true;
+                    let is_once = calls.repeat(function, BlockId(number)) <= Repeat::Listed
+                        && calls.rate(function) == Rate::Startup
+                        && !world.short_name(function).starts_with("test");
+                    if is_once {
+                        ages[class.0 as usize] = Age::Long;
+                    }
+                }
+            }
+            // A loop without end in a method: the object is there as long as it runs.
+            if let Some(class) = entry.class
+                && has_endless_loop(calls, function, entry.ir.blocks.len())
+            {
+                ages[class.0 as usize] = Age::Long;
+            }
+        }
+        for slot in objects.slot_ids() {
+            for stored in objects.stored_in(slot) {
+                let Value::Instance(class) = stored.value else { continue };
+                match objects.slot(slot) {
+                    Slot::Global(_) => ages[class.0 as usize] = Age::Long,
+                    Slot::Local(..) => {}
+                    Slot::Attribute(..) | Slot::AnyAttribute(_) => is_kept[class.0 as usize] = true,
+                }
+            }
+        }
+        for (at, age) in ages.iter_mut().enumerate() {
+            let class = ClassRef(u32::try_from(at).unwrap_or(u32::MAX));
+            if world.has_base(class, |it| library.is_thread_base(it) || library.is_listener_base(it)) {
+                *age = Age::Long;
+            }
+            let is_request = world.has_base(class, |it| library.is_handler_base(it));
+            if is_request || *age == Age::Unknown && is_made[at] && !is_kept[at] {
+                *age = Age::Short;
+            }
+        }
+        Ages(ages)
+    }
+
+    pub fn of(&self, class: ClassRef) -> Age {
+        self.0[class.0 as usize]
+    }
+}
+
+fn has_endless_loop(calls: &Calls, function: FnId, blocks: usize) -> bool {
+    (0..u32::try_from(blocks).unwrap_or(u32::MAX))
+        .any(|it| calls.repeat(function, BlockId(it)) == Repeat::Endless)
+}
