@@ -14,6 +14,7 @@ pub mod finding;
 pub mod growth;
 pub mod ir;
 pub mod managed;
+pub mod managed_rules;
 pub mod models;
 pub mod program;
 pub mod rules;

@@ -16,9 +16,9 @@ mod objects;
 mod world;
 
 pub use ages::{Age, Ages};
-pub use calls::{Caller, Calls, Rate, Repeat};
+pub use calls::{Caller, Calls, Rate, Repeat, is_constructor};
 pub use guards::{Guard, Guards};
-pub use library::{ContainerModel, Library};
+pub use library::{ContainerModel, Library, ResourceModel};
 pub use objects::{Objects, Slot, SlotId, Stored, Target, Value, View, has_attribute};
 pub use world::{ClassRef, FnId, World};
 
@@ -101,6 +101,7 @@ pub fn check(modules: &[Module]) -> Vec<Found> {
     let mut managed = Managed::new(modules, &library);
     let mut found = Vec::new();
     crate::growth::check(&mut managed, &mut found);
+    crate::managed_rules::check(&mut managed, &mut found);
     found.sort_by(|a, b| (a.at, a.rule, &a.message).cmp(&(b.at, b.rule, &b.message)));
     found.dedup();
     found

@@ -78,6 +78,7 @@ struct Table {
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 struct Functions {
     harmless: FxHashSet<String>,
+    borrows: FxHashSet<String>,
     grow_first: FxHashSet<String>,
     shrink_first: FxHashSet<String>,
     spawn: FxHashSet<String>,
@@ -138,6 +139,11 @@ impl Library {
 
     pub fn is_harmless(&self, function: &str) -> bool {
         self.functions.harmless.contains(function)
+    }
+
+    /// Uses an open resource and gives it back.
+    pub fn borrows(&self, function: &str) -> bool {
+        self.functions.borrows.contains(function)
     }
 
     pub fn grows_first(&self, function: &str) -> bool {

@@ -1,0 +1,825 @@
+//! `resource-leak`: opened, and on some way out of the function neither closed nor handed on.
+//!
+//! From each call that opens something, all ways are followed for as long as the function alone holds it.
+//! Returning it, storing it, handing it to code that is not known to only borrow it: all pass it on. Branches on
+//! the resource itself, and on locals that are constants on the way, are taken as they must go. Exceptions leave
+//! at calls.
+//!
+//! What is stored in an attribute is followed too: a method that returns `False` or `None` right after it opened
+//! something says that nothing is open.
+
+use crate::finding::{At, Found};
+use crate::ir::{
+    Argument, Base, Binary, BlockId, Callee, End, LocalId, Op, OpKind, Operand, Place, Reg, Span, Step, Unary,
+};
+use crate::managed::{
+    ClassRef, FnId, Managed, Rate, ResourceModel, Slot, SlotId, Target, Value, is_constructor,
+};
+use heapwise_model::{Confidence, Kind, Rule, Severity};
+use rustc_hash::{FxHashMap, FxHashSet};
+
+/// States looked at per resource; beyond it nothing is reported.
+const STATE_LIMIT: usize = 2_000;
+/// Calls that a resource is followed through.
+const CALL_DEPTH: u32 = 3;
+
+pub fn check(managed: &mut Managed<'_>, found: &mut Vec<Found>) {
+    let captured = captured_locals(managed);
+    let mut rule = ResourceLeak { managed, captured, summaries: FxHashMap::default() };
+    for at in 0..rule.managed.world.functions.len() {
+        let function = FnId(u32::try_from(at).unwrap_or(u32::MAX));
+        if rule.managed.world.is_module_code(function) {
+            continue;
+        }
+        rule.function(function, found);
+    }
+}
+
+/// What is followed.
+#[derive(Clone, Copy)]
+struct Tracked<'a> {
+    function: FnId,
+    /// Register of the opening call's result; `None` for a lock.
+    reg: Option<Reg>,
+    /// A lock that is held.
+    lock: Option<SlotId>,
+    model: Option<&'a ResourceModel>,
+    is_tuple: bool,
+    span: Span,
+}
+
+#[derive(Clone, PartialEq, Eq, Hash)]
+struct State {
+    block: BlockId,
+    op: usize,
+    /// Locals that hold it.
+    holders: Vec<LocalId>,
+    /// Stored in this attribute of the receiver.
+    kept: Option<SlotId>,
+    /// Locals known to be constants.
+    constants: Vec<(LocalId, Operand)>,
+}
+
+enum Progress {
+    Holds,
+    Gone,
+    /// The way ends here.
+    Exits,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Way {
+    Exception,
+    /// Opened again while it is open.
+    Again,
+    Return,
+}
+
+#[derive(Default)]
+struct Outcome {
+    leak: Option<(Way, Span)>,
+    is_released_somewhere: bool,
+    /// It leaves in an attribute.
+    is_kept: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Use {
+    Borrows,
+    Takes,
+}
+
+struct ResourceLeak<'m, 'a> {
+    managed: &'m mut Managed<'a>,
+    /// Locals that inner functions see.
+    captured: FxHashSet<(FnId, LocalId)>,
+    summaries: FxHashMap<(FnId, u32), Use>,
+}
+
+impl<'a> ResourceLeak<'_, 'a> {
+    fn function(&mut self, function: FnId, found: &mut Vec<Found>) {
+        let ir = self.managed.world.entry(function).ir;
+        for (number, block) in (0u32..).zip(&ir.blocks) {
+            for (index, op) in block.ops.iter().enumerate() {
+                let Some(tracked) = self.opened(function, op) else { continue };
+                let start = State {
+                    block: BlockId(number),
+                    op: index + 1,
+                    holders: Vec::new(),
+                    kept: None,
+                    constants: Vec::new(),
+                };
+                if let Some(outcome) = self.follow(&tracked, start) {
+                    found.extend(self.report(&tracked, outcome));
+                }
+            }
+        }
+    }
+
+    fn opened(&mut self, function: FnId, op: &'a Op) -> Option<Tracked<'a>> {
+        let OpKind::Call { to, callee, args } = &op.kind else { return None };
+        let mut tracked =
+            Tracked { function, reg: *to, lock: None, model: None, is_tuple: false, span: op.span };
+        match self.managed.target(function, callee) {
+            Target::Library(name) => {
+                let model = self.managed.library.resource(name)?;
+                // A closed file or an open descriptor is only wrapped.
+                if name == "os.fdopen" || name == "open" && matches!(args.first()?.value, Operand::Int(_)) {
+                    return None;
+                }
+                tracked.is_tuple = model.first_of_tuple.iter().any(|it| it == name);
+                tracked.model = Some(model);
+                Some(tracked)
+            }
+            Target::Method { receiver, name: "acquire", .. } if args.is_empty() => {
+                tracked.lock = Some(self.lock_of(function, receiver)?);
+                tracked.reg = None;
+                Some(tracked)
+            }
+            _ => None,
+        }
+    }
+
+    /// The variable of a lock.
+    fn lock_of(&mut self, function: FnId, receiver: Operand) -> Option<SlotId> {
+        let values = self.managed.values(function, receiver);
+        let [Value::Of(slot)] = values[..] else { return None };
+        let library = self.managed.library;
+        let is_lock = |value| matches!(value, Value::Made(name) if library.is_lock(name));
+        let stored = self.managed.objects.stored_in(slot);
+        (!stored.is_empty() && stored.iter().all(|it| is_lock(it.value) || it.value == Value::Null))
+            .then_some(slot)
+    }
+
+    /// All ways from a state on; `None` if there are too many.
+    fn follow(&mut self, tracked: &Tracked<'a>, start: State) -> Option<Outcome> {
+        let ir = self.managed.world.entry(tracked.function).ir;
+        let first = start.block;
+        let mut outcome = Outcome::default();
+        let mut seen: FxHashSet<State> = FxHashSet::default();
+        let mut work = vec![start];
+        while let Some(mut state) = work.pop() {
+            if seen.len() > STATE_LIMIT {
+                return None;
+            }
+            if !seen.insert(state.clone()) {
+                continue;
+            }
+            let block = &ir.blocks[state.block.index()];
+            let mut has_raised = false;
+            let mut is_done = false;
+            for op in &block.ops[state.op.min(block.ops.len())..] {
+                if state.op == 0
+                    && state.block == first
+                    && op.span == tracked.span
+                    && op.kind.written() == tracked.reg
+                {
+                    if state.kept.is_none() && tracked.lock.is_none() {
+                        outcome.add(Way::Again, op.span);
+                    }
+                    is_done = true;
+                    break;
+                }
+                match self.step(tracked, &mut state, op) {
+                    Progress::Gone => {
+                        outcome.is_released_somewhere = true;
+                        is_done = true;
+                        break;
+                    }
+                    Progress::Exits => {
+                        is_done = true;
+                        break;
+                    }
+                    Progress::Holds => {}
+                }
+                if !has_raised && self.may_raise(tracked, op) {
+                    has_raised = true;
+                    match block.unwind {
+                        Some(to) => work.push(State { block: to, op: 0, ..state.clone() }),
+                        None if state.kept.is_none() => outcome.add(Way::Exception, op.span),
+                        None => {}
+                    }
+                }
+            }
+            if !is_done {
+                self.leave(tracked, state, &mut work, &mut outcome);
+            }
+        }
+        Some(outcome)
+    }
+
+    fn leave(&mut self, tracked: &Tracked<'a>, state: State, work: &mut Vec<State>, outcome: &mut Outcome) {
+        let ir = self.managed.world.entry(tracked.function).ir;
+        let block = &ir.blocks[state.block.index()];
+        let mut go = |to: BlockId| work.push(State { block: to, op: 0, ..state.clone() });
+        match &block.end {
+            End::Goto(to) => go(*to),
+            End::Branch { condition, then, other } => match self.truth(tracked, &state, *condition, 4) {
+                Some(true) => go(*then),
+                Some(false) => go(*other),
+                None => {
+                    go(*then);
+                    go(*other);
+                }
+            },
+            End::Switch { .. } => block.end.each_target(go),
+            End::Return(value) => {
+                let is_handed_on = value.is_some_and(|it| self.holds(tracked, &state, it));
+                let says_failed = matches!(value, Some(Operand::Bool(false) | Operand::Null));
+                if is_handed_on {
+                    outcome.is_released_somewhere = true;
+                } else if state.kept.is_none() || says_failed && self.says_success(tracked.function) {
+                    outcome.is_kept |= state.kept.is_some();
+                    outcome.add(Way::Return, block.end_span);
+                }
+            }
+            End::Raise(_) | End::Resume => match block.unwind {
+                Some(to) => go(to),
+                None => {
+                    let is_lost = state.kept.is_none()
+                        || is_constructor(self.managed.world.short_name(tracked.function));
+                    if is_lost && matches!(block.end, End::Raise(_)) {
+                        outcome.add(Way::Exception, block.end_span);
+                    }
+                }
+            },
+            End::Unreachable => {}
+        }
+    }
+
+    /// Whether another return of the function says that it worked.
+    fn says_success(&self, function: FnId) -> bool {
+        let ir = self.managed.world.entry(function).ir;
+        ir.blocks.iter().any(|it| matches!(it.end, End::Return(Some(Operand::Bool(true) | Operand::Reg(_)))))
+    }
+
+    fn step(&mut self, tracked: &Tracked<'a>, state: &mut State, op: &'a Op) -> Progress {
+        match &op.kind {
+            OpKind::Store { to, value, .. } => self.store(tracked, state, to, *value),
+            OpKind::Dead { local } => {
+                if state.holders.contains(local) {
+                    return Progress::Gone;
+                }
+                Progress::Holds
+            }
+            OpKind::Grow { value: Some(value), .. } | OpKind::Yield { value, .. } => {
+                match self.holds(tracked, state, *value) {
+                    true => Progress::Gone,
+                    false => Progress::Holds,
+                }
+            }
+            OpKind::Closure { .. } => {
+                let is_seen = state.holders.iter().any(|it| self.captured.contains(&(tracked.function, *it)));
+                if is_seen { Progress::Gone } else { Progress::Holds }
+            }
+            OpKind::New { class, args, .. } => {
+                let class = self.managed.world.class(self.managed.text(tracked.function, *class));
+                let target = class.map_or(Target::Value(Operand::Opaque), Target::Class);
+                self.call(tracked, state, target, args)
+            }
+            OpKind::Call { callee, args, .. } => {
+                let target = self.managed.target(tracked.function, callee);
+                self.call(tracked, state, target, args)
+            }
+            _ => Progress::Holds,
+        }
+    }
+
+    fn store(&mut self, tracked: &Tracked<'a>, state: &mut State, to: &Place, value: Operand) -> Progress {
+        let holds = tracked.lock.is_none() && self.holds(tracked, state, value);
+        if let (Base::Local(local), []) = (to.base, &*to.steps) {
+            state.holders.retain(|it| *it != local);
+            state.constants.retain(|it| it.0 != local);
+            if holds {
+                if self.captured.contains(&(tracked.function, local)) {
+                    return Progress::Gone;
+                }
+                state.holders.push(local);
+                state.holders.sort_unstable();
+            } else if !matches!(value, Operand::Reg(_) | Operand::Opaque) {
+                state.constants.push((local, value));
+                state.constants.sort_unstable_by_key(|it| it.0);
+            }
+            return Progress::Holds;
+        }
+        if state.kept.is_some() && !holds {
+            // `self.port = None`: given up, or replaced.
+            let slots = self.managed.slots_of_place(tracked.function, to);
+            return if slots.iter().any(|it| state.kept == Some(*it)) {
+                Progress::Gone
+            } else {
+                Progress::Holds
+            };
+        }
+        if !holds {
+            return Progress::Holds;
+        }
+        let slots = self.managed.slots_of_place(tracked.function, to);
+        match (&to.base, &slots[..]) {
+            (Base::At(_), &[slot]) if matches!(self.managed.objects.slot(slot), Slot::Attribute(..)) => {
+                state.kept = Some(slot);
+                Progress::Holds
+            }
+            _ => Progress::Gone,
+        }
+    }
+
+    fn call(
+        &mut self,
+        tracked: &Tracked<'a>,
+        state: &mut State,
+        target: Target<'a>,
+        args: &[Argument],
+    ) -> Progress {
+        match target {
+            Target::Library(name) => {
+                if is_program_end(name) {
+                    return Progress::Exits;
+                }
+                let Some(model) = tracked.model else { return Progress::Holds };
+                let has_it = args.iter().any(|it| self.holds(tracked, state, it.value));
+                let is_any = model.release_any.iter().any(|it| it == name)
+                    && !args.iter().any(|it| matches!(it.value, Operand::Reg(_)));
+                let is_released = has_it && model.release_functions.iter().any(|it| it == name);
+                if is_any || is_released {
+                    return Progress::Gone;
+                }
+                let borrows = self.managed.library.is_harmless(name) || self.managed.library.borrows(name);
+                if has_it && !borrows { Progress::Gone } else { Progress::Holds }
+            }
+            Target::Method { receiver, name, class } => {
+                self.method(tracked, state, receiver, name, class, args)
+            }
+            Target::Function(callee) => self.hand_over(tracked, state, callee, 0, args),
+            Target::Class(class) => match self.managed.world.method(class, "__init__") {
+                Some(callee) => self.hand_over(tracked, state, callee, 1, args),
+                None => self.unknown(tracked, state, args),
+            },
+            Target::Value(value) => match self.holds(tracked, state, value) {
+                true => Progress::Holds,
+                false => self.unknown(tracked, state, args),
+            },
+            Target::SlotMethod(..) => self.unknown(tracked, state, args),
+        }
+    }
+
+    fn unknown(&mut self, tracked: &Tracked<'a>, state: &State, args: &[Argument]) -> Progress {
+        match args.iter().any(|it| self.holds(tracked, state, it.value)) {
+            true => Progress::Gone,
+            false => Progress::Holds,
+        }
+    }
+
+    fn method(
+        &mut self,
+        tracked: &Tracked<'a>,
+        state: &mut State,
+        receiver: Operand,
+        name: &'a str,
+        class: Option<ClassRef>,
+        args: &[Argument],
+    ) -> Progress {
+        if let Some(lock) = tracked.lock {
+            let is_release = matches!(name, "release" | "__exit__")
+                && self.managed.values(tracked.function, receiver).contains(&Value::Of(lock));
+            return if is_release {
+                Progress::Gone
+            } else {
+                self.own_method(tracked, state, receiver, name, class, args)
+            };
+        }
+        if self.holds(tracked, state, receiver) {
+            let Some(model) = tracked.model else { return Progress::Holds };
+            let is_released = model.release.iter().any(|it| it == name);
+            // Whoever got a wrapper may close it.
+            let is_detached = matches!(name, "detach" | "makefile");
+            return if is_released || is_detached { Progress::Gone } else { Progress::Holds };
+        }
+        self.own_method(tracked, state, receiver, name, class, args)
+    }
+
+    /// A method of the program's own classes may release what an attribute keeps.
+    fn own_method(
+        &mut self,
+        tracked: &Tracked<'a>,
+        state: &mut State,
+        receiver: Operand,
+        name: &'a str,
+        class: Option<ClassRef>,
+        args: &[Argument],
+    ) -> Progress {
+        let managed = &mut *self.managed;
+        let known = managed.objects.class_of(&managed.world, managed.library, tracked.function, receiver);
+        let callee = class.or(known).and_then(|it| managed.world.method(it, name));
+        match callee {
+            // A method that is not looked into may do with the object's attributes what it likes.
+            Some(_) if state.kept.is_some() || tracked.lock.is_some() => Progress::Gone,
+            Some(callee) => self.hand_over(tracked, state, callee, 1, args),
+            None if is_borrowing_method(name) => Progress::Holds,
+            None => self.unknown(tracked, state, args),
+        }
+    }
+
+    fn hand_over(
+        &mut self,
+        tracked: &Tracked<'a>,
+        state: &State,
+        callee: FnId,
+        first: u32,
+        args: &[Argument],
+    ) -> Progress {
+        for (index, argument) in (first..).zip(args) {
+            if !self.holds(tracked, state, argument.value) {
+                continue;
+            }
+            if argument.name.is_some() || argument.is_spread {
+                return Progress::Gone;
+            }
+            if self.summary(callee, index, CALL_DEPTH) == Use::Takes {
+                return Progress::Gone;
+            }
+        }
+        Progress::Holds
+    }
+
+    /// Whether a function only borrows what a parameter holds.
+    fn summary(&mut self, function: FnId, parameter: u32, depth: u32) -> Use {
+        if let Some(known) = self.summaries.get(&(function, parameter)) {
+            return *known;
+        }
+        // Recursion: borrowed, unless something else takes it.
+        self.summaries.insert((function, parameter), Use::Borrows);
+        let taken = self.find_use(function, parameter, depth);
+        self.summaries.insert((function, parameter), taken);
+        taken
+    }
+
+    fn find_use(&mut self, function: FnId, parameter: u32, depth: u32) -> Use {
+        let ir = self.managed.world.entry(function).ir;
+        let Some(local) = ir.parameters.get(parameter as usize).copied() else { return Use::Takes };
+        if depth == 0 || self.captured.contains(&(function, local)) || ir.is_generator {
+            return Use::Takes;
+        }
+        let tracked =
+            Tracked { function, reg: None, lock: None, model: None, is_tuple: false, span: ir.span };
+        let state =
+            State { block: BlockId(0), op: 0, holders: vec![local], kept: None, constants: Vec::new() };
+        for block in &ir.blocks {
+            for op in &block.ops {
+                let is_taken = match &op.kind {
+                    OpKind::Call { callee, args, .. } => match self.managed.target(function, callee) {
+                        Target::Method { receiver, name, .. } => {
+                            let is_own = self.holds(&tracked, &state, receiver);
+                            let closes = is_own && is_closing_method(name);
+                            closes || !is_borrowing_method(name) && self.has_argument(&tracked, &state, args)
+                        }
+                        Target::Library(name) => {
+                            let library = self.managed.library;
+                            !library.is_harmless(name)
+                                && !library.borrows(name)
+                                && self.has_argument(&tracked, &state, args)
+                        }
+                        Target::Function(callee) => (0u32..).zip(args.iter()).any(|(index, argument)| {
+                            self.holds(&tracked, &state, argument.value)
+                                && (argument.name.is_some()
+                                    || self.summary(callee, index, depth - 1) == Use::Takes)
+                        }),
+                        _ => self.has_argument(&tracked, &state, args),
+                    },
+                    OpKind::New { args, .. } => self.has_argument(&tracked, &state, args),
+                    OpKind::Store { value, .. } | OpKind::Yield { value, .. } => {
+                        self.holds(&tracked, &state, *value)
+                    }
+                    OpKind::Grow { value: Some(value), .. } => self.holds(&tracked, &state, *value),
+                    _ => false,
+                };
+                if is_taken {
+                    return Use::Takes;
+                }
+            }
+            if let End::Return(Some(value)) = block.end
+                && self.holds(&tracked, &state, value)
+            {
+                return Use::Takes;
+            }
+        }
+        Use::Borrows
+    }
+
+    fn has_argument(&self, tracked: &Tracked<'a>, state: &State, args: &[Argument]) -> bool {
+        args.iter().any(|it| self.holds(tracked, state, it.value))
+    }
+
+    /// Whether an operand is the resource, where the state holds.
+    fn holds(&self, tracked: &Tracked<'a>, state: &State, operand: Operand) -> bool {
+        self.holds_at(tracked, state, operand, 6)
+    }
+
+    fn holds_at(&self, tracked: &Tracked<'a>, state: &State, operand: Operand, depth: u32) -> bool {
+        let Operand::Reg(reg) = operand else { return false };
+        if tracked.reg == Some(reg) {
+            return true;
+        }
+        let Some((_, op)) = self.managed.definition(tracked.function, operand) else { return false };
+        if depth == 0 {
+            return false;
+        }
+        let again = |it: Operand| self.holds_at(tracked, state, it, depth - 1);
+        match &op.kind {
+            OpKind::Load { from, .. } => match (from.base, &*from.steps) {
+                (Base::Local(local), []) => state.holders.contains(&local),
+                (Base::At(base), [Step::Index { index: Operand::Int(0), .. }]) => {
+                    tracked.is_tuple && again(base)
+                }
+                (Base::At(_), [Step::Field { name, .. }]) => state.kept.is_some_and(|kept| {
+                    let name = self.managed.text(tracked.function, *name);
+                    matches!(self.managed.objects.slot(kept), Slot::Attribute(_, it) if it == name)
+                }),
+                _ => false,
+            },
+            OpKind::Phi { from, .. } => from.iter().any(|it| again(it.1)),
+            OpKind::Await { value, .. } => again(*value),
+            OpKind::Call { callee: Callee::Method { receiver, name, .. }, .. } => {
+                matches!(self.managed.text(tracked.function, *name), "__enter__" | "__aenter__")
+                    && again(*receiver)
+            }
+            _ => false,
+        }
+    }
+
+    /// What a condition must be on this way.
+    fn truth(&self, tracked: &Tracked<'a>, state: &State, condition: Operand, depth: u32) -> Option<bool> {
+        if tracked.lock.is_none() && tracked.reg.is_some() && self.holds(tracked, state, condition) {
+            return Some(true);
+        }
+        let (_, op) = self.managed.definition(tracked.function, condition)?;
+        if depth == 0 {
+            return None;
+        }
+        match &op.kind {
+            OpKind::Unary { op: Unary::Not, value, .. } => {
+                self.truth(tracked, state, *value, depth - 1).map(|it| !it)
+            }
+            OpKind::Load { .. } => match self.constant(tracked, state, condition)? {
+                Operand::Bool(it) => Some(it),
+                Operand::Int(it) => Some(it != 0),
+                Operand::Null => Some(false),
+                _ => None,
+            },
+            OpKind::Binary { op: op @ (Binary::Equal | Binary::NotEqual), left, right, .. } => {
+                let is_equal = match (*left, *right) {
+                    (it, Operand::Null) | (Operand::Null, it) if self.holds(tracked, state, it) => false,
+                    (left, right) => {
+                        let left = self.constant(tracked, state, left)?;
+                        let right = self.constant(tracked, state, right)?;
+                        left == right
+                    }
+                };
+                Some(is_equal == (*op == Binary::Equal))
+            }
+            // `__exit__` of what is known here gives nothing: exceptions go on.
+            OpKind::Call { callee: Callee::Method { name, .. }, .. } => {
+                let is_exit = self.managed.text(tracked.function, *name) == "__exit__";
+                (is_exit && tracked.lock.is_some()).then_some(false)
+            }
+            _ => None,
+        }
+    }
+
+    fn constant(&self, tracked: &Tracked<'a>, state: &State, operand: Operand) -> Option<Operand> {
+        match operand {
+            Operand::Reg(_) => {
+                let (_, op) = self.managed.definition(tracked.function, operand)?;
+                let OpKind::Load { from, .. } = &op.kind else { return None };
+                let (Base::Local(local), []) = (from.base, &*from.steps) else { return None };
+                state.constants.iter().find(|it| it.0 == local).map(|it| it.1)
+            }
+            Operand::Opaque => None,
+            constant => Some(constant),
+        }
+    }
+
+    fn may_raise(&mut self, tracked: &Tracked<'a>, op: &'a Op) -> bool {
+        match &op.kind {
+            OpKind::New { .. } | OpKind::Await { .. } => true,
+            OpKind::Call { callee, .. } => match callee {
+                Callee::Direct(name) => {
+                    let name = self.managed.text(tracked.function, *name);
+                    !self.managed.library.is_harmless(name)
+                        && !matches!(
+                            name,
+                            "range" | "time.time" | "time.sleep" | "str" | "super" | "sys.exit"
+                        )
+                }
+                Callee::Method { name, .. } => {
+                    let name = self.managed.text(tracked.function, *name);
+                    !is_quiet_method(name)
+                }
+                Callee::Value(_) => true,
+            },
+            _ => false,
+        }
+    }
+
+    fn report(&mut self, tracked: &Tracked<'a>, outcome: Outcome) -> Option<Found> {
+        let (way, span) = outcome.leak?;
+        let world = &self.managed.world;
+        let name = world.short_name(tracked.function);
+        let is_once = self.managed.calls.rate(tracked.function) == Rate::Startup && name == "main";
+        if is_once || name.starts_with("test") {
+            return None;
+        }
+        let kind = match (tracked.lock, tracked.model) {
+            (Some(_), _) => Kind::Lock,
+            (None, Some(model)) => kind_of(&model.class),
+            (None, None) => return None,
+        };
+        let is_file = kind == Kind::File;
+        // A lock that the function never releases is meant to be kept.
+        if kind == Kind::Lock && !outcome.is_released_somewhere {
+            return None;
+        }
+        if way == Way::Exception
+            && (kind == Kind::Figure
+                || kind == Kind::Process
+                || tracked.model.is_some_and(|it| it.is_collected))
+        {
+            return None;
+        }
+        let severity = match way {
+            Way::Exception => Severity::Warning,
+            _ if is_file || kind == Kind::Process || kind == Kind::Thread => Severity::Warning,
+            _ if outcome.is_released_somewhere || outcome.is_kept || kind == Kind::Figure => Severity::Error,
+            _ => Severity::Warning,
+        };
+        let noun = match kind {
+            Kind::Lock => "lock",
+            Kind::File => "file",
+            Kind::Socket => "connection",
+            Kind::Serial => "device",
+            Kind::Process => "process",
+            Kind::Thread => "pool",
+            Kind::Figure => "figure",
+            _ => "handle",
+        };
+        let verb = match kind {
+            Kind::Lock => "released",
+            Kind::Process => "waited for",
+            _ => "closed",
+        };
+        let when = match (way, outcome.is_released_somewhere) {
+            (Way::Exception, _) => {
+                let stays = if kind == Kind::Lock { "locked" } else { "open" };
+                format!("stays {stays} if an exception is raised before it is {verb}")
+            }
+            (Way::Again, _) => format!("is opened again before it is {verb}"),
+            (Way::Return, _) if outcome.is_kept => {
+                format!("is left open where `{name}` returns that it failed")
+            }
+            (Way::Return, true) => format!("is not {verb} on this way out of `{name}`"),
+            (Way::Return, false) => format!("is never {verb}"),
+        };
+        let opened: At = world.at(tracked.function, tracked.span);
+        let related = match way {
+            Way::Again => Vec::new(),
+            Way::Exception => vec![("what may raise".to_string(), world.at(tracked.function, span))],
+            Way::Return => vec![("left open here".to_string(), world.at(tracked.function, span))],
+        };
+        Some(Found {
+            rule: Rule::ResourceLeak,
+            kind: Some(kind),
+            severity,
+            confidence: Confidence::Likely,
+            message: format!("the {noun} {when}"),
+            at: opened,
+            related,
+            fix: None,
+        })
+    }
+}
+
+impl Outcome {
+    fn add(&mut self, way: Way, span: Span) {
+        if self.leak.is_none_or(|it| it.0 < way) {
+            self.leak = Some((way, span));
+        }
+    }
+}
+
+fn kind_of(class: &str) -> Kind {
+    Kind::from_name(class).unwrap_or(Kind::Descriptor)
+}
+
+fn is_program_end(name: &str) -> bool {
+    matches!(
+        name,
+        "sys.exit" | "exit" | "quit" | "os._exit" | "os.abort" | "os.execv" | "os.execvp" | "os.execve"
+    )
+}
+
+fn is_closing_method(name: &str) -> bool {
+    matches!(
+        name,
+        "close"
+            | "release"
+            | "shutdown"
+            | "__exit__"
+            | "__enter__"
+            | "__aexit__"
+            | "__aenter__"
+            | "detach"
+            | "stop"
+            | "terminate"
+            | "quit"
+            | "cleanup"
+            | "wait"
+            | "communicate"
+            | "join"
+            | "aclose"
+    )
+}
+
+/// Methods of unknown objects that only use their arguments.
+fn is_borrowing_method(name: &str) -> bool {
+    matches!(
+        name,
+        "write"
+            | "writelines"
+            | "send"
+            | "sendall"
+            | "info"
+            | "debug"
+            | "warning"
+            | "error"
+            | "exception"
+            | "log"
+            | "format"
+            | "join"
+            | "dump"
+            | "load"
+            | "print"
+    )
+}
+
+/// Methods that do not raise for all that matters.
+fn is_quiet_method(name: &str) -> bool {
+    matches!(
+        name,
+        "append"
+            | "close"
+            | "info"
+            | "debug"
+            | "warning"
+            | "error"
+            | "exception"
+            | "log"
+            | "strip"
+            | "lower"
+            | "upper"
+            | "startswith"
+            | "endswith"
+            | "split"
+            | "splitlines"
+            | "get"
+            | "items"
+            | "keys"
+            | "values"
+            | "format"
+            | "join"
+            | "add"
+            | "release"
+            | "__enter__"
+            | "__exit__"
+            | "replace"
+            | "rstrip"
+            | "lstrip"
+            | "extend"
+            | "fileno"
+            | "is_set"
+            | "set"
+            | "setdefault"
+            | "clear"
+            | "update"
+            | "copy"
+            | "count"
+            | "title"
+            | "isdigit"
+    )
+}
+
+fn captured_locals(managed: &Managed<'_>) -> FxHashSet<(FnId, LocalId)> {
+    let mut captured = FxHashSet::default();
+    for entry in &managed.world.functions {
+        for op in entry.ir.blocks.iter().flat_map(|it| &it.ops) {
+            let place = match &op.kind {
+                OpKind::Load { from, .. } => from,
+                OpKind::Store { to, .. } => to,
+                _ => continue,
+            };
+            if let Base::Outer(of, local) = place.base {
+                captured.insert((managed.world.function_of_module(entry.module, of), local));
+            }
+        }
+    }
+    captured
+}
