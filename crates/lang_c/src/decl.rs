@@ -1495,7 +1495,7 @@ impl Lower {
         };
         self.body.cleanups.push(Cleanup { local, ty, action });
         if action == Action::Destroy {
-            self.open_pad();
+            self.open_pad(local, ty);
         }
         Ok(())
     }

@@ -471,15 +471,19 @@ impl Lower {
         let start = self.at;
         let mut left = self.cast()?;
         loop {
-            let op = self.peek();
+            let mut op = self.peek();
             if op.kind != Kind::Punct {
                 break;
+            }
+            let is_split = op.text == sym::GT && self.peek_at(1).flags & crate::lex::JOINED != 0;
+            if is_split {
+                op.text = sym::SHR;
             }
             let Some(rank) = rank(op.text).filter(|it| *it >= least) else { break };
             if self.angle_depth > 0 && matches!(op.text, sym::GT | sym::SHR) {
                 break;
             }
-            self.at += 1;
+            self.at += 1 + usize::from(is_split);
             left = match op.text {
                 sym::AND_AND | sym::OR_OR => self.logical(op.text, left, rank, start)?,
                 sym::DOT_STAR | sym::ARROW_STAR => {
@@ -1743,14 +1747,11 @@ impl Lower {
 
     fn local_value(&mut self, local: LocalId, ty: T, binding: usize, at: usize) -> V {
         let span = self.token_span(at);
-        let base = if binding < self.body.base && self.body.is_function {
-            self.outer_base(local)
-        } else {
-            Base::Local(local)
-        };
-        if let (Base::Outer(..), Some(value)) = (base, self.outer_constant(local, binding)) {
-            return V::R(Operand::Int(value), ty);
+        if local.0 == u32::MAX {
+            return V::unknown();
         }
+        let is_outer = binding < self.body.base && self.body.is_function;
+        let base = if is_outer { self.outer_of(local, binding) } else { Base::Local(local) };
         let place = Place { base, steps: Box::default() };
         match self.types.get(ty) {
             Ty::Reference(target) => {

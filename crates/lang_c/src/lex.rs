@@ -28,6 +28,8 @@ pub(crate) const SPACE: u8 = 2;
 pub(crate) const PAINTED: u8 = 4;
 /// Comes out of a macro's body.
 pub(crate) const EXPANDED: u8 = 8;
+/// The second half of a `>>`.
+pub(crate) const JOINED: u8 = 16;
 
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Token {

@@ -25,6 +25,7 @@
 //! Absent on purpose: type checking, and any diagnosis of code that a compiler would reject.
 #![forbid(unsafe_code)]
 
+mod class;
 mod cpp;
 mod decl;
 mod expr;

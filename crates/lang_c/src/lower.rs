@@ -220,6 +220,19 @@ pub(crate) struct Lower {
     pub(crate) instance_depth: u32,
     pub(crate) globals_by_name: FxHashMap<Name, GlobalId>,
     pub(crate) funcs_by_name: FxHashMap<Name, FuncId>,
+    /// Template parameters that are bound where the present code stands.
+    pub(crate) active_bound: Vec<(Sym, Entity)>,
+    /// Suffix of the linkage name of the instance that is being declared.
+    pub(crate) instance_suffix: Option<String>,
+    /// Positions of initializers of members in their classes.
+    pub(crate) member_inits: FxHashMap<RecordId, Vec<(Sym, usize)>>,
+    pub(crate) enums: FxHashMap<(Sym, T), FxHashMap<Sym, Entity>>,
+    /// Bindings that the next body sees, from this one on.
+    pub(crate) body_floor: Option<usize>,
+    /// The local whose value is being returned.
+    pub(crate) moved_out: Option<LocalId>,
+    /// Functions around a lambda: id, first binding, `this`.
+    pub(crate) outer: Vec<(heapwise_check::ir::FunctionId, usize, Option<(LocalId, RecordId)>)>,
 }
 
 impl Lower {
@@ -273,7 +286,17 @@ impl Lower {
             instance_depth: 0,
             globals_by_name: FxHashMap::default(),
             funcs_by_name: FxHashMap::default(),
+            active_bound: Vec::new(),
+            instance_suffix: None,
+            member_inits: FxHashMap::default(),
+            enums: FxHashMap::default(),
+            body_floor: None,
+            moved_out: None,
+            outer: Vec::new(),
         };
+        if it.is_cpp {
+            it.split_shifts();
+        }
         it.declare_builtins();
         it
     }
@@ -292,10 +315,29 @@ impl Lower {
         self.namespaces[std.0 as usize].members.insert(nullptr_t, Entity::Typedef(Types::VOID_POINTER));
     }
 
+    /// `>>` becomes two tokens, as it may close two lists of template arguments.
+    fn split_shifts(&mut self) {
+        let tokens = std::mem::take(&mut self.tokens);
+        let mut out = Vec::with_capacity(tokens.len() + 16);
+        for token in tokens {
+            if token.is(sym::SHR) {
+                out.push(Token { text: sym::GT, ..token });
+                out.push(Token { text: sym::GT, flags: token.flags | crate::lex::JOINED, ..token });
+            } else {
+                out.push(token);
+            }
+        }
+        self.tokens = out;
+    }
+
     /// Reads everything.
     pub(crate) fn run(mut self, source: &[u8]) -> Module {
         while self.peek().kind != Kind::End {
             self.external();
+        }
+        if self.is_cpp {
+            self.run_template_members();
+            self.run_pending();
         }
         self.finish(source)
     }

@@ -8,7 +8,7 @@ use crate::lex::Kind;
 use crate::lower::{Action, Bad, Cleanup, FuncId, Goto, Lower, Res, Switch};
 use crate::symbols::{Sym, sym};
 use crate::types::{T, Ty};
-use heapwise_check::ir::{BlockId, Callee, End, OpKind, Operand, Place, Span};
+use heapwise_check::ir::{BlockId, Callee, End, LocalId, OpKind, Operand, Place, Span};
 
 /// Values of one `case a ... b`.
 const MAX_RANGE: i64 = 256;
@@ -21,6 +21,8 @@ pub(crate) struct Pad {
     pub(crate) depth: usize,
     pub(crate) outer: Option<BlockId>,
     pub(crate) is_handler: bool,
+    /// What is destroyed on the way.
+    pub(crate) local: Option<(LocalId, T)>,
 }
 
 /// What is open in a function, to go back to after an error.
@@ -81,6 +83,7 @@ impl Lower {
         let local = cleanup.local;
         match cleanup.action {
             Action::Nothing => {}
+            Action::Destroy if self.moved_out == Some(local) => {}
             Action::Destroy => self.destroy_local(local, cleanup.ty, span),
             Action::Call(name) => {
                 let address = self.address(Place::local(local), span);
@@ -758,6 +761,7 @@ impl Lower {
         let span = self.span(start);
         self.end_full_expression(start);
         self.clean_to(0, span);
+        self.moved_out = None;
         self.end(End::Return(value), span);
         Ok(())
     }

@@ -193,6 +193,11 @@ impl Types {
         &mut self.records[id.0 as usize]
     }
 
+    /// The type of a record; it was made with it.
+    pub(crate) fn find_record(&self, id: RecordId) -> Option<T> {
+        self.map.get(&Ty::Record(id)).copied()
+    }
+
     /// The record that this type is, behind no pointer or reference.
     pub(crate) fn as_record(&self, ty: T) -> Option<RecordId> {
         match self.get(ty) {

@@ -24,5 +24,6 @@ stubs! {
     "socket.h": "sys/socket.h" "netinet/in.h" "netinet/tcp.h" "netinet/udp.h" "netinet/ip.h" "arpa/inet.h" "netdb.h" "sys/un.h" "net/if.h" "ifaddrs.h" "linux/if.h" "netinet/in_systm.h" "arpa/nameser.h" "resolv.h";
     "math.h": "math.h" "cmath";
     "float.h": "float.h" "cfloat";
+    "cpp.h": "string" "string_view" "iostream" "ostream" "istream" "fstream" "sstream" "iomanip" "ios" "iosfwd" "streambuf" "exception" "stdexcept" "new" "typeinfo" "typeindex" "vector" "list" "forward_list" "deque" "queue" "stack" "set" "unordered_set" "map" "unordered_map" "memory" "memory_resource" "optional" "variant" "any" "tuple" "utility" "functional" "algorithm" "numeric" "iterator" "array" "span" "bitset" "initializer_list" "thread" "mutex" "shared_mutex" "condition_variable" "future" "atomic" "chrono" "random" "regex" "filesystem" "limits" "type_traits" "ratio" "complex" "valarray" "locale" "codecvt" "system_error" "scoped_allocator" "concepts" "ranges" "compare" "coroutine" "numbers" "bit" "charconv" "source_location" "stop_token" "semaphore" "latch" "barrier" "format" "version";
     "stdatomic.h": "stdatomic.h";
 }
