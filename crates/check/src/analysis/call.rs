@@ -173,10 +173,16 @@ impl Engine<'_> {
                 Meaning::Made { .. } => {
                     self.symbols.value(Meaning::Made { site, turn, part: source_part(index) })
                 }
+                Meaning::Record { .. } => {
+                    self.symbols.value(Meaning::Record { site, turn, part: source_part(index) })
+                }
                 Meaning::Initial { object, offset, bytes } => {
                     if let Meaning::Local(local) = summary.meanings[object.index()] {
                         let position = callee.parameters.iter().position(|it| *it == local);
                         match position.and_then(|it| args.get(it)) {
+                            Some(value) if self.is_record(*value) => self
+                                .initial(state, *value, offset, bytes)
+                                .unwrap_or_else(|| fresh(self, Source::Known)),
                             Some(value) if offset == 0 => *value,
                             // A record by value, or an argument that was not given.
                             _ => fresh(self, Source::Known),
@@ -232,6 +238,10 @@ impl Engine<'_> {
             map.push(value);
         }
         map
+    }
+
+    fn is_record(&self, value: Val) -> bool {
+        value.as_sym().is_some_and(|it| matches!(self.symbols.meaning(it), Meaning::Record { .. }))
     }
 
     /// What lies where the callee found it at its start.
@@ -402,7 +412,7 @@ impl Engine<'_> {
         let stamp_of = |it: &mut Self, state: &State, stamp: Sym| {
             map[stamp.index()].as_sym().unwrap_or_else(|| it.stamp(state))
         };
-        if matches!(summary.meanings[sym.index()], Meaning::Made { .. }) {
+        if matches!(summary.meanings[sym.index()], Meaning::Made { .. } | Meaning::Record { .. }) {
             let mut new = object.clone();
             new.made = self.import(summary, object.made, call, traces);
             new.status = match object.status {
@@ -562,6 +572,7 @@ impl Engine<'_> {
                 Meaning::Made { .. } => {
                     seen.contains(sym) && object.class != Class::Heap(self.cx.families.alloca)
                 }
+                Meaning::Record { .. } => seen.contains(sym),
                 _ => object.is_written || object.is_escaped || object.status != Status::Live,
             })
             .cloned()
@@ -628,6 +639,10 @@ impl Engine<'_> {
             .iter()
             .filter(|it| own[it.0.index()] && !self.symbols.is_address(it.0))
             .map(|&(sym, mut fact)| {
+                // That a pointer is not null where it is followed is demanded, not a condition of the way.
+                if fact.not == Some(0) && demands.iter().any(|it| is_access(it, sym)) {
+                    fact.not = None;
+                }
                 let is_kept = |it: Option<(Sym, i64)>| it.filter(|it| own[it.0.index()]);
                 fact.le = is_kept(fact.le);
                 fact.ge = is_kept(fact.ge);
@@ -648,6 +663,10 @@ impl Engine<'_> {
     pub fn has_failed(&self, object: &Object) -> bool {
         object.failure != Failure::Never
     }
+}
+
+fn is_access(demand: &Demand, sym: Sym) -> bool {
+    matches!(demand.need, Need::Access { .. }) && demand.pointer.as_sym() == Some(sym)
 }
 
 /// Summaries are shared between threads.

@@ -902,6 +902,7 @@ impl<'a> Engine<'a> {
             }
             OpKind::Cast { to, value, ty } => {
                 let value = self.value(state, *value);
+                self.check_size(state, value, *ty);
                 let value = self.cast(state, value, *ty);
                 self.set(state, *to, value);
             }
@@ -975,6 +976,26 @@ impl<'a> Engine<'a> {
             }
         }
         true
+    }
+
+    /// A block that becomes a pointer to a type has room for one value of it.
+    fn check_size(&mut self, state: &mut State, value: Val, ty: TypeId) {
+        let Type::Pointer(to) = self.module.types[ty.index()] else { return };
+        let Some(sym) = value.as_sym() else { return };
+        if !matches!(self.symbols.meaning(sym), Meaning::Made { .. }) {
+            return;
+        }
+        let Some(needed) = self.module.size_of(to).and_then(|it| i64::try_from(it).ok()) else { return };
+        let Some(object) = state.object(sym).cloned() else { return };
+        if let Class::Heap(_) = object.class
+            && object.status == Status::Live
+            && let Some(size) = object.size.and_then(Val::as_int)
+            && size > 0
+            && size < needed
+        {
+            let finding = crate::rules::undersized_allocation::finding(self, &object, size, needed);
+            self.report(state, finding);
+        }
     }
 
     pub fn family(&self, name: Name) -> u16 {

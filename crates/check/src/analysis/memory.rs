@@ -28,6 +28,9 @@ impl Engine<'_> {
         if !self.access(state, at, size, false) {
             return self.fresh(state, 1, Source::Known);
         }
+        if bytes > 8 {
+            return self.record(state, at, bytes);
+        }
         let value = self.peek(state, at, bytes);
         if !value.is_uninit() {
             // The caller has to have written what is read of what it hands over.
@@ -52,6 +55,18 @@ impl Engine<'_> {
             }
         }
         fresh
+    }
+
+    /// A whole record as a value: the address of a copy that nothing else knows.
+    fn record(&mut self, state: &mut State, at: At, bytes: u32) -> Val {
+        let meaning = Meaning::Record { site: self.site, turn: state.turn(), part: 0 };
+        let sym = self.symbols.id(meaning);
+        let size = Val::int(i64::from(bytes));
+        let mut object = Object::new(Class::Storage, Content::Uninit);
+        object.size = Some(size);
+        state.put(sym, object);
+        self.copy(state, (sym, Val::ZERO), at, size);
+        Val::sym(sym)
     }
 
     /// What lies there, without checks.
@@ -186,6 +201,13 @@ impl Engine<'_> {
     pub fn store(&mut self, state: &mut State, at: At, bytes: u32, value: Val) {
         let size = Val::int(i64::from(bytes.max(1)));
         if !self.access(state, at, size, true) {
+            return;
+        }
+        if bytes > 8
+            && let Some(sym) = value.as_sym()
+            && matches!(self.symbols.meaning(sym), Meaning::Record { .. })
+        {
+            self.copy(state, at, (sym, Val::ZERO), size);
             return;
         }
         self.poke(state, at, bytes, value);
@@ -457,21 +479,53 @@ impl Engine<'_> {
         } else if is_mine {
             let is_stack = !matches!(object.class, Class::Heap(_));
             for (terms, is_under) in [(over, false), (under, true)] {
+                let Some(terms) = self.extreme(state, terms) else { continue };
                 let depends = terms.list().iter().any(|it| self.symbols.is_input(it.0));
                 if depends && state.greatest(&self.symbols, terms, 2) > 0 {
-                    let mut pointer = Val::int(terms.c);
-                    for &(sym, k) in terms.list() {
-                        let term = self.symbols.scale(Val::sym(sym), k);
-                        pointer = self.symbols.add(pointer, term);
-                    }
+                    let pointer = self.sum_of(terms);
                     let trace = self.here();
-                    self.demand(
-                        state,
-                        Demand { need: Need::Within { is_write, is_under, is_stack }, pointer, trace },
-                    );
+                    let need = Need::Within { is_write, is_under, is_stack };
+                    self.demand(state, Demand { need, pointer, trace });
                 }
             }
         }
+    }
+
+    /// The sum with symbols that take all of their values replaced by what makes it greatest.
+    fn extreme(&self, state: &State, mut terms: Terms) -> Option<Terms> {
+        for _ in 0..6 {
+            let Some(at) = terms.list().iter().position(|it| self.symbols.is_free(it.0)) else { return Some(terms) };
+            let (sym, k) = terms.remove(at);
+            let fact = state.fact(&self.symbols, sym);
+            let (bound, related) = if k > 0 { (fact.hi, fact.le) } else { (fact.lo, fact.ge) };
+            let by = match related {
+                Some((to, c)) => Val::sym(to).plus(c),
+                None if bound.abs() < FAR => Val::int(bound),
+                None => return None,
+            };
+            if !terms.add(by, k) {
+                return None;
+            }
+        }
+        None
+    }
+
+    fn extreme_value(&mut self, state: &State, value: Val) -> Option<Val> {
+        let mut terms = Terms::new(0);
+        if !terms.add(value, 1) {
+            return None;
+        }
+        let terms = self.extreme(state, terms)?;
+        Some(self.sum_of(terms))
+    }
+
+    fn sum_of(&mut self, terms: Terms) -> Val {
+        let mut sum = Val::int(terms.c);
+        for &(sym, k) in terms.list() {
+            let term = self.symbols.scale(Val::sym(sym), k);
+            sum = self.symbols.add(sum, term);
+        }
+        sum
     }
 
     /// Whether the sum is greater than 0 in some execution of this path.
@@ -803,7 +857,10 @@ impl Engine<'_> {
             self.bases(root, &mut work);
         }
         for (sym, object) in state.objects.iter() {
-            let is_mine = matches!(self.symbols.meaning(*sym), Meaning::Local(_) | Meaning::Made { .. });
+            let is_mine = matches!(
+                self.symbols.meaning(*sym),
+                Meaning::Local(_) | Meaning::Made { .. } | Meaning::Record { .. }
+            );
             if !is_mine || object.is_escaped || is_local_root(*sym) {
                 work.push(*sym);
             }

@@ -338,7 +338,11 @@ impl State {
             _ => (-FAR, FAR),
         };
         match symbols.meaning(sym) {
-            Meaning::Local(_) | Meaning::Global(_) | Meaning::Function(_) | Meaning::Text { .. } => {
+            Meaning::Local(_)
+            | Meaning::Global(_)
+            | Meaning::Function(_)
+            | Meaning::Text { .. }
+            | Meaning::Record { .. } => {
                 (4096, FAR)
             }
             Meaning::Initial { bytes, .. } => by_bytes(bytes),

@@ -173,6 +173,8 @@ pub enum Meaning {
         turn: u32,
         part: u32,
     },
+    /// Address of the copy that a record as a value is.
+    Record { site: u32, turn: u32, part: u32 },
     /// What `bytes` bytes at this offset of an object held when the function was entered.
     Initial {
         object: Sym,
@@ -367,7 +369,11 @@ impl Symbols {
     pub fn is_address(&self, sym: Sym) -> bool {
         matches!(
             self.meanings[sym.index()],
-            Meaning::Local(_) | Meaning::Global(_) | Meaning::Function(_) | Meaning::Text { .. }
+            Meaning::Local(_)
+                | Meaning::Global(_)
+                | Meaning::Function(_)
+                | Meaning::Text { .. }
+                | Meaning::Record { .. }
         )
     }
 
@@ -396,7 +402,7 @@ impl Symbols {
 
     /// Whether objects are known by this symbol.
     pub fn is_base(&self, sym: Sym) -> bool {
-        self.is_address(sym) || matches!(self.meanings[sym.index()], Meaning::Made { .. })
+        self.is_address(sym) || matches!(self.meanings[sym.index()], Meaning::Made { .. } | Meaning::Record { .. })
     }
 
     pub fn scale(&mut self, value: Val, factor: i64) -> Val {
