@@ -50,6 +50,7 @@ impl Engine<'_> {
         }
         for it in arguments {
             let value = self.value(&state, it.value);
+            let value = self.used(&mut state, value);
             args.push(self.state_value(&state, value));
         }
         if let Some(target) = target {
@@ -259,7 +260,7 @@ impl Engine<'_> {
 
     fn mapped(&mut self, map: &[Val], value: Val) -> Val {
         if value.is_uninit() {
-            return value;
+            return Val::UNINIT;
         }
         let a = if value.a.is_none() { Val::ZERO } else { map[value.a.index()] };
         if value.b.is_none() {
@@ -359,12 +360,28 @@ impl Engine<'_> {
             Need::Initialized { bytes } => {
                 if let Some(at) = self.split(pointer)
                     && !at.0.is_none()
-                    && self.peek(state, at, bytes).is_uninit()
                 {
-                    let finding = rules::uninitialized_read::finding(self, state, at);
-                    self.report(state, finding);
+                    let value = self.peek(state, at, bytes);
+                    if value.is_uninit() {
+                        self.used(state, Val::uninit(at.0));
+                    } else if let Some(sym) = value.as_sym()
+                        && let Meaning::Initial { object, .. } = self.symbols.meaning(sym)
+                        && object == at.0
+                    {
+                        self.demand(state, Demand { need: demand.need, pointer, trace });
+                    }
                 }
             }
+            Need::Room { needed } => match pointer.as_int() {
+                Some(size) if size > 0 && size < needed => {
+                    let finding = rules::undersized_allocation::finding(self, trace, size, needed);
+                    self.report(state, finding);
+                }
+                None if pointer.as_sym().is_some_and(|it| self.symbols.is_input(it)) => {
+                    self.demand(state, Demand { need: demand.need, pointer, trace });
+                }
+                _ => {}
+            },
             Need::Within { is_write, is_under, is_stack } => {
                 let mut terms = Terms::new(0);
                 if terms.add(pointer, 1) {
@@ -585,7 +602,9 @@ impl Engine<'_> {
         let mut own = vec![false; is_used.len()];
         let mut work: Vec<Sym> = Vec::new();
         let mut note = |value: Val| {
-            work.extend([value.a, value.b]);
+            if !value.is_uninit() {
+                work.extend([value.a, value.b]);
+            }
         };
         value.into_iter().for_each(&mut note);
         for (sym, object) in state.objects.iter() {
@@ -674,7 +693,7 @@ type Rc2 = std::sync::Arc<Summary>;
 
 fn renumber_value(value: &mut Val, number: &[Sym]) {
     value.a = if value.a.0 < 2 { value.a } else { number[value.a.index()] };
-    value.b = if value.b.0 < 2 { value.b } else { number[value.b.index()] };
+    value.b = if value.b.0 < 2 || value.is_uninit() { Sym::NONE } else { number[value.b.index()] };
 }
 
 fn renumbered(mut meaning: Meaning, number: &[Sym]) -> Meaning {

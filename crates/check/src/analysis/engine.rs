@@ -64,6 +64,8 @@ pub struct Engine<'a> {
     pub place_of_report: Option<TraceId>,
     /// A text of wide units is handled.
     pub is_wide: bool,
+    /// Per head of a loop: demands and latent issues of its further rounds.
+    rounds: FxHashMap<BlockId, (BTreeSet<u32>, BTreeSet<u32>)>,
     /// Locals that hold a parameter, by number of the local.
     is_parameter: Vec<bool>,
 }
@@ -109,6 +111,7 @@ impl<'a> Engine<'a> {
             span: Span::NONE,
             place_of_report: None,
             is_wide: false,
+            rounds: FxHashMap::default(),
             is_parameter,
             flow,
         }
@@ -267,10 +270,14 @@ impl<'a> Engine<'a> {
             End::Goto(to) => self.enter(state, from, *to),
             End::Branch { condition, then, other } => {
                 let value = self.value(&state, *condition);
+                let value = self.used(&mut state, value);
                 let value = self.state_value(&state, value);
                 match self.truth(&state, value) {
-                    Some(true) => self.enter(state, from, *then),
-                    Some(false) => self.enter(state, from, *other),
+                    Some(is_true) => {
+                        let to = if is_true { *then } else { *other };
+                        self.leave(&mut state, to, value);
+                        self.enter(state, from, to);
+                    }
                     None => {
                         let mut no = state.clone();
                         if state.assume(&mut self.symbols, Binary::NotEqual, value, Val::ZERO) {
@@ -286,6 +293,7 @@ impl<'a> Engine<'a> {
             }
             End::Switch { value, cases, default } => {
                 let value = self.value(&state, *value);
+                let value = self.used(&mut state, value);
                 let value = self.state_value(&state, value);
                 for (case, to) in cases {
                     let mut taken = state.clone();
@@ -343,7 +351,10 @@ impl<'a> Engine<'a> {
             if self.flow.is_in_loop(to, frame.head) {
                 break;
             }
-            state.frames.pop();
+            let frame = state.frames.pop().expect("there is a last one");
+            if frame.arrivals == 3 {
+                self.note_left(&mut state, frame.head);
+            }
         }
         self.join_values(&mut state, from, to);
         if self.flow.is_head[to.index()] {
@@ -367,12 +378,41 @@ impl<'a> Engine<'a> {
                         self.generalize(&mut state, &first, &before, to);
                     }
                 }
-                Some(_) => return,
+                Some(_) => {
+                    // What further rounds need is needed on every way out.
+                    let (demands, latent) = self.rounds.entry(to).or_default();
+                    demands.extend(state.demands.iter());
+                    latent.extend(state.latent.iter());
+                    return;
+                }
             }
         }
         let at = self.flow.order[to.index()];
         self.pending[at as usize].push(state);
         self.ready.insert(at);
+    }
+
+    pub fn note_left(&mut self, state: &mut State, head: BlockId) {
+        if !state.left.contains(&head) {
+            Rc::make_mut(&mut state.left).push(head);
+        }
+    }
+
+    /// Adds what the rounds of loops that the path has left need and run into.
+    pub fn recall_rounds(&mut self, state: &mut State) {
+        for head in std::mem::take(&mut state.left).iter() {
+            let Some((demands, latent)) = self.rounds.get(head) else { continue };
+            for it in demands {
+                if !state.demands.contains(it) && state.demands.len() < DEMANDS_MAX {
+                    Rc::make_mut(&mut state.demands).push(*it);
+                }
+            }
+            for it in latent {
+                if !state.latent.contains(it) {
+                    Rc::make_mut(&mut state.latent).push(*it);
+                }
+            }
+        }
     }
 
     /// Values that depend on where control came from.
@@ -746,7 +786,7 @@ impl<'a> Engine<'a> {
 
     // Places.
 
-    pub fn place(&mut self, state: &State, place: &Place) -> Option<At> {
+    pub fn place(&mut self, state: &mut State, place: &Place) -> Option<At> {
         let (base, mut offset) = match place.base {
             Base::Local(it) => (self.symbols.id(Meaning::Local(it)), Val::ZERO),
             Base::Global(it) => {
@@ -754,6 +794,7 @@ impl<'a> Engine<'a> {
             }
             Base::At(it) => {
                 let value = self.value(state, it);
+                let value = self.used(state, value);
                 let value = self.state_value(state, value);
                 self.split(value)?
             }
@@ -765,10 +806,8 @@ impl<'a> Engine<'a> {
                 Step::Field { offset: None, .. } | Step::Index { stride: 0, .. } => return None,
                 Step::Index { index, stride } => {
                     let index = self.value(state, index);
+                    let index = self.used(state, index);
                     let index = self.state_value(state, index);
-                    if index.is_uninit() {
-                        return None;
-                    }
                     let by = self.symbols.scale(index, i64::try_from(stride).ok()?);
                     offset = self.symbols.add(offset, by);
                 }
@@ -883,6 +922,7 @@ impl<'a> Engine<'a> {
             }
             OpKind::Offset { to, base, index, stride } => {
                 let (base, index) = (self.value(state, *base), self.value(state, *index));
+                let (base, index) = (self.used(state, base), self.used(state, index));
                 let index = self.state_value(state, index);
                 let base = self.state_value(state, base);
                 let by = self.symbols.scale(index, i64::try_from(*stride).unwrap_or(1));
@@ -891,11 +931,13 @@ impl<'a> Engine<'a> {
             }
             OpKind::Binary { to, op, left, right } => {
                 let (left, right) = (self.value(state, *left), self.value(state, *right));
+                let (left, right) = (self.used(state, left), self.used(state, right));
                 let value = self.binary(state, *op, left, right);
                 self.set(state, *to, value);
             }
             OpKind::Unary { to, op, value } => {
                 let value = self.value(state, *value);
+                let value = self.used(state, value);
                 let value = self.state_value(state, value);
                 let value = self.unary(state, *op, value);
                 self.set(state, *to, value);
@@ -942,6 +984,7 @@ impl<'a> Engine<'a> {
             }
             OpKind::Free { family, value } => {
                 let value = self.value(state, *value);
+                let value = self.used(state, value);
                 let family = self.family(*family);
                 let here = self.here();
                 self.free(state, value, family, here);
@@ -993,8 +1036,15 @@ impl<'a> Engine<'a> {
             && size > 0
             && size < needed
         {
-            let finding = crate::rules::undersized_allocation::finding(self, &object, size, needed);
+            let finding = crate::rules::undersized_allocation::finding(self, object.made, size, needed);
             self.report(state, finding);
+        } else if let Some(size) = object.size
+            && let Some(input) = size.as_sym()
+            && self.symbols.is_input(input)
+            && needed > 1
+        {
+            let demand = Demand { need: Need::Room { needed }, pointer: size, trace: object.made };
+            self.demand(state, demand);
         }
     }
 

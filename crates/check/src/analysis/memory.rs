@@ -45,16 +45,24 @@ impl Engine<'_> {
             }
             return self.state_value(state, value);
         }
-        let finding = rules::uninitialized_read::finding(self, state, at);
-        self.report(state, finding);
-        let fresh = self.fresh(state, 1, Source::Known);
-        if let Some(offset) = at.1.as_int() {
-            let stamp = self.stamp(state);
-            if let Some(object) = state.object_mut(at.0) {
-                object.write(offset, offset + i64::from(bytes.max(1)), Piece::Value(fresh), stamp);
+        // Copies are harmless; what is done with the value is not.
+        Val::uninit(at.0)
+    }
+
+    /// A value that a decision, a computation or a call depends on.
+    pub fn used(&mut self, state: &mut State, value: Val) -> Val {
+        if !value.is_uninit() {
+            return value;
+        }
+        let is_told = state.object(value.b).is_some_and(|it| it.is_told);
+        if !is_told {
+            let finding = rules::uninitialized_read::finding(self, state, (value.b, Val::ZERO));
+            self.report(state, finding);
+            if let Some(object) = state.object_mut(value.b) {
+                object.is_told = true;
             }
         }
-        fresh
+        self.fresh(state, 1, Source::Known)
     }
 
     /// A whole record as a value: the address of a copy that nothing else knows.
@@ -494,7 +502,9 @@ impl Engine<'_> {
     /// The sum with symbols that take all of their values replaced by what makes it greatest.
     fn extreme(&self, state: &State, mut terms: Terms) -> Option<Terms> {
         for _ in 0..6 {
-            let Some(at) = terms.list().iter().position(|it| self.symbols.is_free(it.0)) else { return Some(terms) };
+            let Some(at) = terms.list().iter().position(|it| self.symbols.is_free(it.0)) else {
+                return Some(terms);
+            };
             let (sym, k) = terms.remove(at);
             let fact = state.fact(&self.symbols, sym);
             let (bound, related) = if k > 0 { (fact.hi, fact.le) } else { (fact.lo, fact.ge) };
@@ -832,6 +842,9 @@ impl Engine<'_> {
             if fuel == 0 {
                 return;
             }
+            if value.is_uninit() {
+                continue;
+            }
             for sym in [value.a, value.b] {
                 match self.symbols.meaning(sym) {
                     Meaning::Nothing | Meaning::Uninit => {}
@@ -880,7 +893,12 @@ impl Engine<'_> {
     // Returning.
 
     pub fn leave_function(&mut self, mut state: State, value: Option<Val>) {
-        state.frames.clear();
+        for frame in std::mem::take(&mut state.frames) {
+            if frame.arrivals == 3 {
+                self.note_left(&mut state, frame.head);
+            }
+        }
+        self.recall_rounds(&mut state);
         let value = value.map(|it| self.state_value(&state, it));
         self.returned(&mut state, value);
         let roots: Vec<Val> = value.into_iter().collect();

@@ -257,6 +257,8 @@ pub struct State {
     /// Numbers of latent issues and of demands on the caller, in the function's tables.
     pub latent: Rc<Vec<u32>>,
     pub demands: Rc<Vec<u32>>,
+    /// Heads of loops that were left after more than two rounds.
+    pub left: Rc<Vec<BlockId>>,
     /// A branch was taken that depends on what the function was given.
     pub is_conditional: bool,
     /// ... or on what an unknown function did.
@@ -272,6 +274,7 @@ impl State {
             frames: Vec::new(),
             latent: Rc::default(),
             demands: Rc::default(),
+            left: Rc::default(),
             is_conditional: false,
             is_assumed: false,
         }
@@ -342,9 +345,7 @@ impl State {
             | Meaning::Global(_)
             | Meaning::Function(_)
             | Meaning::Text { .. }
-            | Meaning::Record { .. } => {
-                (4096, FAR)
-            }
+            | Meaning::Record { .. } => (4096, FAR),
             Meaning::Initial { bytes, .. } => by_bytes(bytes),
             Meaning::Length { .. } | Meaning::Rounds { .. } => (0, FAR),
             Meaning::Narrow { bytes, is_signed, value } => {
@@ -426,7 +427,7 @@ impl State {
 
     /// The value with symbols that have one value replaced.
     pub fn resolve(&self, symbols: &mut Symbols, mut value: Val) -> Val {
-        if self.facts.is_empty() {
+        if self.facts.is_empty() || value.is_uninit() {
             return value;
         }
         for _ in 0..4 {
@@ -856,6 +857,11 @@ impl State {
     pub fn join_facts(&mut self, symbols: &Symbols, other: &State) {
         self.is_conditional &= other.is_conditional;
         self.is_assumed &= other.is_assumed;
+        for &head in other.left.iter() {
+            if !self.left.contains(&head) {
+                Rc::make_mut(&mut self.left).push(head);
+            }
+        }
         for &demand in other.demands.iter() {
             if !self.demands.contains(&demand) {
                 Rc::make_mut(&mut self.demands).push(demand);

@@ -14,6 +14,8 @@ pub enum Need {
     /// `pointer` is no pointer but a number that has to be at most 0: what lies beyond the end of an object of
     /// the function, or before its start.
     Within { is_write: bool, is_under: bool, is_stack: bool },
+    /// `pointer` is the size of a block that has to hold so many bytes.
+    Room { needed: i64 },
     /// The two do not overlap: `pointer` is the distance, at least that many bytes.
     Apart { bytes: Val },
 }

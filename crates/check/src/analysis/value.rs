@@ -42,6 +42,11 @@ impl Val {
     pub const ZERO: Val = Val::int(0);
     pub const UNINIT: Val = Val::sym(Sym::UNINIT);
 
+    /// Content of an object that was never written.
+    pub const fn uninit(object: Sym) -> Val {
+        Val { a: Sym::UNINIT, b: object, k: 0, c: 0 }
+    }
+
     pub const fn int(c: i64) -> Val {
         Val { a: Sym::NONE, b: Sym::NONE, k: 0, c }
     }
@@ -174,7 +179,11 @@ pub enum Meaning {
         part: u32,
     },
     /// Address of the copy that a record as a value is.
-    Record { site: u32, turn: u32, part: u32 },
+    Record {
+        site: u32,
+        turn: u32,
+        part: u32,
+    },
     /// What `bytes` bytes at this offset of an object held when the function was entered.
     Initial {
         object: Sym,
@@ -402,7 +411,8 @@ impl Symbols {
 
     /// Whether objects are known by this symbol.
     pub fn is_base(&self, sym: Sym) -> bool {
-        self.is_address(sym) || matches!(self.meanings[sym.index()], Meaning::Made { .. } | Meaning::Record { .. })
+        self.is_address(sym)
+            || matches!(self.meanings[sym.index()], Meaning::Made { .. } | Meaning::Record { .. })
     }
 
     pub fn scale(&mut self, value: Val, factor: i64) -> Val {
