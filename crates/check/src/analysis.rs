@@ -118,7 +118,7 @@ pub fn analyze_component(
     let is_recursive = component.len() > 1
         || component.iter().any(|it| cx.program.calls[*it as usize].binary_search(it).is_ok());
     if !is_recursive {
-        return component.iter().map(|it| analyze_function(cx, summaries, *it)).collect();
+        return component.iter().map(|it| analyze_function(cx, summaries, component, *it)).collect();
     }
     // First without recursive calls, then with what that gave.
     let mut own = summaries.to_vec();
@@ -126,7 +126,7 @@ pub fn analyze_component(
         own[function as usize] = None;
     }
     for &function in component {
-        let result = analyze_function(cx, &own, function);
+        let result = analyze_function(cx, &own, component, function);
         let mut summary = result.summary;
         summary.latent.clear();
         for way in &mut summary.disjuncts {
@@ -137,10 +137,15 @@ pub fn analyze_component(
         }
         own[function as usize] = Some(Arc::new(summary));
     }
-    component.iter().map(|it| analyze_function(cx, &own, *it)).collect()
+    component.iter().map(|it| analyze_function(cx, &own, component, *it)).collect()
 }
 
-fn analyze_function(cx: &Context<'_>, summaries: &[Option<Arc<Summary>>], function: u32) -> FunctionResult {
+fn analyze_function(
+    cx: &Context<'_>,
+    summaries: &[Option<Arc<Summary>>],
+    component: &[u32],
+    function: u32,
+) -> FunctionResult {
     let (module, ir) = cx.program.ir(function);
     if !is_native(module) || ir.blocks.is_empty() {
         return FunctionResult {
@@ -149,7 +154,7 @@ fn analyze_function(cx: &Context<'_>, summaries: &[Option<Arc<Summary>>], functi
             is_incomplete: false,
         };
     }
-    let mut engine = Engine::new(cx, summaries, function);
+    let mut engine = Engine::new(cx, summaries, component, function);
     engine.run();
     // What holds on every path needs no caller.
     for id in 0..engine.latent.len() as u32 {

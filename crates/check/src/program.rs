@@ -8,7 +8,7 @@
 //! Cost: linear in operations.
 
 use crate::ir::{
-    Base, Callee, Class, Function, FunctionId, GlobalId, Module, Name, Op, OpKind, Operand, Place, Type,
+    Base, Callee, Class, Function, FunctionId, GlobalId, Module, Name, Op, OpKind, Operand, Place, Step, Type,
 };
 use rustc_hash::{FxHashMap, FxHashSet};
 
@@ -59,6 +59,8 @@ pub struct Program {
     /// Functions by component of the call graph, callees first.
     pub components: Vec<Vec<u32>>,
     classes: FxHashMap<Box<str>, (u32, u32)>,
+    /// What arrays and records that nothing changes hold: offset, bytes, module and value; sorted by offset.
+    pub contents: FxHashMap<u32, Vec<(i64, u32, u32, Operand)>>,
     /// Classes by the name of a direct base.
     derived: FxHashMap<Box<str>, Vec<(u32, u32)>>,
 }
@@ -83,6 +85,7 @@ impl Program {
             is_address_taken: Vec::new(),
             components: Vec::new(),
             classes: FxHashMap::default(),
+            contents: FxHashMap::default(),
             derived: FxHashMap::default(),
             modules: Vec::new(),
         };
@@ -216,7 +219,8 @@ impl Program {
                     is_changed[linked[it.index()] as usize] = true;
                 }
             };
-            for op in module.functions.iter().flat_map(|it| &it.blocks).flat_map(|it| &it.ops) {
+            let functions = module.functions.iter().filter(|it| !is_initializer(module, it));
+            for op in functions.flat_map(|it| &it.blocks).flat_map(|it| &it.ops) {
                 match &op.kind {
                     OpKind::Store { to, .. } | OpKind::CopyRecord { to, .. } => mark(to),
                     OpKind::Address { of, .. } => mark(of),
@@ -224,6 +228,25 @@ impl Program {
                 }
             }
         }
+        let mut contents: FxHashMap<u32, Vec<(i64, u32, u32, Operand)>> = FxHashMap::default();
+        for (number, module) in self.modules.iter().enumerate() {
+            let functions = module.functions.iter().filter(|it| is_initializer(module, it));
+            for op in functions.flat_map(|it| it.blocks.first()).flat_map(|it| &it.ops) {
+                if let OpKind::Store { to, value, bytes } = &op.kind
+                    && let Base::Global(global) = to.base
+                    && let Some(offset) = constant_offset(to)
+                {
+                    let linked = self.globals_of_module[number][global.index()];
+                    if module.globals[global.index()].is_const || !is_changed[linked as usize] {
+                        contents.entry(linked).or_default().push((offset, *bytes, number as u32, *value));
+                    }
+                }
+            }
+        }
+        for it in contents.values_mut() {
+            it.sort_by_key(|it| it.0);
+        }
+        self.contents = contents;
         for (at, global) in self.globals.iter_mut().enumerate() {
             let module = &self.modules[global.module as usize];
             let of = &module.globals[global.global.index()];
@@ -236,6 +259,24 @@ impl Program {
 
     fn link_calls(&mut self) {
         let count = self.functions.len();
+        // Functions that a table or variable leads to.
+        let mut kept: FxHashMap<u32, Vec<u32>> = FxHashMap::default();
+        for (linked, content) in &self.contents {
+            for (_, _, module, value) in content {
+                if let Operand::Function(name) = value
+                    && let Some(to) = self.function(*module, *name)
+                {
+                    kept.entry(*linked).or_default().push(to);
+                }
+            }
+        }
+        for (linked, global) in self.globals.iter().enumerate() {
+            if let Some(Operand::Function(name)) = global.constant
+                && let Some(to) = self.function(global.module, name)
+            {
+                kept.entry(linked as u32).or_default().push(to);
+            }
+        }
         let mut callers = vec![0u32; count];
         let mut is_taken = vec![false; count];
         let mut calls = Vec::with_capacity(count);
@@ -257,6 +298,11 @@ impl Program {
                             callers[to as usize] += 1;
                             targets.push(to);
                         }
+                    }
+                    OpKind::Load { from: Place { base: Base::Global(it), .. }, .. }
+                    | OpKind::Address { of: Place { base: Base::Global(it), .. }, .. } => {
+                        let linked = self.global(of.module, *it);
+                        targets.extend(kept.get(&linked).into_iter().flatten());
                     }
                     OpKind::Closure { function, .. } => {
                         let to = self.first_function[of.module as usize] + function.0;
@@ -375,6 +421,26 @@ impl Program {
     }
 }
 
+/// Whether a function is what writes the initial values of a module's globals.
+fn is_initializer(module: &Module, function: &Function) -> bool {
+    module.name(function.name).ends_with("<globals>")
+}
+
+fn constant_offset(place: &Place) -> Option<i64> {
+    let mut offset = 0i64;
+    for step in &place.steps {
+        let by = match *step {
+            Step::Field { offset, .. } => i64::try_from(offset?).ok()?,
+            Step::Index { index: Operand::Int(index), stride } if stride > 0 => {
+                index.checked_mul(i64::try_from(stride).ok()?)?
+            }
+            Step::Index { .. } => return None,
+        };
+        offset = offset.checked_add(by)?;
+    }
+    Some(offset)
+}
+
 /// Calls `f` with each operand of an operation, those of places included, callees excluded.
 pub fn each_operand(op: &Op, mut f: impl FnMut(Operand)) {
     let place = |place: &Place, f: &mut dyn FnMut(Operand)| {
@@ -382,7 +448,7 @@ pub fn each_operand(op: &Op, mut f: impl FnMut(Operand)) {
             f(it);
         }
         for step in &place.steps {
-            if let crate::ir::Step::Index { index, .. } = step {
+            if let Step::Index { index, .. } = step {
                 f(*index);
             }
         }

@@ -57,7 +57,12 @@ impl Engine<'_> {
             return match self.summaries[target as usize].clone() {
                 Some(summary) => self.apply(state, &summary, target, &args),
                 // A recursive call, on the first round: other ways are seen first.
-                None => Vec::new(),
+                None if self.component.contains(&target) => Vec::new(),
+                None => {
+                    self.unknown_call(&mut state, &args);
+                    let value = self.fresh(&state, 0, Source::Unknown);
+                    vec![(state, value)]
+                }
             };
         }
         if let Some(model) = symbol.and_then(|it| self.cx.model_of_symbol[it as usize]) {

@@ -37,6 +37,8 @@ const LATENT_MAX: usize = 24;
 pub struct Engine<'a> {
     pub cx: &'a Context<'a>,
     pub summaries: &'a [Option<Arc<Summary>>],
+    /// Functions that call each other, this one among them.
+    pub component: &'a [u32],
     pub function: u32,
     pub module_number: u32,
     pub module: &'a Module,
@@ -74,7 +76,12 @@ pub struct Engine<'a> {
 pub type At = (Sym, Val);
 
 impl<'a> Engine<'a> {
-    pub fn new(cx: &'a Context<'a>, summaries: &'a [Option<Arc<Summary>>], function: u32) -> Engine<'a> {
+    pub fn new(
+        cx: &'a Context<'a>,
+        summaries: &'a [Option<Arc<Summary>>],
+        component: &'a [u32],
+        function: u32,
+    ) -> Engine<'a> {
         let (module, ir) = cx.program.ir(function);
         let flow = Flow::new(ir);
         let name = module.name(ir.name);
@@ -88,6 +95,7 @@ impl<'a> Engine<'a> {
         Engine {
             cx,
             summaries,
+            component,
             function,
             module_number: cx.program.functions[function as usize].module,
             module,
@@ -1064,7 +1072,48 @@ impl<'a> Engine<'a> {
         let Some(at) = self.place(state, place) else {
             return self.fresh(state, 0, Source::Known);
         };
+        if bytes > 8 || self.is_record_place(place) {
+            if !self.access(state, at, Val::int(i64::from(bytes)), false) {
+                return self.fresh(state, 0, Source::Known);
+            }
+            return self.record(state, at, bytes);
+        }
         self.load(state, at, bytes)
+    }
+
+    /// Whether a variable as a whole is a record.
+    fn is_record_place(&self, place: &Place) -> bool {
+        let ty = match place.base {
+            Base::Local(it) if place.steps.is_empty() => self.ir.locals[it.index()].ty,
+            Base::Global(it) if place.steps.is_empty() => self.module.globals[it.index()].ty,
+            _ => return false,
+        };
+        matches!(self.module.types[ty.index()], Type::Record(_))
+    }
+
+    /// What a global that nothing changes holds at an offset, as far as it was written out.
+    pub fn constant_content(&mut self, linked: u32, offset: i64, bytes: u32) -> Option<Val> {
+        let content = self.cx.program.contents.get(&linked)?;
+        let at = content.binary_search_by_key(&offset, |it| it.0).ok()?;
+        let (_, width, module, operand) = content[at];
+        if width != bytes {
+            return None;
+        }
+        self.constant(module, operand)
+    }
+
+    fn constant(&mut self, module: u32, operand: Operand) -> Option<Val> {
+        Some(match operand {
+            Operand::Int(it) => Val::int(it),
+            Operand::Bool(it) => Val::int(i64::from(it)),
+            Operand::Null => Val::ZERO,
+            Operand::String(name) => self.symbols.value(Meaning::Text { module, name }),
+            Operand::Function(name) => {
+                let symbol = self.cx.program.symbol_of(module, name)?;
+                self.symbols.value(Meaning::Function(symbol))
+            }
+            _ => return None,
+        })
     }
 
     /// The value of a global that nothing changes, or at the start of the program.
@@ -1079,17 +1128,7 @@ impl<'a> Engine<'a> {
             }
             None => None,
         }?;
-        Some(match known {
-            Operand::Int(it) => Val::int(it),
-            Operand::Bool(it) => Val::int(i64::from(it)),
-            Operand::Null => Val::ZERO,
-            Operand::String(name) => self.symbols.value(Meaning::Text { module: global.module, name }),
-            Operand::Function(name) => {
-                let symbol = self.cx.program.symbol_of(global.module, name)?;
-                self.symbols.value(Meaning::Function(symbol))
-            }
-            _ => return None,
-        })
+        self.constant(global.module, known)
     }
 
     fn store_place(&mut self, state: &mut State, place: &Place, value: Val, bytes: u32) {

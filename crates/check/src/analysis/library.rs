@@ -309,7 +309,7 @@ impl Engine<'_> {
             {
                 let finding = rules::overlapping_copy::finding(self);
                 self.report(state, finding);
-            } else if distance.as_sym().is_some_and(|it| self.symbols.is_input(it)) {
+            } else if self.symbols.is_input(distance.a) || self.symbols.is_input(distance.b) {
                 let trace = self.here();
                 self.demand(state, Demand { need: Need::Apart { bytes }, pointer: distance, trace });
             }

@@ -28,9 +28,6 @@ impl Engine<'_> {
         if !self.access(state, at, size, false) {
             return self.fresh(state, 1, Source::Known);
         }
-        if bytes > 8 {
-            return self.record(state, at, bytes);
-        }
         let value = self.peek(state, at, bytes);
         if !value.is_uninit() {
             // The caller has to have written what is read of what it hands over.
@@ -66,7 +63,7 @@ impl Engine<'_> {
     }
 
     /// A whole record as a value: the address of a copy that nothing else knows.
-    fn record(&mut self, state: &mut State, at: At, bytes: u32) -> Val {
+    pub fn record(&mut self, state: &mut State, at: At, bytes: u32) -> Val {
         let meaning = Meaning::Record { site: self.site, turn: state.turn(), part: 0 };
         let sym = self.symbols.id(meaning);
         let size = Val::int(i64::from(bytes));
@@ -139,7 +136,14 @@ impl Engine<'_> {
         match object.content {
             Content::Uninit => Val::UNINIT,
             Content::Zero => Val::ZERO,
-            Content::Initial => self.symbols.value(Meaning::Initial { object: base, offset: lo, bytes }),
+            Content::Initial => {
+                if let Meaning::Global(linked) = self.symbols.meaning(base)
+                    && let Some(value) = self.constant_content(linked, lo, bytes)
+                {
+                    return value;
+                }
+                self.symbols.value(Meaning::Initial { object: base, offset: lo, bytes })
+            }
             Content::Written(stamp) => {
                 self.symbols.value(Meaning::Written { object: base, offset: lo, stamp })
             }
@@ -211,8 +215,7 @@ impl Engine<'_> {
         if !self.access(state, at, size, true) {
             return;
         }
-        if bytes > 8
-            && let Some(sym) = value.as_sym()
+        if let Some(sym) = value.as_sym()
             && matches!(self.symbols.meaning(sym), Meaning::Record { .. })
         {
             self.copy(state, at, (sym, Val::ZERO), size);
@@ -455,7 +458,10 @@ impl Engine<'_> {
             return;
         }
         let Some(size) = object.size else {
-            if self.symbols.is_input(base) && (offset != Val::ZERO || bytes.as_int().is_none_or(|it| it > 8))
+            if self.symbols.is_input(base)
+                && (offset != Val::ZERO || bytes.as_int().is_none_or(|it| it > 8))
+                && let Some(offset) = self.extreme_value(state, offset)
+                && let Some(bytes) = self.extreme_value(state, bytes)
             {
                 let pointer = self.pointer((base, offset));
                 self.demand_access(state, pointer, bytes, is_write);
@@ -929,10 +935,38 @@ impl Engine<'_> {
             }
             self.report(&mut state, finding);
         }
+        if self.is_main {
+            self.kept_to_the_end(&mut state, &seen, exit);
+        }
         if self.exits.len() < 64 {
             self.exits.push((state, value));
         } else {
             self.is_incomplete = true;
+        }
+    }
+
+    /// Blocks that only variables with static storage lead to when the program ends: worth a note.
+    fn kept_to_the_end(&mut self, state: &mut State, seen: &FxHashSet<Sym>, exit: TraceId) {
+        let kept: Vec<std::rc::Rc<Object>> = state
+            .objects
+            .iter()
+            .filter(|(sym, object)| {
+                object.status == Status::Live
+                    && !object.is_escaped
+                    && seen.contains(sym)
+                    && matches!(self.symbols.meaning(*sym), Meaning::Made { .. })
+                    && self.is_successful(state, *sym, object)
+            })
+            .map(|it| it.1.clone())
+            .collect();
+        for object in kept {
+            let mut finding = match object.class {
+                Class::Heap(_) => rules::memory_leak::kept(self, &object, exit),
+                Class::Resource(class) => rules::resource_leak::finding(self, &object, class, exit),
+                Class::Storage => continue,
+            };
+            finding.severity = heapwise_model::Severity::Note;
+            self.report(state, finding);
         }
     }
 

@@ -27,6 +27,17 @@ pub fn finding(engine: &Engine<'_>, object: &Object, exit: u32) -> Finding {
     }
 }
 
+/// A block that is still held when the program ends.
+pub fn kept(engine: &Engine<'_>, object: &Object, exit: u32) -> Finding {
+    let mut it = finding(engine, object, exit);
+    it.kind = Some(Kind::Reachable);
+    it.message = "this block is still held when the program ends, and never freed".to_owned();
+    if let Some(last) = it.related.last_mut() {
+        last.0 = "the program ends here".to_owned();
+    }
+    it
+}
+
 /// Where it was made; blocks that a much-used function hands out are told apart by who asked.
 pub fn lost_place(engine: &Engine<'_>, object: &Object) -> crate::analysis::issue::Spot {
     let mut trace = engine.traces[object.made as usize];
