@@ -42,7 +42,7 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Options {
-        Options { steps: 2000 }
+        Options { steps: 400 }
     }
 }
 

@@ -1,18 +1,18 @@
 //! Calls: summaries of the program's own functions, models of libraries, and the unknown.
 
-use super::engine::Engine;
+use super::engine::{Engine, is_same_shape};
 use super::issue::Trace;
 use super::memory::{Text, each_value};
 use super::state::{Class, Content, FAR, Failure, Object, Piece, State, Status};
 use super::summary::{Demand, Disjunct, Need, Summary, each_part, source_of};
 use super::value::{Meaning, Source, Sym, Terms, Val};
-use crate::ir::{Argument, Binary, Callee};
+use crate::ir::{Argument, Binary, BlockId, Callee};
 use crate::rules;
 use rustc_hash::FxHashMap;
 use std::rc::Rc;
 
 /// Ways of a callee that are kept.
-const WAYS_MAX: usize = 10;
+const WAYS_MAX: usize = 6;
 /// Symbols in one summary; what is larger is forgotten rather than carried.
 const SYMBOLS_MAX: usize = 600;
 /// Calls that a trace remembers.
@@ -51,7 +51,7 @@ impl Engine<'_> {
         for it in arguments {
             let value = self.value(&state, it.value);
             let value = self.used(&mut state, value);
-            args.push(self.state_value(&state, value));
+            args.push(value);
         }
         if let Some(target) = target {
             return match self.summaries[target as usize].clone() {
@@ -122,6 +122,7 @@ impl Engine<'_> {
         let mut results: Vec<(State, Val)> = Vec::new();
         let count = summary.disjuncts.len();
         let mut shared = Some(state);
+        let is_alone = summary.disjuncts.iter().all(|it| it.result.is_none_or(|it| it == Val::ZERO));
         for (index, way) in summary.disjuncts.iter().enumerate() {
             let mut state = if index + 1 == count {
                 shared.take().expect("taken by the last way only")
@@ -149,13 +150,39 @@ impl Engine<'_> {
                 Some(it) => self.mapped(&map, it),
                 None => Val::ZERO,
             };
-            let value = self.state_value(&state, value);
-            match results.iter_mut().find(|it| it.1 == value && it.0.is_same_memory(&state)) {
-                Some(same) => same.0.join_facts(&self.symbols, &state),
-                None => results.push((state, value)),
+            let mut value = self.state_value(&state, value);
+            if value == Val::ZERO && count > 1 && !is_alone {
+                // One of several results: whether it is possible here is not certain.
+                value = self.fresh(&state, 0x800, Source::Known);
+                state.limit(&self.symbols, value.a, 0, 0);
             }
+            self.add_way(&mut results, state, value);
         }
         results
+    }
+
+    /// Keeps a way through a callee, together with one that does the same if there are many.
+    fn add_way(&mut self, results: &mut Vec<(State, Val)>, state: State, value: Val) {
+        if let Some(same) = results.iter_mut().find(|it| it.1 == value && it.0.is_same_memory(&state)) {
+            same.0.join_facts(&self.symbols, &state);
+            return;
+        }
+        if results.len() < self.states_max().min(WAYS_MAX) {
+            results.push((state, value));
+            return;
+        }
+        let Some(at) = results.iter().position(|it| is_same_shape(&it.0, &state)) else { return };
+        let (mut joined, other) = results.swap_remove(at);
+        let mut part = 0x2_0000;
+        let site = self.site;
+        let value = if value == other {
+            value
+        } else {
+            self.joined(&mut joined, &state, other, value, site, &mut part)
+        };
+        self.join_memory(&mut joined, &state, BlockId(0));
+        joined.join_facts(&self.symbols, &state);
+        results.push((joined, value));
     }
 
     /// The caller's value of each symbol of a summary.
@@ -346,6 +373,7 @@ impl Engine<'_> {
         traces: &mut FxHashMap<u32, u32>,
     ) {
         let pointer = self.mapped(map, demand.pointer);
+        self.is_null_assumed = pointer.as_int().is_none();
         let pointer = self.state_value(state, pointer);
         if pointer.is_uninit() {
             return;
@@ -552,7 +580,27 @@ impl Engine<'_> {
             match kept.iter().position(|it| it.1 == value && it.0.is_same_memory(&state)) {
                 Some(at) => kept[at].0.join_facts(&self.symbols, &state),
                 None if kept.len() < WAYS_MAX => kept.push((state, value)),
-                None => self.is_incomplete = true,
+                None => {
+                    let like = kept
+                        .iter()
+                        .position(|it| it.1.is_some() == value.is_some() && is_same_shape(&it.0, &state));
+                    match like {
+                        Some(at) => {
+                            let (mut joined, other) = kept.remove(at);
+                            let mut part = 0x3_0000;
+                            let value = match (other, value) {
+                                (Some(a), Some(b)) if a != b => {
+                                    Some(self.joined(&mut joined, &state, a, b, u32::MAX, &mut part))
+                                }
+                                _ => other,
+                            };
+                            self.join_memory(&mut joined, &state, BlockId(0));
+                            joined.join_facts(&self.symbols, &state);
+                            kept.insert(at, (joined, value));
+                        }
+                        None => self.is_incomplete = true,
+                    }
+                }
             }
         }
         let mut summary = Summary { is_incomplete: self.is_incomplete, ..Summary::default() };

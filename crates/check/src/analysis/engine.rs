@@ -27,9 +27,6 @@ use std::sync::Arc;
 
 /// States kept per block.
 const STATES_MAX: usize = 16;
-/// ... in functions of very many blocks.
-const STATES_MAX_LARGE: usize = 4;
-const LARGE: usize = 150;
 /// Demands per state.
 const DEMANDS_MAX: usize = 40;
 const LATENT_MAX: usize = 24;
@@ -54,6 +51,8 @@ pub struct Engine<'a> {
     reported: FxHashSet<(Rule, Spot)>,
     pub exits: Vec<(State, Option<Val>)>,
     pub steps: usize,
+    /// Steps that this function may take.
+    budget: usize,
     pub is_incomplete: bool,
     pub is_main: bool,
     scratch: Vec<Val>,
@@ -64,6 +63,9 @@ pub struct Engine<'a> {
     pub span: Span,
     /// Where to report what a callee does while its summary is applied.
     pub place_of_report: Option<TraceId>,
+    /// The pointer that is followed is null by a condition only, not by assignment: what was checked by some
+    /// callee need not be possible here.
+    pub is_null_assumed: bool,
     /// A text of wide units is handled.
     pub is_wide: bool,
     /// Per head of a loop: demands and latent issues of its further rounds.
@@ -110,6 +112,7 @@ impl<'a> Engine<'a> {
             reported: FxHashSet::default(),
             exits: Vec::new(),
             steps: 0,
+            budget: cx.options.steps + 6 * ir.blocks.len(),
             is_incomplete: false,
             is_main,
             scratch: vec![Val::ZERO; flow.locals],
@@ -118,6 +121,7 @@ impl<'a> Engine<'a> {
             site: 0,
             span: Span::NONE,
             place_of_report: None,
+            is_null_assumed: false,
             is_wide: false,
             rounds: FxHashMap::default(),
             is_parameter,
@@ -136,7 +140,7 @@ impl<'a> Engine<'a> {
             let block = self.flow.blocks[at as usize];
             let states = std::mem::take(&mut self.pending[at as usize]);
             for state in self.merge(states, block) {
-                if self.steps > self.cx.options.steps {
+                if self.steps > self.budget {
                     self.is_incomplete = true;
                     return;
                 }
@@ -247,7 +251,7 @@ impl<'a> Engine<'a> {
                         break;
                     };
                     for (mut other, value) in results {
-                        if self.steps > self.cx.options.steps {
+                        if self.steps > self.budget {
                             self.is_incomplete = true;
                             break;
                         }
@@ -439,10 +443,12 @@ impl<'a> Engine<'a> {
 
     /// One state per thing that is said of memory, and not more than the limit.
     fn merge(&mut self, states: Vec<State>, block: BlockId) -> Vec<State> {
-        let max = if self.ir.blocks.len() > LARGE { STATES_MAX_LARGE } else { STATES_MAX };
         if states.len() < 2 {
             return states;
         }
+        let max = self.states_max();
+        let mut states = states;
+        states.iter_mut().for_each(|it| self.forget_dead(it, block));
         let mut kept: Vec<State> = Vec::with_capacity(states.len().min(max));
         for state in states {
             if let Some(same) = kept.iter_mut().find(|it| it.is_same_memory(&state)) {
@@ -459,7 +465,34 @@ impl<'a> Engine<'a> {
         kept
     }
 
-    fn join_memory(&mut self, state: &mut State, other: &State, block: BlockId) {
+    /// The more of the budget is used, the fewer states go on: all of the function is to be seen.
+    pub fn states_max(&self) -> usize {
+        match self.steps * 8 / self.budget.max(1) {
+            0 | 1 => STATES_MAX,
+            2 | 3 => STATES_MAX / 2,
+            4 => STATES_MAX / 4,
+            5 => 2,
+            _ => 1,
+        }
+    }
+
+    /// Forgets locals and registers that are written before they are read again.
+    fn forget_dead(&self, state: &mut State, block: BlockId) {
+        let is_dead = |sym: Sym| match self.symbols.meaning(sym) {
+            Meaning::Local(it) => !self.flow.is_live(block, it),
+            _ => false,
+        };
+        if state.objects.iter().any(|it| is_dead(it.0)) {
+            Rc::make_mut(&mut state.objects).retain(|it| !is_dead(it.0));
+        }
+        for at in 0..state.registers.len() {
+            if state.registers[at] != Val::ZERO && !self.flow.is_live_register(block, at) {
+                Rc::make_mut(&mut state.registers)[at] = Val::ZERO;
+            }
+        }
+    }
+
+    pub fn join_memory(&mut self, state: &mut State, other: &State, block: BlockId) {
         let site = self.flow.first_site[block.index()];
         let stamp = self.symbols.id(Meaning::Stamp { site, turn: u32::MAX });
         let mut part = 0;
@@ -519,7 +552,15 @@ impl<'a> Engine<'a> {
         }
     }
 
-    fn joined(&mut self, state: &mut State, other: &State, a: Val, b: Val, site: u32, part: &mut u32) -> Val {
+    pub fn joined(
+        &mut self,
+        state: &mut State,
+        other: &State,
+        a: Val,
+        b: Val,
+        site: u32,
+        part: &mut u32,
+    ) -> Val {
         *part += 1;
         let sym = self.symbols.id(Meaning::Join { site, part: *part });
         let ((l, h), (x, y)) = (state.range(&self.symbols, a), other.range(&self.symbols, b));
@@ -803,6 +844,7 @@ impl<'a> Engine<'a> {
             Base::At(it) => {
                 let value = self.value(state, it);
                 let value = self.used(state, value);
+                self.is_null_assumed = value.as_int().is_none();
                 let value = self.state_value(state, value);
                 self.split(value)?
             }
@@ -968,8 +1010,13 @@ impl<'a> Engine<'a> {
             OpKind::Dead { local } => {
                 let sym = self.symbols.id(Meaning::Local(*local));
                 let here = self.here();
-                if let Some(object) = state.object_mut(sym) {
-                    object.status = Status::Gone(here);
+                if !self.flow.is_exposed[local.index()] {
+                    state.remove(sym);
+                } else if let Some(object) = state.object(sym) {
+                    let mut gone = Object::new(object.class, Content::Uninit);
+                    gone.made = object.made;
+                    gone.status = Status::Gone(here);
+                    state.put(sym, gone);
                 }
             }
             OpKind::Assume { condition } => {
@@ -1168,7 +1215,7 @@ fn fold(op: Binary, a: i64, b: i64) -> Option<i64> {
 }
 
 /// Whether two states know the same objects in the same condition.
-fn is_same_shape(a: &State, b: &State) -> bool {
+pub fn is_same_shape(a: &State, b: &State) -> bool {
     a.objects.len() == b.objects.len()
         && a.latent == b.latent
         && a.frames.len() == b.frames.len()

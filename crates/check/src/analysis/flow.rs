@@ -3,7 +3,7 @@
 //! Blocks are numbered so that a loop's blocks come before what follows the loop: paths that leave a loop meet
 //! at its exit before they go on. Loops are natural loops of retreating edges.
 
-use crate::ir::{BlockId, End, Function, OpKind, Operand, Reg};
+use crate::ir::{Base, BlockId, End, Function, LocalId, OpKind, Operand, Place, Reg};
 use crate::program::each_operand;
 
 /// Where a register's value is kept.
@@ -30,7 +30,15 @@ pub struct Flow {
     pub locals: usize,
     /// Per block: number of its first operation.
     pub first_site: Vec<u32>,
+    /// Per local: whether its address is taken.
+    pub is_exposed: Vec<bool>,
+    /// Per block: locals, then shared registers, that are read before they are written from there on.
+    live: Vec<u64>,
+    words: usize,
 }
+
+/// Words of liveness that one function may take.
+const LIVE_MAX: usize = 1 << 22;
 
 fn successors(function: &Function, block: BlockId) -> Vec<BlockId> {
     let block = &function.blocks[block.index()];
@@ -100,9 +108,132 @@ impl Flow {
             shared: 0,
             locals: 0,
             first_site,
+            is_exposed: vec![false; function.locals.len()],
+            live: Vec::new(),
+            words: 0,
         };
         it.place_registers(function);
+        it.find_live(function, &successors);
         it
+    }
+
+    /// Whether a local is read, or its address known, from a block on.
+    pub fn is_live(&self, block: BlockId, local: LocalId) -> bool {
+        self.live.is_empty() || self.is_exposed[local.index()] || self.bit(block, local.index())
+    }
+
+    pub fn is_live_register(&self, block: BlockId, shared: usize) -> bool {
+        self.live.is_empty() || self.bit(block, self.is_exposed.len() + shared)
+    }
+
+    fn bit(&self, block: BlockId, at: usize) -> bool {
+        self.live[block.index() * self.words + at / 64] >> (at % 64) & 1 == 1
+    }
+
+    fn find_live(&mut self, function: &Function, successors: &[Vec<BlockId>]) {
+        let locals = function.locals.len();
+        self.words = (locals + self.shared).div_ceil(64);
+        let words = self.words;
+        if words * function.blocks.len() > LIVE_MAX || words == 0 {
+            return;
+        }
+        for op in function.blocks.iter().flat_map(|it| &it.ops) {
+            if let OpKind::Address { of: Place { base: Base::Local(it), .. }, .. } = op.kind {
+                self.is_exposed[it.index()] = true;
+            }
+        }
+        let size = words * function.blocks.len();
+        let (mut reads, mut writes) = (vec![0u64; size], vec![0u64; size]);
+        for (at, block) in function.blocks.iter().enumerate() {
+            let start = at * words;
+            let (reads, writes) = (&mut reads[start..start + words], &mut writes[start..start + words]);
+            let mut read = |bit: usize, writes: &[u64]| {
+                if writes[bit / 64] >> (bit % 64) & 1 == 0 {
+                    reads[bit / 64] |= 1 << (bit % 64);
+                }
+            };
+            let register = |operand: Operand| match operand {
+                Operand::Reg(reg) => match self.slots[reg.index()] {
+                    Slot::Shared(it) => Some(locals + it as usize),
+                    _ => None,
+                },
+                _ => None,
+            };
+            for op in &block.ops {
+                if let OpKind::Phi { .. } = op.kind {
+                    // Written on the edge that leads here.
+                } else {
+                    each_operand(op, |it| register(it).into_iter().for_each(|it| read(it, writes)));
+                }
+                match &op.kind {
+                    OpKind::Load { from: Place { base: Base::Local(it), .. }, .. }
+                    | OpKind::CopyRecord { from: Place { base: Base::Local(it), .. }, .. } => {
+                        read(it.index(), writes);
+                    }
+                    _ => {}
+                }
+                match &op.kind {
+                    OpKind::Store { to: Place { base: Base::Local(it), steps }, .. } => {
+                        if steps.is_empty() {
+                            writes[it.index() / 64] |= 1 << (it.index() % 64);
+                        } else {
+                            // The rest of it stays.
+                            read(it.index(), writes);
+                        }
+                    }
+                    OpKind::Live { local } | OpKind::Dead { local } => {
+                        writes[local.index() / 64] |= 1 << (local.index() % 64);
+                    }
+                    _ => {}
+                }
+                if let Some(bit) = written(&op.kind).and_then(|it| register(Operand::Reg(it)))
+                    && !matches!(op.kind, OpKind::Phi { .. })
+                {
+                    writes[bit / 64] |= 1 << (bit % 64);
+                }
+            }
+            match block.end {
+                End::Branch { condition: it, .. }
+                | End::Switch { value: it, .. }
+                | End::Return(Some(it))
+                | End::Raise(it) => register(it).into_iter().for_each(|it| read(it, writes)),
+                _ => {}
+            }
+            for to in &successors[at] {
+                for op in &function.blocks[to.index()].ops {
+                    if let OpKind::Phi { from, .. } = &op.kind {
+                        let mine = from.iter().filter(|it| it.0.index() == at);
+                        mine.filter_map(|it| register(it.1)).for_each(|it| read(it, writes));
+                    }
+                }
+            }
+        }
+        let mut live = reads;
+        // The result of a merge is read by what follows it in its block.
+        let mut is_changed = true;
+        let mut rounds = 0;
+        while is_changed && rounds < 64 {
+            is_changed = false;
+            rounds += 1;
+            for block in self.blocks.iter().rev() {
+                for word in 0..words {
+                    let mut out = 0;
+                    for to in &successors[block.index()] {
+                        out |= live[to.index() * words + word];
+                    }
+                    let at = block.index() * words + word;
+                    let new = live[at] | out & !writes[at];
+                    if new != live[at] {
+                        live[at] = new;
+                        is_changed = true;
+                    }
+                }
+            }
+        }
+        if is_changed {
+            return;
+        }
+        self.live = live;
     }
 
     fn place_registers(&mut self, function: &Function) {

@@ -82,7 +82,9 @@ impl Engine<'_> {
     }
 
     fn target(&mut self, state: &State, args: &[Val], at: u8) -> Option<At> {
-        let value = self.argument(state, args, at)?;
+        let raw = *args.get(usize::from(at))?;
+        self.is_null_assumed = raw.as_int().is_none();
+        let value = self.state_value(state, raw);
         self.split(value)
     }
 

@@ -40,7 +40,8 @@ impl Engine<'_> {
                 let trace = self.here();
                 self.demand(state, Demand { need: Need::Initialized { bytes }, pointer, trace });
             }
-            return self.state_value(state, value);
+            // Kept as it is: that it is null may be known by assumption only.
+            return value;
         }
         // Copies are harmless; what is done with the value is not.
         Val::uninit(at.0)
@@ -383,7 +384,7 @@ impl Engine<'_> {
     /// Checks that a range can be used; `false`: nothing is known of it.
     pub fn access(&mut self, state: &mut State, (base, offset): At, bytes: Val, is_write: bool) -> bool {
         if base.is_none() {
-            if offset.as_int().is_some_and(|it| (0..4096).contains(&it)) {
+            if offset.as_int().is_some_and(|it| (0..4096).contains(&it)) && !self.is_null_assumed {
                 let finding = rules::null_dereference::null(self);
                 self.report(state, finding);
                 return false;
