@@ -163,8 +163,11 @@ impl Engine<'_> {
 
     /// Keeps a way through a callee, together with one that does the same if there are many.
     fn add_way(&mut self, results: &mut Vec<(State, Val)>, state: State, value: Val) {
-        if let Some(same) = results.iter_mut().find(|it| it.1 == value && it.0.is_same_memory(&state)) {
-            same.0.join_facts(&self.symbols, &state);
+        if let Some(same) = results
+            .iter_mut()
+            .find(|it| it.1 == value && it.0.is_same_memory(&state) && it.0.demands == state.demands)
+        {
+            join(&mut same.0, self, &state);
             return;
         }
         if results.len() < self.states_max().min(WAYS_MAX) {
@@ -181,7 +184,7 @@ impl Engine<'_> {
             self.joined(&mut joined, &state, other, value, site, &mut part)
         };
         self.join_memory(&mut joined, &state, BlockId(0));
-        joined.join_facts(&self.symbols, &state);
+        join(&mut joined, self, &state);
         results.push((joined, value));
     }
 
@@ -577,8 +580,11 @@ impl Engine<'_> {
         let mut kept: Vec<(State, Option<Val>)> = Vec::new();
         for (mut state, value) in exits {
             self.drop_own(&mut state, value);
-            match kept.iter().position(|it| it.1 == value && it.0.is_same_memory(&state)) {
-                Some(at) => kept[at].0.join_facts(&self.symbols, &state),
+            match kept
+                .iter()
+                .position(|it| it.1 == value && it.0.is_same_memory(&state) && it.0.demands == state.demands)
+            {
+                Some(at) => join(&mut kept[at].0, self, &state),
                 None if kept.len() < WAYS_MAX => kept.push((state, value)),
                 None => {
                     let like = kept
@@ -595,7 +601,7 @@ impl Engine<'_> {
                                 _ => other,
                             };
                             self.join_memory(&mut joined, &state, BlockId(0));
-                            joined.join_facts(&self.symbols, &state);
+                            join(&mut joined, self, &state);
                             kept.insert(at, (joined, value));
                         }
                         None => self.is_incomplete = true,
@@ -735,6 +741,11 @@ impl Engine<'_> {
     pub fn has_failed(&self, object: &Object) -> bool {
         object.failure != Failure::Never
     }
+}
+
+fn join(to: &mut State, engine: &Engine<'_>, other: &State) {
+    to.join_demands(other, |it| engine.demands[it as usize].is_plain());
+    to.join_facts(&engine.symbols, other);
 }
 
 fn is_access(demand: &Demand, sym: Sym) -> bool {

@@ -30,6 +30,8 @@ const STATES_MAX: usize = 16;
 /// Demands per state.
 const DEMANDS_MAX: usize = 40;
 const LATENT_MAX: usize = 24;
+/// Paths that are kept apart for what they demand.
+const DEMAND_WAYS_MAX: usize = 4;
 
 pub struct Engine<'a> {
     pub cx: &'a Context<'a>,
@@ -451,13 +453,21 @@ impl<'a> Engine<'a> {
         states.iter_mut().for_each(|it| self.forget_dead(it, block));
         let mut kept: Vec<State> = Vec::with_capacity(states.len().min(max));
         for state in states {
-            if let Some(same) = kept.iter_mut().find(|it| it.is_same_memory(&state)) {
-                same.join_facts(&self.symbols, &state);
+            // While there are few, ways that need different things of the caller stay apart.
+            let is_near =
+                |it: &State, few: bool| it.is_same_memory(&state) && (!few || it.demands == state.demands);
+            let few = kept.len() < DEMAND_WAYS_MAX.min(max / 2);
+            if let Some(at) = kept.iter().position(|it| is_near(it, few)) {
+                let demands = &self.demands;
+                kept[at].join_demands(&state, |it| demands[it as usize].is_plain());
+                kept[at].join_facts(&self.symbols, &state);
             } else if kept.len() < max {
                 kept.push(state);
             } else if let Some(at) = kept.iter().position(|it| is_same_shape(it, &state)) {
                 let mut joined = kept.remove(at);
                 self.join_memory(&mut joined, &state, block);
+                let demands = &self.demands;
+                joined.join_demands(&state, |it| demands[it as usize].is_plain());
                 joined.join_facts(&self.symbols, &state);
                 kept.insert(at, joined);
             }
@@ -957,7 +967,10 @@ impl<'a> Engine<'a> {
                     return true;
                 };
                 let bytes = Val::int(i64::try_from(*bytes).unwrap_or(0));
-                if !to.0.is_none() && !from.0.is_none() {
+                if bytes == Val::ZERO {
+                    // A record whose members are not known.
+                    self.forget_at(state, to);
+                } else if !to.0.is_none() && !from.0.is_none() {
                     self.access(state, from, bytes, false);
                     self.access(state, to, bytes, true);
                     self.copy(state, to, from, bytes);
@@ -999,7 +1012,7 @@ impl<'a> Engine<'a> {
                 self.set(state, *to, value);
             }
             OpKind::SizeOf { to, ty } => {
-                let value = self.size(*ty).unwrap_or_else(|| self.fresh(state, 0, Source::Known));
+                let value = self.size(*ty).unwrap_or_else(|| self.fresh(state, 0, Source::Unknown));
                 self.set(state, *to, value);
             }
             OpKind::Phi { .. } | OpKind::Call { .. } => {}

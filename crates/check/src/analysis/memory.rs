@@ -54,7 +54,15 @@ impl Engine<'_> {
         }
         let is_told = state.object(value.b).is_some_and(|it| it.is_told);
         if !is_told {
-            let finding = rules::uninitialized_read::finding(self, state, (value.b, Val::ZERO));
+            let mut finding = rules::uninitialized_read::finding(self, state, (value.b, Val::ZERO));
+            // Who has the address may have been meant to write it.
+            let is_exposed = match self.symbols.meaning(value.b) {
+                Meaning::Local(it) => self.flow.is_exposed[it.index()],
+                _ => false,
+            };
+            if is_exposed {
+                finding.severity = heapwise_model::Severity::Warning;
+            }
             self.report(state, finding);
             if let Some(object) = state.object_mut(value.b) {
                 object.is_told = true;
@@ -604,8 +612,8 @@ impl Engine<'_> {
                     Content::Uninit if object.reach.is_none() && object.elements.is_empty() => Text::Unknown,
                     _ if object.reach.is_some() => Text::Unknown,
                     Content::Uninit => Text::Unknown,
-                    Content::Initial => self.text_length(base, start, Sym::NONE, unit, at),
-                    Content::Written(stamp) => self.text_length(base, start, stamp, unit, at),
+                    Content::Initial => self.text_length(state, base, start, Sym::NONE, unit),
+                    Content::Written(stamp) => self.text_length(state, base, start, stamp, unit),
                 };
             };
             if segment.lo > at {
@@ -613,7 +621,7 @@ impl Engine<'_> {
                 return match object.content {
                     Content::Zero => Text::Length(Val::int((at - start) / width)),
                     Content::Initial | Content::Written(_) => {
-                        self.text_length(base, start, object.stamp, unit, at)
+                        self.text_length(state, base, start, object.stamp, unit)
                     }
                     Content::Uninit => Text::Unknown,
                 };
@@ -624,17 +632,29 @@ impl Engine<'_> {
                 Piece::Value(value) if segment.hi - segment.lo == width => match value.as_int() {
                     Some(0) => return Text::Length(Val::int((at - start) / width)),
                     Some(_) => at = segment.hi,
-                    None => return self.text_length(base, start, object.stamp, unit, at),
+                    None => return self.text_length(state, base, start, object.stamp, unit),
                 },
-                Piece::Written(stamp) => return self.text_length(base, start, stamp, unit, at),
-                _ => return self.text_length(base, start, object.stamp, unit, at),
+                Piece::Written(stamp) => return self.text_length(state, base, start, stamp, unit),
+                _ => return self.text_length(state, base, start, object.stamp, unit),
             }
         }
     }
 
-    fn text_length(&mut self, base: Sym, start: i64, stamp: Sym, unit: u8, _at: i64) -> Text {
-        let it = self.symbols.value(Meaning::Length { object: base, offset: start, stamp, unit });
-        Text::Length(it)
+    fn text_length(&mut self, state: &mut State, base: Sym, start: i64, stamp: Sym, unit: u8) -> Text {
+        let it = self.symbols.id(Meaning::Length { object: base, offset: start, stamp, unit });
+        if let Some(object) = state.object(base)
+            && let Some(size) = object.size.and_then(Val::as_int)
+        {
+            // Only input can be without a terminator, and only where none was written after it.
+            let has_end = object.segments.iter().any(|it| {
+                it.lo >= start && matches!(it.piece, Piece::Value(Val::ZERO) | Piece::Fill { value: 0, .. })
+            });
+            if has_end || !self.is_from_outside(stamp) {
+                let most = (size - start) / i64::from(unit) - 1;
+                state.limit(&self.symbols, it, 0, most.max(0));
+            }
+        }
+        Text::Length(Val::sym(it))
     }
 
     // Making and freeing.
@@ -906,7 +926,11 @@ impl Engine<'_> {
             }
         }
         self.recall_rounds(&mut state);
-        let value = value.map(|it| self.state_value(&state, it));
+        // A null that is only assumed stays a symbol: callers are not to take it for certain.
+        let value = value.map(|it| match self.state_value(&state, it) {
+            known if known == Val::ZERO => it,
+            known => known,
+        });
         self.returned(&mut state, value);
         let roots: Vec<Val> = value.into_iter().collect();
         let seen = self.reachable(&state, &roots, |_| false);

@@ -853,6 +853,22 @@ impl State {
                 .all(|(a, b)| a.head == b.head && a.arrivals == b.arrivals)
     }
 
+    /// Joins demands: those that say no more than that a pointer is followed count if either way makes them, all
+    /// others if both do, since what they depend on is no longer known.
+    pub fn join_demands(&mut self, other: &State, is_plain: impl Fn(u32) -> bool) {
+        if self.demands == other.demands {
+            return;
+        }
+        let mut joined: Vec<u32> =
+            self.demands.iter().copied().filter(|it| is_plain(*it) || other.demands.contains(it)).collect();
+        for &it in other.demands.iter() {
+            if is_plain(it) && !joined.contains(&it) {
+                joined.push(it);
+            }
+        }
+        self.demands = Rc::new(joined);
+    }
+
     /// Joins what two states know of symbols; their memory is the same.
     pub fn join_facts(&mut self, symbols: &Symbols, other: &State) {
         self.is_conditional &= other.is_conditional;
@@ -860,11 +876,6 @@ impl State {
         for &head in other.left.iter() {
             if !self.left.contains(&head) {
                 Rc::make_mut(&mut self.left).push(head);
-            }
-        }
-        for &demand in other.demands.iter() {
-            if !self.demands.contains(&demand) {
-                Rc::make_mut(&mut self.demands).push(demand);
             }
         }
         if Rc::ptr_eq(&self.facts, &other.facts) {

@@ -28,6 +28,14 @@ pub struct Demand {
     pub trace: u32,
 }
 
+impl Demand {
+    /// Whether it says no more than that a pointer is followed.
+    pub fn is_plain(&self) -> bool {
+        matches!(self.need, Need::Access { bytes, .. } if bytes == Val::int(1))
+            && self.pointer.as_sym().is_some()
+    }
+}
+
 /// One way through a function.
 #[derive(Clone, Debug)]
 pub struct Disjunct {
