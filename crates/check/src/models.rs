@@ -318,15 +318,13 @@ impl Models {
         Ok(())
     }
 
-    /// What a function does, by linkage or dotted name. C++ names of the C library go by their C names.
+    /// What a function does, by linkage or dotted name. C++ names of the C library, with
+    /// their number of parameters, go by their C names.
     pub fn find(&self, name: &str) -> Option<u32> {
         let name = name.strip_prefix("::").unwrap_or(name);
-        if let Some(&it) = self.by_name.get(name) {
-            return Some(it);
-        }
-        let bare = name.strip_prefix("std::")?;
-        let bare = bare.rsplit_once('/').map_or(bare, |it| it.0);
-        self.by_name.get(bare).copied()
+        let bare = name.rsplit_once('/').map_or(name, |it| it.0);
+        let plain = bare.strip_prefix("std::").unwrap_or(bare);
+        [name, bare, plain].iter().find_map(|it| self.by_name.get(*it)).copied()
     }
 
     pub fn get(&self, id: u32) -> &Model {
