@@ -21,7 +21,9 @@ pub struct Ages(Vec<Age>);
 impl Ages {
     pub fn new<'a>(world: &World<'a>, objects: &Objects<'a>, calls: &Calls, library: &Library) -> Ages {
         let mut ages = vec![Age::Unknown; world.classes.len()];
-        let mut is_made = vec![false; ages.len()];
+        // Places that make objects of the class; those of them whose objects live on.
+        let mut made = vec![0u32; ages.len()];
+        let mut lasting = vec![0u32; ages.len()];
         let mut is_kept = vec![false; ages.len()];
         for (at, entry) in (0u32..).zip(&world.functions) {
             let function = FnId(at);
@@ -35,13 +37,11 @@ impl Ages {
                     let Some(class) = name.and_then(|it| world.class(world.text(function, it))) else {
                         continue;
                     };
-                    is_made[class.0 as usize] = true;
+                    made[class.0 as usize] += 1;
                     let is_once = calls.repeat(function, BlockId(number)) <= Repeat::Listed
                         && calls.rate(function) == Rate::Startup
                         && !world.short_name(function).starts_with("test");
-                    if is_once {
-                        ages[class.0 as usize] = Age::Long;
-                    }
+                    lasting[class.0 as usize] += u32::from(is_once);
                 }
             }
             // A loop without end in a method: the object is there as long as it runs.
@@ -55,7 +55,11 @@ impl Ages {
             for stored in objects.stored_in(slot) {
                 let Value::Instance(class) = stored.value else { continue };
                 match objects.slot(slot) {
-                    Slot::Global(_) => ages[class.0 as usize] = Age::Long,
+                    Slot::Global(_) => {
+                        let is_counted = calls.rate(stored.function) == Rate::Startup;
+                        lasting[class.0 as usize] += u32::from(!is_counted);
+                        is_kept[class.0 as usize] = true;
+                    }
                     Slot::Local(..) => {}
                     Slot::Attribute(..) | Slot::AnyAttribute(_) => is_kept[class.0 as usize] = true,
                 }
@@ -66,8 +70,11 @@ impl Ages {
             if world.has_base(class, |it| library.is_thread_base(it) || library.is_listener_base(it)) {
                 *age = Age::Long;
             }
+            if made[at] > 0 && lasting[at] >= made[at] {
+                *age = Age::Long;
+            }
             let is_request = world.has_base(class, |it| library.is_handler_base(it));
-            if is_request || *age == Age::Unknown && is_made[at] && !is_kept[at] {
+            if is_request || *age == Age::Unknown && made[at] > 0 && !is_kept[at] {
                 *age = Age::Short;
             }
         }

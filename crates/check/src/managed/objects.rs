@@ -99,6 +99,8 @@ pub struct Objects<'a> {
     /// Calls of [`Objects::values`] within each other, and operands that they may still look at.
     nesting: u32,
     fuel: u32,
+    /// What names that are called mean, by module and name, once all slots are known.
+    targets: Vec<Vec<Option<Target<'a>>>>,
 }
 
 /// How far values are followed.
@@ -151,11 +153,13 @@ impl<'a> Objects<'a> {
             returns: FxHashMap::default(),
             nesting: 0,
             fuel: 0,
+            targets: Vec::new(),
         };
         // The first round finds the classes of attributes, results and parameters; the second uses them.
         for _ in 0..2 {
             it.round(world, library);
         }
+        it.targets = world.modules.iter().map(|it| vec![None; it.names.len()]).collect();
         it
     }
 
@@ -437,7 +441,17 @@ impl<'a> Objects<'a> {
     /// What a call calls, as far as names tell.
     pub fn target(&mut self, world: &World<'a>, function: FnId, callee: &Callee) -> Target<'a> {
         match callee {
-            Callee::Direct(name) => self.named_target(world, world.resolve(world.text(function, *name))),
+            Callee::Direct(name) => {
+                let module = world.entry(function).module as usize;
+                if let Some(Some(known)) = self.targets.get(module).map(|it| it[name.index()]) {
+                    return known;
+                }
+                let target = self.named_target(world, world.resolve(world.text(function, *name)));
+                if let Some(targets) = self.targets.get_mut(module) {
+                    targets[name.index()] = Some(target);
+                }
+                target
+            }
             Callee::Method { receiver, name, class } => Target::Method {
                 receiver: *receiver,
                 name: world.text(function, *name),

@@ -32,6 +32,8 @@ struct Threads {
     outside: FxHashSet<FnId>,
     /// Classes whose objects start threads with their own methods, or are threads.
     owners: FxHashSet<ClassRef>,
+    /// Classes of which a module keeps an object.
+    kept: FxHashSet<ClassRef>,
 }
 
 impl Threads {
@@ -90,7 +92,13 @@ impl Threads {
         let outside = closure(managed, entries.into_iter());
         let owners = roots.iter().filter_map(|it| managed.world.entry(it.0).class);
         let owners = owners.flat_map(|it| managed.world.ancestors(it)).collect();
-        Threads { inside, several, outside, owners }
+        let objects = &managed.objects;
+        let globals = objects.slot_ids().filter(|it| matches!(objects.slot(*it), Slot::Global(_)));
+        let kept = globals
+            .flat_map(|it| objects.stored_in(it))
+            .filter_map(|it| if let Value::Instance(class) = it.value { Some(class) } else { None })
+            .collect();
+        Threads { inside, several, outside, owners, kept }
     }
 }
 
@@ -357,17 +365,11 @@ impl<'a> Racy<'_, 'a> {
     fn is_visible(&self, slot: SlotId) -> bool {
         match self.managed.objects.slot(slot) {
             Slot::Global(name) => !name.contains(".<default>."),
-            Slot::Attribute(class, _) => self.threads.owners.contains(&class) || self.kept_by_module(class),
+            Slot::Attribute(class, _) => {
+                self.threads.owners.contains(&class) || self.threads.kept.contains(&class)
+            }
             Slot::Local(..) | Slot::AnyAttribute(_) => false,
         }
-    }
-
-    fn kept_by_module(&self, class: ClassRef) -> bool {
-        let objects = &self.managed.objects;
-        objects.slot_ids().any(|slot| {
-            matches!(objects.slot(slot), Slot::Global(_))
-                && objects.stored_in(slot).iter().any(|it| it.value == Value::Instance(class))
-        })
     }
 
     fn is_shared(&self, slot: SlotId, uses: &[Use]) -> bool {

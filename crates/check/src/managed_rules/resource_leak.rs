@@ -123,8 +123,7 @@ impl<'a> ResourceLeak<'_, 'a> {
         match self.managed.target(function, callee) {
             Target::Library(name) => {
                 let model = self.managed.library.resource(name)?;
-                // A closed file or an open descriptor is only wrapped.
-                if name == "os.fdopen" || name == "open" && matches!(args.first()?.value, Operand::Int(_)) {
+                if self.wraps(function, name, args) {
                     return None;
                 }
                 tracked.is_tuple = model.first_of_tuple.iter().any(|it| it == name);
@@ -138,6 +137,27 @@ impl<'a> ResourceLeak<'_, 'a> {
             }
             _ => None,
         }
+    }
+
+    /// Whether an open file or descriptor is only wrapped, which somebody else closes.
+    fn wraps(&mut self, function: FnId, name: &str, args: &[Argument]) -> bool {
+        if name == "os.fdopen"
+            || args.iter().any(|it| it.name.is_some_and(|it| self.managed.text(function, it) == "fileobj"))
+        {
+            return true;
+        }
+        let Some(first) = args.first() else { return false };
+        if matches!(first.value, Operand::Int(_)) {
+            return name == "open";
+        }
+        if !matches!(first.value, Operand::Reg(_)) || first.name.is_some() {
+            return false;
+        }
+        self.managed.values(function, first.value).iter().any(|it| match it {
+            Value::Made(name) => *name == "io.BytesIO" || self.managed.library.resource(name).is_some(),
+            Value::Instance(_) => true,
+            _ => false,
+        })
     }
 
     /// The variable of a lock.
