@@ -20,3 +20,41 @@ pub mod program;
 pub mod rules;
 pub mod text;
 pub mod verify;
+
+use analysis::{Options, Spot};
+use finding::{At, Found};
+use models::Models;
+use program::Program;
+
+/// What was found in a program, whatever its languages.
+pub struct Checked {
+    pub found: Vec<Found>,
+    /// Functions of which not all paths were seen, for lack of budget.
+    pub incomplete: usize,
+}
+
+/// Runs all rules. The result depends on nothing but its arguments.
+pub fn check(program: &Program, models: &Models, options: &Options) -> Checked {
+    let native = analysis::analyze(program, models, options);
+    let mut found: Vec<Found> = native.findings.into_iter().map(|it| of_native(program, it)).collect();
+    found.extend(managed::check(&program.modules));
+    Checked { found, incomplete: native.incomplete.len() }
+}
+
+fn of_native(program: &Program, it: analysis::Finding) -> Found {
+    let at = |spot: Spot| At {
+        module: spot.module,
+        span: spot.span,
+        function: program.functions[spot.function as usize].function,
+    };
+    Found {
+        rule: it.rule,
+        kind: it.kind,
+        severity: it.severity,
+        confidence: it.confidence,
+        message: it.message,
+        at: at(it.place),
+        related: it.related.into_iter().map(|(message, spot)| (message, at(spot))).collect(),
+        fix: None,
+    }
+}

@@ -1,6 +1,7 @@
 //! The command line, as `contract.md` fixes it.
 
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
+use globset::Glob;
 use heapwise_model::{Rule, Severity};
 use heapwise_report::Metric;
 use std::ffi::OsString;
@@ -51,6 +52,19 @@ Examples:
 
 Exit code: 0 nothing at or above --fail-on, 1 findings at or above it, 2 there is no snapshot.")]
     Snapshot(Snapshot),
+    /// Find memory bugs in source: C, C++, Python.
+    #[command(after_help = "\
+Examples:
+  heapwise check                         everything under the current folder
+  heapwise check src tests/helper.py --exclude 'third_party'
+  heapwise check --format sarif --output findings.sarif
+  heapwise check --write-baseline known.txt; heapwise check --baseline known.txt
+
+In source, on the line of a finding or alone on the line above it:
+  // heapwise: ignore[memory-leak] the process ends here
+
+Exit code: 0 nothing at or above --fail-on, 1 findings at or above it, 2 it could not be checked.")]
+    Check(Check),
     /// Show what a recording holds.
     #[command(after_help = "\
 Examples:
@@ -205,6 +219,19 @@ pub struct Snapshot {
     pub snapshot: Option<PathBuf>,
     /// A process that `heapwise run` observes, or that `heapwise run` itself (for its command).
     pub pid: u32,
+}
+
+#[derive(ClapArgs)]
+pub struct Check {
+    /// Files and folders [default: .].
+    #[arg(value_name = "PATH")]
+    pub paths: Vec<PathBuf>,
+    /// Leave out what matches, besides what .gitignore names; may be given several times.
+    #[arg(long, value_name = "GLOB")]
+    pub exclude: Vec<Glob>,
+    /// Threads [default: all cores].
+    #[arg(long, short, value_name = "N")]
+    pub jobs: Option<usize>,
 }
 
 #[derive(ClapArgs)]

@@ -13,6 +13,12 @@ use toml::{Table, Value};
 pub struct Config {
     pub suppress: Vec<Suppress>,
     pub free_stacks: Option<bool>,
+    /// `[check]`: only these rules, if there are any.
+    pub select: Vec<Rule>,
+    /// `[check]`: all but these rules.
+    pub ignore: Vec<Rule>,
+    /// `[check]`: files and folders that are left out.
+    pub exclude: Vec<Glob>,
 }
 
 /// A finding of a run that is left out: every key that is given must match.
@@ -27,6 +33,7 @@ pub struct Suppress {
 const FILE: &str = "heapwise.toml";
 const TOP: [&str; 3] = ["run", "suppress", "check"];
 const RUN: [&str; 1] = ["free-stacks"];
+const CHECK: [&str; 3] = ["select", "ignore", "exclude"];
 const SUPPRESS: [&str; 5] = ["rule", "kind", "function", "module", "path"];
 
 /// The known name with the least edit distance.
@@ -75,6 +82,16 @@ impl Config {
                 config.free_stacks = Some(value.as_bool().ok_or("run.free-stacks must be true or false")?);
             }
         }
+        if let Some(check) = table.get("check") {
+            let check = check.as_table().ok_or("[check] must be a table")?;
+            known_keys(check, &CHECK, "check.")?;
+            config.select = rules(check, "select")?;
+            config.ignore = rules(check, "ignore")?;
+            for text in strings(check, "exclude")? {
+                let glob = Glob::new(text).map_err(|error| format!("check.exclude: {error}"))?;
+                config.exclude.push(glob);
+            }
+        }
         if let Some(list) = table.get("suppress") {
             let list = list.as_array().ok_or("suppress must be an array of tables: [[suppress]]")?;
             for entry in list {
@@ -93,6 +110,23 @@ impl Config {
 fn find() -> Option<PathBuf> {
     let here = std::env::current_dir().ok()?;
     here.ancestors().map(|it| it.join(FILE)).find(|it| it.is_file())
+}
+
+/// An array of strings; empty where the key is missing.
+fn strings<'a>(table: &'a Table, key: &str) -> Result<Vec<&'a str>, String> {
+    let Some(value) = table.get(key) else { return Ok(Vec::new()) };
+    let list = value.as_array().and_then(|it| it.iter().map(Value::as_str).collect::<Option<Vec<_>>>());
+    list.ok_or_else(|| format!("check.{key} must be an array of strings"))
+}
+
+fn rules(table: &Table, key: &str) -> Result<Vec<Rule>, String> {
+    strings(table, key)?.into_iter().map(rule).collect()
+}
+
+fn rule(name: &str) -> Result<Rule, String> {
+    Rule::from_name(name).ok_or_else(|| {
+        format!("no rule {name}; did you mean {}?", nearest(name, Rule::ALL.iter().map(|it| it.name())))
+    })
 }
 
 fn known_keys(table: &Table, known: &[&str], prefix: &str) -> Result<(), String> {
@@ -123,15 +157,7 @@ impl Suppress {
                 .transpose()
                 .map_err(|error| format!("suppress.{key}: {error}"))
         };
-        let rule = match text("rule")? {
-            None => None,
-            Some(name) => Some(Rule::from_name(name).ok_or_else(|| {
-                format!(
-                    "no rule {name}; did you mean {}?",
-                    nearest(name, Rule::ALL.iter().map(|it| it.name()))
-                )
-            })?),
-        };
+        let rule = text("rule")?.map(rule).transpose()?;
         let kind = match text("kind")? {
             None => None,
             Some(name) => Some(Kind::from_name(name).ok_or_else(|| {
@@ -176,6 +202,17 @@ mod tests {
             "no rule memory-leek; did you mean memory-leak?"
         );
         assert!(error("[[suppress]]\n").contains("everything"));
+    }
+
+    #[test]
+    fn what_check_is_told() {
+        let config = Config::parse("[check]\nignore = [\"double-free\"]\nexclude = [\"third_party\"]\n");
+        let config = config.ok().expect("valid");
+        assert_eq!((config.ignore, config.exclude.len()), (vec![Rule::DoubleFree], 1));
+        let error = |text: &str| Config::parse(text).err().expect("refused");
+        assert!(error("[check]\nselect = \"double-free\"\n").contains("array of strings"));
+        assert!(error("[check]\nselect = [\"double-fre\"]\n").contains("double-free"));
+        assert!(error("[check]\nexcluded = []\n").contains("check.exclude"));
     }
 
     #[test]

@@ -5,6 +5,7 @@
 
 mod analyze;
 mod args;
+mod check;
 mod config;
 mod output;
 mod verbs;

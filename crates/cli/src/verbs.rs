@@ -1,5 +1,6 @@
 //! One file per verb.
 
+mod check;
 mod diff;
 mod explain;
 mod export;
@@ -17,6 +18,7 @@ pub fn dispatch(args: Args) -> Result<u8, Failure> {
     let Args { verb, common } = args;
     match verb {
         Verb::Run(it) => run::run(&it, &common),
+        Verb::Check(it) => check::run(&it, &common),
         Verb::Report(it) => report::run(&it, &common),
         Verb::Diff(it) => diff::run(&it, &common),
         Verb::Export(it) => export::run(&it, &common),

@@ -1,0 +1,262 @@
+//! Checking source: files to modules to findings.
+//!
+//! ```text
+//! sources --lower, all cores--> modules --link--> program --analyze--> found --> Report
+//! ```
+
+pub mod ignores;
+pub mod sources;
+
+use heapwise_check::analysis::Options;
+use heapwise_check::finding::{At, Found};
+use heapwise_check::ir::{Module, Span};
+use heapwise_check::models::Models;
+use heapwise_check::program::Program;
+use heapwise_model::{Engine, Excerpt, Finding, Language, Location, Place, Related, Report};
+use ignores::Ignore;
+use rayon::prelude::*;
+use sources::{Lines, Source, Texts};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// What was looked at.
+pub struct Checked {
+    pub report: Report,
+    pub files: u64,
+    pub lines: u64,
+}
+
+/// Parsers of nested syntax recurse: what they refuse as too deep still needs room.
+const STACK_BYTES: usize = 256 << 20;
+
+/// Runs `work` on threads with room for deeply nested sources.
+pub fn on_workers<T: Send>(jobs: usize, work: impl FnOnce() -> T + Send) -> T {
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(jobs).stack_size(STACK_BYTES).build();
+    pool.expect("threads can be started").install(work)
+}
+
+/// Checks files; `tick` is called once for each file that was read. To be called on [`on_workers`].
+pub fn check(sources: &[Source], texts: &Texts, models: &Models, tick: &(dyn Fn() + Sync)) -> Checked {
+    let modules: Vec<Module> = sources
+        .par_iter()
+        .map(|source| {
+            let module = lower(source, texts);
+            tick();
+            module
+        })
+        .collect();
+    let mut notes = notes(&modules);
+    let program = Program::link(modules);
+    let checked = heapwise_check::check(&program, models, &Options::default());
+    if checked.incomplete > 0 {
+        notes.push(format!("{} functions have more paths than were followed", checked.incomplete));
+    }
+    let mut places = Places { texts, lines: BTreeMap::new() };
+    let lines = sources.iter().map(|it| places.lines(&it.path).map_or(0, Lines::count)).sum();
+    let findings = checked.found.iter().map(|it| finding(&program, &mut places, it)).collect();
+    let mut report =
+        Report { version: env!("CARGO_PKG_VERSION").to_owned(), findings, notes, ..Report::default() };
+    suppress(&mut report, sources, texts);
+    sort(&mut report.findings);
+    report.sources = excerpts(&report.findings, texts);
+    Checked { report, files: sources.len() as u64, lines }
+}
+
+fn lower(source: &Source, texts: &Texts) -> Module {
+    let Some(text) = texts.read(&source.path) else {
+        let mut module = Module::new(&source.path, source.language);
+        module.notes.push("could not be read, or is larger than 64 MiB".to_owned());
+        return module;
+    };
+    match source.language {
+        Language::Python => heapwise_lang_python::lower(&source.path, &module_name(&source.path), &text),
+        language => {
+            let unit = heapwise_lang_c::Unit { language, ..heapwise_lang_c::Unit::new(&source.path) };
+            heapwise_lang_c::lower(&unit, texts)
+        }
+    }
+}
+
+/// `pkg/sub/mod.py` is `pkg.sub.mod`, `pkg/__init__.py` is `pkg`.
+fn module_name(path: &str) -> String {
+    let stem = path.rsplit_once('.').map_or(path, |it| it.0);
+    let parts: Vec<&str> = stem.split('/').filter(|it| !it.is_empty() && *it != ".." && *it != ".").collect();
+    let parts = match parts.split_last() {
+        Some((&"__init__", package)) if !package.is_empty() => package,
+        _ => &parts,
+    };
+    parts.join(".")
+}
+
+/// What front ends could not read; many files' notes are one.
+fn notes(modules: &[Module]) -> Vec<String> {
+    const SHOWN: usize = 5;
+    let all: Vec<String> = modules
+        .iter()
+        .flat_map(|module| module.notes.iter().map(|it| format!("{}: {it}", module.path)))
+        .collect();
+    let mut notes: Vec<String> = all.iter().take(SHOWN).cloned().collect();
+    if all.len() > SHOWN {
+        notes.push(format!("{} more notes on what could not be read", all.len() - SHOWN));
+    }
+    notes
+}
+
+struct Places<'a> {
+    texts: &'a Texts,
+    lines: BTreeMap<String, Option<Lines>>,
+}
+
+impl Places<'_> {
+    fn lines(&mut self, path: &str) -> Option<&Lines> {
+        if !self.lines.contains_key(path) {
+            let lines = self.texts.shown(path).map(|it| Lines::new(&it));
+            self.lines.insert(path.to_owned(), lines);
+        }
+        self.lines[path].as_ref()
+    }
+
+    fn location(&mut self, module: &Module, span: Span, function: Option<String>) -> Location {
+        let path = module.files[span.file.index()].clone();
+        let Some(lines) = self.lines(&path).filter(|_| span != Span::NONE) else {
+            return Location { path, function, ..Location::default() };
+        };
+        let (line, column) = lines.place(span.start);
+        let (end_line, end_column) = lines.place(span.end.max(span.start));
+        Location {
+            path,
+            line,
+            column: Some(column),
+            end_line: Some(end_line),
+            end_column: Some(end_column),
+            function,
+        }
+    }
+}
+
+fn place(program: &Program, places: &mut Places, at: &At) -> Place {
+    let module = &program.modules[at.module as usize];
+    let function = &module.functions[at.function.index()];
+    let name = function_name(module.name(function.name));
+    Place::Source(places.location(module, at.span, Some(name)))
+}
+
+/// The name as people write it: without file of a static function, and number of parameters.
+fn function_name(linkage: &str) -> String {
+    let name = linkage.rsplit_once('/').filter(|it| it.1.bytes().all(|it| it.is_ascii_digit()));
+    let name = name.map_or(linkage, |it| it.0);
+    match name.split_once(':') {
+        Some((file, rest)) if !rest.starts_with(':') && file.contains('.') => rest.to_owned(),
+        _ => name.to_owned(),
+    }
+}
+
+fn finding(program: &Program, places: &mut Places, found: &Found) -> Finding {
+    let related = found
+        .related
+        .iter()
+        .map(|(message, at)| Related { message: message.clone(), place: place(program, places, at) });
+    let related = related.collect();
+    Finding {
+        rule: found.rule,
+        kind: found.kind,
+        severity: found.severity,
+        confidence: found.confidence,
+        engine: Engine::Check,
+        language: Some(program.modules[found.at.module as usize].language),
+        message: found.message.clone(),
+        related,
+        place: place(program, places, &found.at),
+        help: None,
+        bytes: None,
+        blocks: None,
+        fix: None,
+    }
+}
+
+/// Takes out what comments in the source say to ignore, and notes comments that ignore nothing.
+fn suppress(report: &mut Report, sources: &[Source], texts: &Texts) {
+    let paths: BTreeSet<&str> = sources.iter().map(|it| it.path.as_str()).collect();
+    let mut ignores: BTreeMap<String, Vec<Ignore>> = BTreeMap::new();
+    for path in paths {
+        let found = texts.shown(path).map(|it| ignores::find(&it)).unwrap_or_default();
+        if !found.is_empty() {
+            ignores.insert(path.to_owned(), found);
+        }
+    }
+    report.findings.retain(|it| {
+        let Place::Source(at) = &it.place else { return true };
+        !ignores.get_mut(&at.path).is_some_and(|list| ignores::covers(list, it.rule, at.line))
+    });
+    for (path, list) in ignores {
+        for ignore in list {
+            for name in &ignore.unknown {
+                report.notes.push(format!("{path}:{}: no rule is called {name}", ignore.line));
+            }
+            if !ignore.is_used {
+                report.notes.push(format!("{path}:{}: this comment ignores nothing", ignore.line));
+            }
+        }
+    }
+}
+
+/// Contract's order.
+fn sort(findings: &mut [Finding]) {
+    findings.sort_by(|a, b| key(a).cmp(&key(b)));
+}
+
+fn key(it: &Finding) -> impl Ord + '_ {
+    let at = match &it.place {
+        Place::Source(at) => Some((at.path.as_str(), at.line, at.column)),
+        _ => None,
+    };
+    (std::cmp::Reverse((it.severity, it.bytes)), at, it.rule, it.message.as_str())
+}
+
+/// Lines of source shown around a place.
+const NEIGHBORS: u32 = 3;
+/// Longer lines are cut.
+const LINE_MAX: usize = 400;
+
+fn excerpts(findings: &[Finding], texts: &Texts) -> Vec<Excerpt> {
+    let mut wanted: BTreeMap<&str, BTreeSet<u32>> = BTreeMap::new();
+    for finding in findings {
+        let places = std::iter::once(&finding.place).chain(finding.related.iter().map(|it| &it.place));
+        for place in places {
+            if let Place::Source(at) = place {
+                let around = at.line.saturating_sub(NEIGHBORS).max(1)..=at.line.saturating_add(NEIGHBORS);
+                wanted.entry(&at.path).or_default().extend(around);
+            }
+        }
+    }
+    let mut found: Vec<Excerpt> = Vec::new();
+    for (path, numbers) in wanted {
+        let Some(text) = texts.shown(path) else { continue };
+        for (line, number) in text.split(|it| *it == b'\n').zip(1u32..) {
+            if !numbers.contains(&number) {
+                continue;
+            }
+            let line: String = String::from_utf8_lossy(line).trim_end().chars().take(LINE_MAX).collect();
+            match found.last_mut() {
+                Some(last) if last.path == path && last.first_line + last.lines.len() as u32 == number => {
+                    last.lines.push(line);
+                }
+                _ => found.push(Excerpt { path: path.to_owned(), first_line: number, lines: vec![line] }),
+            }
+        }
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_shown_as_people_write_them() {
+        assert_eq!(function_name("src/a.c:helper"), "helper");
+        assert_eq!(function_name("ns::Class::method/2"), "ns::Class::method");
+        assert_eq!(function_name("pkg.mod.Class.method"), "pkg.mod.Class.method");
+        assert_eq!(module_name("pkg/sub/mod.py"), "pkg.sub.mod");
+        assert_eq!(module_name("../pkg/__init__.py"), "pkg");
+    }
+}

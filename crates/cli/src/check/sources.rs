@@ -1,0 +1,198 @@
+//! Which files are checked, and their texts.
+//!
+//! Files are found as people expect since ripgrep: what `.gitignore` names is left out, symbolic links to folders
+//! are not followed. What was named on the command line is taken whatever its name's pattern says.
+
+use crate::Failure;
+use globset::GlobSet;
+use heapwise_model::Language;
+use ignore::WalkBuilder;
+use std::collections::HashMap;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+
+/// A file to check. Headers are read where they are included.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Source {
+    /// As the user would write it.
+    pub path: String,
+    pub language: Language,
+}
+
+/// Larger files are data.
+const SOURCE_MAX: u64 = 64 << 20;
+
+/// The language of a file, by its name.
+pub fn language_of(path: &Path) -> Option<Language> {
+    match path.extension()?.to_str()? {
+        "py" | "pyw" => Some(Language::Python),
+        _ => heapwise_lang_c::language_of(path.to_str()?),
+    }
+}
+
+/// The files under `paths`, sorted; and what could not be read, in plain sentences.
+pub fn find(paths: &[PathBuf], exclude: &GlobSet) -> Result<(Vec<Source>, Vec<String>), Failure> {
+    let mut sources = Vec::new();
+    let mut notes = Vec::new();
+    for path in paths {
+        let metadata = std::fs::metadata(path).map_err(|error| {
+            Failure::new(format!("cannot read {}: {error}", path.display()), "heapwise check FILE or FOLDER")
+        })?;
+        if metadata.is_file() {
+            let language = language_of(path).ok_or_else(|| {
+                Failure::new(
+                    format!("{}: the name does not tell a language that is known", path.display()),
+                    "C: .c; C++: .cc, .cpp, .cxx; Python: .py; headers are read where they are included",
+                )
+            })?;
+            sources.push(Source { path: shown(path), language });
+            continue;
+        }
+        walk(path, exclude, &mut sources, &mut notes);
+    }
+    sources.sort();
+    sources.dedup();
+    Ok((sources, notes))
+}
+
+fn walk(folder: &Path, exclude: &GlobSet, sources: &mut Vec<Source>, notes: &mut Vec<String>) {
+    let is_kept = {
+        let (exclude, folder) = (exclude.clone(), folder.to_owned());
+        move |path: &Path| {
+            let inside = path.strip_prefix(&folder).unwrap_or(path);
+            !exclude.is_match(inside) && !exclude.is_match(path)
+        }
+    };
+    let entries =
+        WalkBuilder::new(folder).filter_entry(move |it| it.depth() == 0 || is_kept(it.path())).build();
+    for entry in entries {
+        match entry {
+            Err(error) => notes.push(format!("left out: {error}")),
+            Ok(entry) if entry.file_type().is_some_and(|it| it.is_file()) => {
+                if let Some(language) = language_of(entry.path()) {
+                    sources.push(Source { path: shown(entry.path()), language });
+                }
+            }
+            Ok(_) => {}
+        }
+    }
+}
+
+fn shown(path: &Path) -> String {
+    let path = path.strip_prefix("./").unwrap_or(path);
+    path.to_string_lossy().into_owned()
+}
+
+/// Texts of files, each read once. Shared by all threads.
+#[derive(Default)]
+pub struct Texts {
+    files: Mutex<HashMap<String, Option<Arc<[u8]>>>>,
+}
+
+impl Texts {
+    /// The bytes of a regular file of sane size; `None` where there is none.
+    pub fn read(&self, path: &str) -> Option<Arc<[u8]>> {
+        if let Some(known) = self.lock().get(path) {
+            return known.clone();
+        }
+        let text = read(Path::new(path));
+        self.lock().insert(path.to_owned(), text.clone());
+        text
+    }
+
+    /// The text that spans point into: that of Python is decoded.
+    pub fn shown(&self, path: &str) -> Option<Arc<[u8]>> {
+        let bytes = self.read(path)?;
+        match language_of(Path::new(path)) {
+            Some(Language::Python) => Some(heapwise_lang_python::decode(&bytes).text.as_bytes().into()),
+            _ => Some(bytes),
+        }
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<String, Option<Arc<[u8]>>>> {
+        // A thread that panicked with the lock held left a map that is sound all the same.
+        self.files.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}
+
+impl heapwise_lang_c::Files for Texts {
+    fn read(&self, path: &str) -> Option<Arc<[u8]>> {
+        Texts::read(self, path)
+    }
+}
+
+fn read(path: &Path) -> Option<Arc<[u8]>> {
+    let metadata = std::fs::metadata(path).ok()?;
+    if !metadata.is_file() || metadata.len() > SOURCE_MAX {
+        return None;
+    }
+    let mut bytes = Vec::new();
+    std::fs::File::open(path).ok()?.take(SOURCE_MAX).read_to_end(&mut bytes).ok()?;
+    Some(bytes.into())
+}
+
+/// Where the lines of a text begin.
+pub struct Lines {
+    starts: Vec<u32>,
+}
+
+impl Lines {
+    pub fn new(text: &[u8]) -> Lines {
+        let ends = memchr::memchr_iter(b'\n', text).map(|it| it as u32 + 1);
+        Lines { starts: std::iter::once(0).chain(ends).collect() }
+    }
+
+    pub fn count(&self) -> u64 {
+        self.starts.len() as u64
+    }
+
+    /// Line and column of a byte, both from 1; columns in bytes.
+    pub fn place(&self, offset: u32) -> (u32, u32) {
+        let line = self.starts.partition_point(|it| *it <= offset);
+        (line as u32, offset - self.starts[line - 1] + 1)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_and_columns_count_from_one() {
+        let lines = Lines::new("ab\nc\u{e9}d\n\nx".as_bytes());
+        assert_eq!(lines.place(0), (1, 1));
+        assert_eq!(lines.place(2), (1, 3));
+        assert_eq!(lines.place(3), (2, 1));
+        assert_eq!(lines.place(6), (2, 4));
+        assert_eq!(lines.place(8), (3, 1));
+        assert_eq!(lines.place(9), (4, 1));
+        assert_eq!(lines.place(99), (4, 91));
+        assert_eq!(Lines::new(b"").place(0), (1, 1));
+    }
+
+    #[test]
+    fn files_are_found_and_left_out() {
+        let dir = tempfile::tempdir().unwrap();
+        let write = |name: &str| {
+            let path = dir.path().join(name);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, "").unwrap();
+        };
+        for name in ["a.c", "b.py", "c.txt", "sub/d.cpp", "build/e.c", "third/f.c", ".hidden/g.c", "h.h"] {
+            write(name);
+        }
+        std::fs::create_dir(dir.path().join(".git")).unwrap();
+        std::fs::write(dir.path().join(".gitignore"), "build/\n").unwrap();
+        std::os::unix::fs::symlink(dir.path(), dir.path().join("loop")).unwrap();
+        let exclude =
+            globset::GlobSetBuilder::new().add(globset::Glob::new("third").unwrap()).build().unwrap();
+        let (found, notes) = find(&[dir.path().to_owned()], &exclude).unwrap();
+        let names: Vec<_> = found.iter().map(|it| it.path.rsplit('/').next().unwrap()).collect();
+        assert_eq!(names, ["a.c", "b.py", "d.cpp"]);
+        assert_eq!(notes, Vec::<String>::new());
+        assert!(find(&[dir.path().join("c.txt")], &exclude).is_err());
+        assert!(find(&[dir.path().join("none")], &exclude).is_err());
+        assert_eq!(find(&[dir.path().join("build/e.c")], &exclude).unwrap().0.len(), 1);
+    }
+}
