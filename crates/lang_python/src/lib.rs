@@ -14,6 +14,7 @@
 mod decode;
 mod expressions;
 mod lower;
+mod notebook;
 mod patterns;
 mod scopes;
 mod statements;
@@ -23,6 +24,8 @@ mod tests;
 pub use decode::{Text, decode};
 use heapwise_check::ir::Module;
 use heapwise_model::Language;
+use notebook::Notebook;
+use ruff_python_ast::PySourceType;
 
 /// Deepest sum of brackets, indentation and chained operators around any one token. CPython gives up at 200
 /// brackets and 100 indentations; chains (`a + b + c`) are limited by its compiler's recursion.
@@ -31,17 +34,24 @@ const NESTING_LIMIT: u32 = 3_000;
 const NESTING_OF_SMALL_STACK: u32 = 100;
 const BIG_STACK_BYTES: usize = 256 << 20;
 
-/// Lowers one source file. Spans point into the text that [`decode`] gives for the same bytes.
+/// Lowers one source file, or the code cells of a notebook (`.ipynb`). Spans point into the text that [`decode`]
+/// gives for the same bytes.
 ///
 /// `module_name` is the dotted name by which others import it; that of `pkg/__init__.py` is `pkg`.
 pub fn lower(path: &str, module_name: &str, source: &[u8]) -> Module {
     let text = decode(source);
-    let mut module = lower_text(path, module_name, &text.text);
+    let mut module = match path.ends_with(".ipynb") {
+        true => {
+            let notebook = Notebook::read(&text.text);
+            lower_text(path, module_name, &notebook.code, Some(&notebook))
+        }
+        false => lower_text(path, module_name, &text.text, None),
+    };
     module.notes.extend(text.notes.iter().map(|it| it.to_string()));
     module
 }
 
-fn lower_text(path: &str, module_name: &str, text: &str) -> Module {
+fn lower_text(path: &str, module_name: &str, text: &str, notebook: Option<&Notebook>) -> Module {
     let nesting = decode::nesting(text);
     if nesting > NESTING_LIMIT || u32::try_from(text.len()).is_err() {
         let mut module = Module::new(path, Language::Python);
@@ -53,14 +63,15 @@ fn lower_text(path: &str, module_name: &str, text: &str) -> Module {
         return module;
     }
     if nesting <= NESTING_OF_SMALL_STACK {
-        return parse_and_lower(path, module_name, text);
+        return parse_and_lower(path, module_name, text, notebook);
     }
-    stacker::grow(BIG_STACK_BYTES, || parse_and_lower(path, module_name, text))
+    stacker::grow(BIG_STACK_BYTES, || parse_and_lower(path, module_name, text, notebook))
 }
 
-fn parse_and_lower(path: &str, module_name: &str, text: &str) -> Module {
-    let parsed = ruff_python_parser::parse_unchecked_source(text, ruff_python_ast::PySourceType::Python);
-    let mut module = lower::module(path, module_name, text, parsed.suite());
+fn parse_and_lower(path: &str, module_name: &str, text: &str, notebook: Option<&Notebook>) -> Module {
+    let kind = if notebook.is_some() { PySourceType::Ipynb } else { PySourceType::Python };
+    let parsed = ruff_python_parser::parse_unchecked_source(text, kind);
+    let mut module = lower::module(path, module_name, text, parsed.suite(), notebook);
     if let Some(first) = parsed.errors().first() {
         let line = 1 + text[..first.location.start().to_usize().min(text.len())].matches('\n').count();
         let count = parsed.errors().len();

@@ -18,6 +18,7 @@
 //! | f-string | call of `<f-string>` with the parts that are not constant |
 //! | `//`, `/`, `@`, `**` | calls of `operator.floordiv`, ... |
 
+use crate::notebook::Notebook;
 use crate::scopes::{Bindings, Collector, Package, Static};
 use heapwise_check::build::{FunctionBuilder, ModuleBuilder};
 use heapwise_check::ir::*;
@@ -32,7 +33,13 @@ const FINALLY_BUDGET: u32 = 100_000;
 /// Longer literals are cut: they are equal to nothing.
 const LITERAL_LIMIT: usize = 256;
 
-pub fn module<'a>(path: &'a str, module_name: &'a str, text: &'a str, body: &'a [ast::Stmt]) -> Module {
+pub fn module<'a>(
+    path: &'a str,
+    module_name: &'a str,
+    text: &'a str,
+    body: &'a [ast::Stmt],
+    notebook: Option<&'a Notebook>,
+) -> Module {
     let file_name = path.rsplit(['/', '\\']).next().unwrap_or(path);
     let package = Package { module_name, is_package: file_name.starts_with("__init__.") };
     let has_walrus = text.contains(":=");
@@ -50,6 +57,7 @@ pub fn module<'a>(path: &'a str, module_name: &'a str, text: &'a str, body: &'a 
         package,
         unknown,
         has_walrus,
+        notebook,
         frames: Vec::new(),
         scopes: Vec::new(),
         globals: FxHashMap::default(),
@@ -80,6 +88,7 @@ pub struct Lowering<'a> {
     pub package: Package<'a>,
     pub unknown: TypeId,
     has_walrus: bool,
+    notebook: Option<&'a Notebook>,
     pub frames: Vec<Frame<'a>>,
     pub scopes: Vec<Scope<'a>>,
     globals: FxHashMap<Name, GlobalId>,
@@ -206,7 +215,11 @@ impl<'a> Lowering<'a> {
     }
 
     pub fn span(&self, range: TextRange) -> Span {
-        Span { file: FileId(0), start: range.start().to_u32(), end: range.end().to_u32() }
+        let (start, end) = match self.notebook {
+            Some(notebook) => (notebook.place(range.start()), notebook.place(range.end())),
+            None => (range.start(), range.end()),
+        };
+        Span { file: FileId(0), start: start.to_u32(), end: end.to_u32().max(start.to_u32()) }
     }
 
     pub fn span_of(&self, node: &impl Ranged) -> Span {
