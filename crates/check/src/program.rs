@@ -356,6 +356,11 @@ impl Program {
         self.local_functions.get(&(module, symbol)).copied().or(self.function_of_symbol[symbol as usize])
     }
 
+    /// The program's number of a module's function.
+    pub fn function_number(&self, module: u32, function: FunctionId) -> u32 {
+        self.first_function[module as usize] + function.0
+    }
+
     pub fn global(&self, module: u32, global: GlobalId) -> u32 {
         self.globals_of_module[module as usize][global.index()]
     }

@@ -6,7 +6,7 @@ use super::memory::{Text, each_value};
 use super::state::{Class, Content, FAR, Failure, Object, Piece, State, Status};
 use super::summary::{Demand, Disjunct, Need, Summary, each_part, source_of};
 use super::value::{Meaning, Source, Sym, Terms, Val};
-use crate::ir::{Argument, Binary, BlockId, Callee};
+use crate::ir::{Argument, Binary, BlockId, Callee, Module, Name};
 use crate::rules;
 use rustc_hash::FxHashMap;
 use std::rc::Rc;
@@ -69,9 +69,67 @@ impl Engine<'_> {
             let model = self.cx.models.get(model);
             return self.library(state, model, &args);
         }
+        if let Callee::Method { name, class: Some(class), .. } = callee
+            && let Some(value) = self.container(&mut state, *class, *name, &args)
+        {
+            return vec![(state, value)];
+        }
         self.unknown_call(&mut state, &args);
         let value = self.fresh(&state, 0, Source::Unknown);
         vec![(state, value)]
+    }
+
+    /// A method of a container of C++'s library. Elements are objects of their own, by key or position; how many
+    /// there are is kept before the container's start.
+    fn container(&mut self, state: &mut State, class: Name, method: Name, args: &[Val]) -> Option<Val> {
+        const COUNT: i64 = -8;
+        let module: &Module = self.module;
+        let class = module.name(class).strip_prefix("std::")?;
+        let is_map = matches!(class, "map" | "unordered_map");
+        if !is_map && !matches!(class, "vector" | "list" | "deque" | "stack" | "queue" | "array") {
+            return None;
+        }
+        let receiver = *args.first()?;
+        let receiver = self.state_value(state, receiver);
+        let container = receiver.as_sym()?;
+        let method = module.name(method);
+        if method == class && args.len() == 1 {
+            self.has_slots = true;
+            let stamp = self.stamp(state);
+            let mut object = Object::new(Class::Storage, Content::Written(stamp));
+            object.write(COUNT, 0, Piece::Value(Val::ZERO), stamp);
+            state.put(container, object);
+            return Some(Val::ZERO);
+        }
+        self.ensure(state, container);
+        if state.object(container).is_none_or(|it| it.is_escaped) {
+            return None;
+        }
+        let count = self.peek(state, (container, Val::int(COUNT)), 8);
+        let count = self.state_value(state, count);
+        let slot = |it: &mut Self, key: Val| {
+            it.has_slots = true;
+            let sym = it.symbols.id(Meaning::Slot { container, key });
+            Some(Val::sym(sym))
+        };
+        match (method, args.get(1)) {
+            ("push_back" | "push" | "emplace_back", Some(&value)) if args.len() == 2 => {
+                let at = slot(self, count)?;
+                self.poke(state, (at.a, Val::ZERO), 8, value);
+                self.poke(state, (container, Val::int(COUNT)), 8, count.plus(1));
+                Some(Val::ZERO)
+            }
+            ("operator[]" | "at", Some(&key)) => {
+                let key = self.state_value(state, key);
+                slot(self, key)
+            }
+            ("front", None) => slot(self, Val::ZERO),
+            ("back", None) | ("top", None) => slot(self, count.plus(-1)),
+            ("size", None) => Some(count),
+            ("empty", None) => Some(self.binary(state, Binary::Equal, count, Val::ZERO)),
+            ("~", None) => Some(Val::ZERO),
+            _ => None,
+        }
     }
 
     fn unknown_call(&mut self, state: &mut State, args: &[Val]) {
@@ -208,6 +266,22 @@ impl Engine<'_> {
                 }
                 Meaning::Made { .. } => {
                     self.symbols.value(Meaning::Made { site, turn, part: source_part(index) })
+                }
+                Meaning::Outer { function, local } if function == self.function => {
+                    self.symbols.value(Meaning::Local(local))
+                }
+                Meaning::Outer { .. } => self.symbols.value(meaning),
+                Meaning::Slot { container, key } => {
+                    let key = self.mapped(&map, key);
+                    let key = self.state_value(state, key);
+                    let container = self.state_value(state, map[container.index()]);
+                    match container.as_sym() {
+                        Some(container) => {
+                            self.has_slots = true;
+                            self.symbols.value(Meaning::Slot { container, key })
+                        }
+                        None => fresh(self, Source::Known),
+                    }
                 }
                 Meaning::Record { .. } => {
                     self.symbols.value(Meaning::Record { site, turn, part: source_part(index) })
@@ -649,6 +723,11 @@ impl Engine<'_> {
                     seen.contains(sym) && object.class != Class::Heap(self.cx.families.alloca)
                 }
                 Meaning::Record { .. } => seen.contains(sym),
+                Meaning::Slot { container, .. } => {
+                    seen.contains(sym)
+                        && !matches!(self.symbols.meaning(container), Meaning::Local(_))
+                        && (object.is_written || object.is_escaped)
+                }
                 _ => object.is_written || object.is_escaped || object.status != Status::Live,
             })
             .cloned()
@@ -764,6 +843,10 @@ fn renumbered(mut meaning: Meaning, number: &[Sym]) -> Meaning {
     let of = |sym: Sym| if sym.0 < 2 { sym } else { number[sym.index()] };
     match &mut meaning {
         Meaning::Initial { object, .. } => *object = of(*object),
+        Meaning::Slot { container, key } => {
+            *container = of(*container);
+            renumber_value(key, number);
+        }
         Meaning::Written { object, stamp, .. } | Meaning::Length { object, stamp, .. } => {
             *object = of(*object);
             *stamp = of(*stamp);

@@ -68,6 +68,8 @@ pub struct Engine<'a> {
     /// The pointer that is followed is null by a condition only, not by assignment: what was checked by some
     /// callee need not be possible here.
     pub is_null_assumed: bool,
+    /// Some container of a library was used.
+    pub has_slots: bool,
     /// A text of wide units is handled.
     pub is_wide: bool,
     /// Per head of a loop: demands and latent issues of its further rounds.
@@ -124,6 +126,7 @@ impl<'a> Engine<'a> {
             span: Span::NONE,
             place_of_report: None,
             is_null_assumed: false,
+            has_slots: false,
             is_wide: false,
             rounds: FxHashMap::default(),
             is_parameter,
@@ -858,7 +861,11 @@ impl<'a> Engine<'a> {
                 let value = self.state_value(state, value);
                 self.split(value)?
             }
-            Base::Outer(..) | Base::Class(_) => return None,
+            Base::Outer(function, local) => {
+                let function = self.cx.program.function_number(self.module_number, function);
+                (self.symbols.id(Meaning::Outer { function, local }), Val::ZERO)
+            }
+            Base::Class(_) => return None,
         };
         for step in &place.steps {
             match *step {
@@ -936,7 +943,7 @@ impl<'a> Engine<'a> {
                 object.text = Some((0, Val::int(length)));
                 object
             }
-            Meaning::Initial { .. } => Object::new(Class::Storage, Content::Initial),
+            Meaning::Initial { .. } | Meaning::Outer { .. } => Object::new(Class::Storage, Content::Initial),
             _ => {
                 let content =
                     if self.symbols.is_input(base) { Content::Initial } else { Content::Written(base) };
@@ -1072,6 +1079,11 @@ impl<'a> Engine<'a> {
                 let value = self.value(state, *value);
                 let class = self.family(*class);
                 self.release(state, value, class);
+            }
+            OpKind::Closure { to, function } => {
+                let name = self.module.functions[function.index()].name;
+                let value = self.value(state, Operand::Function(name));
+                self.set(state, *to, value);
             }
             OpKind::New { to, args, .. } => {
                 let args: Vec<Val> = args.iter().map(|it| self.value(state, it.value)).collect();

@@ -142,6 +142,12 @@ impl Flow {
                 self.is_exposed[it.index()] = true;
             }
         }
+        // A nested function may see any of them.
+        let has_nested =
+            function.blocks.iter().flat_map(|it| &it.ops).any(|it| matches!(it.kind, OpKind::Closure { .. }));
+        if has_nested {
+            self.is_exposed.fill(true);
+        }
         let size = words * function.blocks.len();
         let (mut reads, mut writes) = (vec![0u64; size], vec![0u64; size]);
         for (at, block) in function.blocks.iter().enumerate() {

@@ -111,6 +111,7 @@ impl Engine<'_> {
                 Piece::Value(value) if l == lo && h == hi => value,
                 Piece::Value(value) if l <= lo && h >= hi => match value.as_int() {
                     Some(it) => Val::int(extract(it, lo - l, bytes)),
+                    None if l == lo => value,
                     None => self.symbols.value(Meaning::Other { value, tag: 16 + (lo - l) as u32 }),
                 },
                 Piece::Fill { unit, value } if l <= lo && h >= hi => match replicate(unit, value, bytes) {
@@ -831,6 +832,7 @@ impl Engine<'_> {
             if base.0 < 2 || !seen.insert(base) || seen.len() > 256 {
                 continue;
             }
+            self.slots(state, base, &mut work);
             let Some(object) = state.object(base).cloned() else {
                 // Storage of which nothing is known yet: from now on its content is no longer the initial one.
                 if is_called
@@ -885,6 +887,18 @@ impl Engine<'_> {
         }
     }
 
+    /// Elements of a container.
+    fn slots(&self, state: &State, container: Sym, out: &mut Vec<Sym>) {
+        if !self.has_slots {
+            return;
+        }
+        for (sym, _) in state.objects.iter() {
+            if matches!(self.symbols.meaning(*sym), Meaning::Slot { container: it, .. } if it == container) {
+                out.push(*sym);
+            }
+        }
+    }
+
     /// Symbols reachable from these values and from what outlives the function.
     pub fn reachable(
         &self,
@@ -899,7 +913,7 @@ impl Engine<'_> {
         for (sym, object) in state.objects.iter() {
             let is_mine = matches!(
                 self.symbols.meaning(*sym),
-                Meaning::Local(_) | Meaning::Made { .. } | Meaning::Record { .. }
+                Meaning::Local(_) | Meaning::Made { .. } | Meaning::Record { .. } | Meaning::Slot { .. }
             );
             if !is_mine || object.is_escaped || is_local_root(*sym) {
                 work.push(*sym);
@@ -910,6 +924,7 @@ impl Engine<'_> {
             if !seen.insert(sym) {
                 continue;
             }
+            self.slots(state, sym, &mut work);
             if let Some(object) = state.object(sym) {
                 each_value(object, |value| self.bases(value, &mut work));
             }

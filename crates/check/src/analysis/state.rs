@@ -345,7 +345,9 @@ impl State {
             | Meaning::Global(_)
             | Meaning::Function(_)
             | Meaning::Text { .. }
-            | Meaning::Record { .. } => (4096, FAR),
+            | Meaning::Record { .. }
+            | Meaning::Outer { .. }
+            | Meaning::Slot { .. } => (4096, FAR),
             Meaning::Initial { bytes, .. } => by_bytes(bytes),
             Meaning::Length { .. } | Meaning::Rounds { .. } => (0, FAR),
             Meaning::Narrow { bytes, is_signed, value } => {

@@ -68,6 +68,10 @@ pub fn each_part(meaning: Meaning, mut f: impl FnMut(Sym)) {
     };
     match meaning {
         Meaning::Initial { object, .. } => f(object),
+        Meaning::Slot { container, key } => {
+            f(container);
+            value(key, &mut f);
+        }
         Meaning::Written { object, stamp, .. } => {
             f(object);
             f(stamp);

@@ -178,6 +178,16 @@ pub enum Meaning {
         turn: u32,
         part: u32,
     },
+    /// Address of a local of the function that this one is nested in.
+    Outer {
+        function: u32,
+        local: LocalId,
+    },
+    /// Address of the element of a library's container at a key or position.
+    Slot {
+        container: Sym,
+        key: Val,
+    },
     /// Address of the copy that a record as a value is.
     Record {
         site: u32,
@@ -345,6 +355,7 @@ impl Symbols {
             Meaning::Element { object, offset, stamp } => {
                 (input(object) || both(offset, &input), false, unknown(stamp))
             }
+            Meaning::Slot { container, .. } => (input(container), false, false),
             Meaning::Result { source, .. } => (false, source == Source::Outside, source == Source::Unknown),
             Meaning::Rounds { .. } => (false, true, false),
             Meaning::Binary { op, left, right } => {
@@ -383,6 +394,8 @@ impl Symbols {
                 | Meaning::Function(_)
                 | Meaning::Text { .. }
                 | Meaning::Record { .. }
+                | Meaning::Outer { .. }
+                | Meaning::Slot { .. }
         )
     }
 
@@ -412,7 +425,10 @@ impl Symbols {
     /// Whether objects are known by this symbol.
     pub fn is_base(&self, sym: Sym) -> bool {
         self.is_address(sym)
-            || matches!(self.meanings[sym.index()], Meaning::Made { .. } | Meaning::Record { .. })
+            || matches!(
+                self.meanings[sym.index()],
+                Meaning::Made { .. } | Meaning::Record { .. } | Meaning::Slot { .. }
+            )
     }
 
     pub fn scale(&mut self, value: Val, factor: i64) -> Val {
