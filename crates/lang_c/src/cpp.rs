@@ -94,9 +94,11 @@ impl Lower {
             self.context.push(Context::Namespace(id));
         }
         self.expect(sym::LBRACE)?;
+        self.enter()?;
         while !self.is(sym::RBRACE) && self.peek().kind != Kind::End {
             self.external();
         }
+        self.leave();
         self.context.truncate(depth);
         self.expect(sym::RBRACE)
     }
@@ -245,19 +247,18 @@ impl Lower {
     }
 
     fn is_likely_args(&self, at: usize) -> bool {
-        let inner = self.tokens[at + 1];
         let Some(end) = self.skip_angles(at) else { return false };
         let after = self.tokens[end];
-        (self.is_type_at(at + 1) || self.is_name(inner))
-            && (after.is(sym::LPAREN)
-                || after.is(sym::COLONS)
-                || after.is(sym::LBRACE)
-                || after.is(sym::STAR)
-                || after.is(sym::AMP)
-                || after.is(sym::GT)
-                || after.is(sym::COMMA)
-                || self.is_name(after))
-            && (self.is_type_at(at + 1) || self.is_name(after) || after.is(sym::COLONS))
+        if self.is_name(after) || after.is(sym::COLONS) {
+            return true;
+        }
+        let is_end = after.kind == Kind::Punct
+            && matches!(
+                after.text,
+                sym::LPAREN | sym::LBRACE | sym::STAR | sym::AMP | sym::GT | sym::COMMA | sym::AND_AND
+            );
+        // One question per level: to ask twice would double at each level of nesting.
+        is_end && self.is_type_at(at + 1)
     }
 
     /// C functions and types are in `std` too.
@@ -899,6 +900,10 @@ impl Lower {
         let mut names = Vec::new();
         while !self.eat(sym::RBRACKET) {
             let token = self.next();
+            if token.kind == Kind::End {
+                return Err(Bad);
+            }
+
             if self.is_name(token) {
                 names.push((token.text, self.at - 1));
             } else if !token.is(sym::COMMA) {
@@ -2572,8 +2577,8 @@ impl Lower {
         while !self.is(sym::COLON) {
             if self.is(sym::LBRACKET) || self.is(sym::LPAREN) {
                 self.skip_brackets();
-            } else {
-                self.next();
+            } else if self.next().kind == Kind::End {
+                return Err(Bad);
             }
         }
         self.at += 1;
@@ -2662,6 +2667,10 @@ impl Lower {
             let mut names = Vec::new();
             while !self.eat(sym::RBRACKET) {
                 let token = self.next();
+                if token.kind == Kind::End {
+                    return Err(Bad);
+                }
+
                 if self.is_name(token) {
                     names.push((token.text, self.at - 1));
                 }

@@ -176,12 +176,16 @@ impl Lower {
         self.is_c_linkage = self.symbols.bytes(self.peek_at(1).text) == b"\"C\"";
         self.at += 2;
         if self.eat(sym::LBRACE) {
+            self.enter()?;
             while !self.is(sym::RBRACE) && self.peek().kind != Kind::End {
                 self.external();
             }
+            self.leave();
             self.expect(sym::RBRACE)?;
         } else {
+            self.enter()?;
             self.external();
+            self.leave();
         }
         self.is_c_linkage = before;
         Ok(())
@@ -575,14 +579,8 @@ impl Lower {
         }
         if self.is_name(next) {
             let after = self.peek_at(2);
-            let is_macro = self.is_name(after)
-                || (after.is(sym::STAR)
-                    && self.lookup(next.text).is_none()
-                    && !self.peek_at(3).is(sym::STAR)
-                    && self.is_name(self.peek_at(3))
-                    && self.peek_at(1).kind == Kind::Ident
-                    && false);
-            return Some(!is_macro);
+            // `MACRO type name`: a macro; `type name`: a type.
+            return Some(!self.is_name(after));
         }
         let is_type = match next.text {
             sym::STAR | sym::COMMA | sym::RPAREN => true,
@@ -754,6 +752,11 @@ impl Lower {
                 self.cpp_declarator_name(&mut d)?;
             } else if self.is_name(self.peek()) {
                 d.name = Some(self.peek().text);
+                if self.is_name(self.peek_at(1)) && self.lookup(self.peek().text).is_none() {
+                    // A macro that is not known, such as one for `const`.
+                    self.at += 1;
+                    d.name = Some(self.peek().text);
+                }
                 d.name_at = self.at;
                 self.at += 1;
             }
@@ -935,6 +938,10 @@ impl Lower {
         if !self.is_cpp && self.is_name(self.peek()) && !self.is_type_at(self.at) && self.is_name_list() {
             while !self.eat(sym::RPAREN) {
                 let token = self.next();
+                if token.kind == Kind::End {
+                    return Err(Bad);
+                }
+
                 if self.is_name(token) {
                     params.push(Param {
                         name: Some(token.text),
@@ -1122,6 +1129,13 @@ impl Lower {
     }
 
     fn record_specifier(&mut self) -> Res<T> {
+        self.enter()?;
+        let result = self.record_specifier_inner();
+        self.leave();
+        result
+    }
+
+    fn record_specifier_inner(&mut self) -> Res<T> {
         let keyword = self.next().text;
         let is_union = keyword == sym::UNION;
         let mut attributes = Attributes::default();

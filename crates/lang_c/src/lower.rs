@@ -20,6 +20,8 @@ use rustc_hash::FxHashMap;
 
 /// Nested parentheses, statements, declarators and initializers; compilers' own limit is of this size.
 pub(crate) const MAX_DEPTH: u32 = 200;
+/// Tokens that may be looked at beyond the end.
+const LOOKAHEAD: usize = 16;
 /// Syntax errors that are named one by one.
 const MAX_NAMED_ERRORS: usize = 5;
 
@@ -125,7 +127,6 @@ pub(crate) struct Label {
 pub(crate) struct Switch {
     pub(crate) cases: Vec<(i64, BlockId)>,
     pub(crate) default: Option<BlockId>,
-    pub(crate) depth: usize,
 }
 
 /// The function whose body is being read.
@@ -177,6 +178,8 @@ pub(crate) struct Pending {
 pub(crate) struct Lower {
     pub(crate) tokens: Vec<Token>,
     pub(crate) at: usize,
+    /// Position of the first token of kind [`Kind::End`].
+    pub(crate) last: usize,
     pub(crate) symbols: Symbols,
     pub(crate) is_cpp: bool,
     pub(crate) m: ModuleBuilder,
@@ -212,11 +215,9 @@ pub(crate) struct Lower {
     pub(crate) error_count: usize,
     pub(crate) functions_read: usize,
     pub(crate) is_too_deep: bool,
-    pub(crate) vla_length: Option<Operand>,
     /// `>` ends the expression: within template arguments.
     pub(crate) angle_depth: u32,
     pub(crate) anonymous: u32,
-    pub(crate) access_tokens: usize,
     pub(crate) instance_depth: u32,
     pub(crate) globals_by_name: FxHashMap<Name, GlobalId>,
     pub(crate) funcs_by_name: FxHashMap<Name, FuncId>,
@@ -249,6 +250,7 @@ impl Lower {
         let mut it = Lower {
             tokens: input.tokens,
             at: 0,
+            last: 0,
             heads: vec![0; symbols.len()],
             symbols,
             is_cpp: language == Language::Cpp,
@@ -279,10 +281,8 @@ impl Lower {
             error_count: 0,
             functions_read: 0,
             is_too_deep: false,
-            vla_length: None,
             angle_depth: 0,
             anonymous: 0,
-            access_tokens: 0,
             instance_depth: 0,
             globals_by_name: FxHashMap::default(),
             funcs_by_name: FxHashMap::default(),
@@ -297,6 +297,10 @@ impl Lower {
         if it.is_cpp {
             it.split_shifts();
         }
+        // What looks a few tokens ahead meets the end again.
+        it.last = it.tokens.len() - 1;
+        let end = it.tokens[it.last];
+        it.tokens.extend([end; LOOKAHEAD]);
         it.declare_builtins();
         it
     }
@@ -380,16 +384,16 @@ impl Lower {
     // Tokens.
 
     pub(crate) fn peek(&self) -> Token {
-        self.tokens[self.at.min(self.tokens.len() - 1)]
+        self.tokens[self.at.min(self.last)]
     }
 
     pub(crate) fn peek_at(&self, ahead: usize) -> Token {
-        self.tokens[(self.at + ahead).min(self.tokens.len() - 1)]
+        self.tokens[(self.at + ahead).min(self.last)]
     }
 
     pub(crate) fn next(&mut self) -> Token {
         let token = self.peek();
-        if self.at + 1 < self.tokens.len() {
+        if self.at < self.last {
             self.at += 1;
         }
         token
@@ -444,7 +448,7 @@ impl Lower {
                 _ => {}
             }
         }
-        self.tokens.len() - 1
+        self.last
     }
 
     pub(crate) fn skip_brackets(&mut self) {
@@ -481,13 +485,6 @@ impl Lower {
     /// Counts a syntax error here.
     pub(crate) fn error(&mut self) {
         self.error_count += 1;
-        if std::env::var_os("LANG_C_TRACE").is_some() {
-            let from = self.at.saturating_sub(8);
-            let to = (self.at + 8).min(self.tokens.len());
-            let text: Vec<String> =
-                self.tokens[from..to].iter().map(|it| self.symbols.text(it.text).into_owned()).collect();
-            eprintln!("ERR {}:{}: {}", self.path, self.peek().start, text.join(" "));
-        }
         if self.errors.len() < MAX_NAMED_ERRORS {
             self.errors.push(self.at as u32);
         }

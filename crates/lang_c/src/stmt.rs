@@ -228,7 +228,9 @@ impl Lower {
             sym::ASM | sym::ASM_ | sym::ASM__ => return self.asm_statement(),
             sym::LABEL__ => {
                 while !self.eat(sym::SEMI) {
-                    self.next();
+                    if self.next().kind == Kind::End {
+                        return Err(Bad);
+                    }
                 }
                 return Ok(());
             }
@@ -727,7 +729,7 @@ impl Lower {
         let head = self.body.fb.suspend();
         let after = self.block();
         self.body.breaks.push((after, depth));
-        self.body.switches.push(Switch { depth, ..Switch::default() });
+        self.body.switches.push(Switch::default());
         self.statement()?;
         self.body.breaks.pop();
         let switch = self.body.switches.pop().ok_or(Bad)?;

@@ -60,7 +60,9 @@ impl Lower {
                 sym::CLASS | sym::STRUCT | sym::INLINE | sym::STATIC | sym::VOID | sym::AUTO
             ) && !self.is(sym::SEMI)
             {
-                self.next();
+                if self.next().kind == crate::lex::Kind::End {
+                    return Err(Bad);
+                }
             }
         }
         if self.is(sym::TEMPLATE) {
@@ -176,7 +178,9 @@ impl Lower {
             let mut param = TemplateParam { name: sym::EMPTY, is_type: false, is_pack: false, default: None };
             if self.is(sym::TEMPLATE) {
                 while !self.is(sym::GT) {
-                    self.next();
+                    if self.next().kind == crate::lex::Kind::End {
+                        return Err(Bad);
+                    }
                 }
                 self.at += 1;
             }
@@ -381,7 +385,10 @@ impl Lower {
         let ty = if template.shape == Shape::Alias {
             self.elsewhere(template.at, template.context, bound, |it| {
                 while !it.eat(sym::ASSIGN) {
-                    it.next();
+                    if it.next().kind == crate::lex::Kind::End {
+                        return Err(Bad);
+                    }
+
                     if it.is(sym::SEMI) {
                         return Err(Bad);
                     }

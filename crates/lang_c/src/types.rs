@@ -99,7 +99,7 @@ pub(crate) struct Types {
 macro_rules! fixed {
     ($($name:ident = $index:literal $ty:expr;)*) => {
         impl Types {
-            $(pub(crate) const $name: T = T($index);)*
+            $(#[allow(dead_code)] pub(crate) const $name: T = T($index);)*
             const FIXED: &[Ty] = &[$($ty),*];
         }
     };
