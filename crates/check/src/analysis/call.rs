@@ -101,6 +101,15 @@ impl Engine<'_> {
             state.put(container, object);
             return Some(Val::ZERO);
         }
+        if method == class
+            && let Some(other) = args.get(1).and_then(|it| self.state_value(state, *it).as_sym())
+            && state.object(other).is_some_and(|it| it.piece(COUNT, 0).is_some() && !it.is_escaped)
+        {
+            let copy = state.object(other).map(|it| (**it).clone()).expect("found above");
+            state.put(container, copy);
+            self.copy_slots(state, container, other);
+            return Some(Val::ZERO);
+        }
         self.ensure(state, container);
         if state.object(container).is_none_or(|it| it.is_escaped) {
             return None;
@@ -260,7 +269,13 @@ impl Engine<'_> {
             let value = match meaning {
                 Meaning::Nothing => Val::ZERO,
                 Meaning::Uninit => Val::UNINIT,
-                Meaning::Local(_) => fresh(self, Source::Known),
+                Meaning::Local(local) => {
+                    let position = callee.parameters.iter().position(|it| *it == local);
+                    match position.and_then(|it| args.get(it)) {
+                        Some(value) if self.is_record(*value) => *value,
+                        _ => fresh(self, Source::Known),
+                    }
+                }
                 Meaning::Global(_) | Meaning::Function(_) | Meaning::Text { .. } => {
                     self.symbols.value(meaning)
                 }

@@ -945,8 +945,19 @@ impl<'a> Engine<'a> {
             }
             Meaning::Initial { .. } | Meaning::Outer { .. } => Object::new(Class::Storage, Content::Initial),
             _ => {
-                let content =
-                    if self.symbols.is_input(base) { Content::Initial } else { Content::Written(base) };
+                // A container that was handed over by value has what the caller put in.
+                let is_given = match self.symbols.meaning(base) {
+                    Meaning::Slot { container, .. } => match self.symbols.meaning(container) {
+                        Meaning::Local(it) => self.is_parameter[it.index()],
+                        _ => false,
+                    },
+                    _ => false,
+                };
+                let content = if is_given || self.symbols.is_input(base) {
+                    Content::Initial
+                } else {
+                    Content::Written(base)
+                };
                 Object::new(Class::Storage, content)
             }
         };

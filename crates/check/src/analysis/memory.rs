@@ -80,6 +80,9 @@ impl Engine<'_> {
         object.size = Some(size);
         state.put(sym, object);
         self.copy(state, (sym, Val::ZERO), at, size);
+        if at.1 == Val::ZERO {
+            self.copy_slots(state, sym, at.0);
+        }
         Val::sym(sym)
     }
 
@@ -883,6 +886,20 @@ impl Engine<'_> {
                     Meaning::Narrow { value, .. } | Meaning::Other { value, .. } => work.push(value),
                     _ => out.push(sym),
                 }
+            }
+        }
+    }
+
+    /// Makes of `to` a container with the elements of `from`.
+    pub fn copy_slots(&mut self, state: &mut State, to: Sym, from: Sym) {
+        let mut slots = Vec::new();
+        self.slots(state, from, &mut slots);
+        for slot in slots {
+            if let (Meaning::Slot { key, .. }, Some(object)) =
+                (self.symbols.meaning(slot), state.object(slot).cloned())
+            {
+                let copy = self.symbols.id(Meaning::Slot { container: to, key });
+                state.put(copy, (*object).clone());
             }
         }
     }
