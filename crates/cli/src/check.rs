@@ -169,6 +169,8 @@ fn finding(program: &Program, places: &mut Places, found: &Found) -> Finding {
         help: None,
         bytes: None,
         blocks: None,
+        stacks: Vec::new(),
+        held: None,
         fix: None,
     }
 }

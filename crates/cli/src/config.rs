@@ -207,7 +207,7 @@ mod tests {
     #[test]
     fn what_check_is_told() {
         let config = Config::parse("[check]\nignore = [\"double-free\"]\nexclude = [\"third_party\"]\n");
-        let config = config.ok().expect("valid");
+        let config = config.expect("valid");
         assert_eq!((config.ignore, config.exclude.len()), (vec![Rule::DoubleFree], 1));
         let error = |text: &str| Config::parse(text).err().expect("refused");
         assert!(error("[check]\nselect = \"double-free\"\n").contains("array of strings"));

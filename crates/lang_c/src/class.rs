@@ -658,7 +658,7 @@ impl Lower {
         if !is_dependent {
             self.pending.push(pending);
         }
-        if self.eat(sym::TRY) {}
+        self.eat(sym::TRY);
         if self.is(sym::COLON) {
             self.skip_constructor_initializers();
         }

@@ -658,7 +658,7 @@ impl Lower {
 
     fn element_of(&mut self, id: RecordId) -> T {
         let args = self.args_of(id);
-        match &*self.m.text(self.types.record(id).name) {
+        match self.m.text(self.types.record(id).name) {
             "std::string" => Types::CHAR,
             "std::wstring" => Types::WCHAR,
             "std::map" | "std::unordered_map" | "std::multimap" | "std::unordered_multimap" => {
@@ -1364,9 +1364,11 @@ impl Lower {
             },
             (Ty::Array(..), Ty::Pointer(_)) => 2,
             (_, Ty::Pointer(_)) if is_null => 3,
-            (Ty::Record(x), Ty::Record(y)) => {
-                if self.base_offset(x, y, 0).is_some() || self.types.record(y).is_dependent { 4 } else { -4 }
-            }
+            (Ty::Record(x), Ty::Record(y)) => match self.base_offset(x, y, 0).is_some() {
+                true => 4,
+                false if self.types.record(y).is_dependent => 4,
+                false => -4,
+            },
             (_, Ty::Record(_)) => -1,
             (Ty::Record(_), _) => -3,
             (a, b) if self.types.is_integer(arg) && self.types.is_integer(param) => {

@@ -2,7 +2,7 @@
 
 use crate::expr::V;
 use crate::init;
-use crate::lex::{Kind, Token};
+use crate::lex::Kind;
 use crate::lower::{Action, Bad, Body, Cleanup, Context, Entity, Func, FuncId, Lower, Res, SetId};
 use crate::preprocess;
 use crate::symbols::{Sym, sym};
@@ -573,8 +573,7 @@ impl Lower {
             // `UNKNOWN const x` is a type, `UNKNOWN int x` is not.
             let is_qualifier = matches!(next.text, sym::CONST | sym::VOLATILE | sym::RESTRICT);
             return Some(
-                is_qualifier && self.peek_at(2).kind != Kind::Ident
-                    || is_qualifier && !self.is_type_at(self.at + 2),
+                is_qualifier && (self.peek_at(2).kind != Kind::Ident || !self.is_type_at(self.at + 2)),
             );
         }
         if self.is_name(next) {
@@ -1552,10 +1551,8 @@ impl Lower {
         let linkage = self.variable_linkage(spec, d, name, is_local);
         let linkage = self.m.name(&linkage);
         let ir_ty = self.ir_type(ty);
-        let is_external = !is_local
-            && !(spec.is_static
-                && d.scope.is_none()
-                && !matches!(self.context.last(), Some(Context::Record(_))));
+        let is_member = d.scope.is_some() || matches!(self.context.last(), Some(Context::Record(_)));
+        let is_external = !is_local && (is_member || !spec.is_static);
         let known = self.globals_by_name.get(&linkage).copied().filter(|_| !is_local);
         let id = known.unwrap_or_else(|| {
             self.m.global(Global { name: linkage, ty: ir_ty, is_external, is_const, value: None, span })
@@ -2046,10 +2043,4 @@ fn concerns_memory(it: Sym) -> bool {
     it.0 >= sym::A_NORETURN.0
         && it.0 <= sym::A_OWNERSHIP_HOLDS.0
         && !matches!(it, sym::A_PACKED | sym::A_PACKED_ | sym::A_ALIGNED | sym::A_ALIGNED_ | sym::A_OPAQUE)
-}
-
-/// The first token of an initializer or `None`.
-#[allow(dead_code)]
-pub(crate) fn is_brace(token: Token) -> bool {
-    token.is(sym::LBRACE)
 }

@@ -9,6 +9,9 @@ use heapwise_check::ir::{
     Argument, Base, Binary, BlockId, Callee, End, LocalId, Name, OpKind, Operand, Place, Span, Step, Unary,
 };
 
+/// Offset, type and bits (first, count) of a member.
+pub(crate) type FoundField = (u64, T, Option<(u8, u8)>);
+
 /// What an expression is, before it is known what becomes of it.
 #[derive(Clone, Debug)]
 pub(crate) enum V {
@@ -1430,12 +1433,7 @@ impl Lower {
     }
 
     /// Offset, type and bits of a member, also of anonymous ones and of bases.
-    pub(crate) fn find_field(
-        &self,
-        record: RecordId,
-        it: Sym,
-        depth: u32,
-    ) -> Option<(u64, T, Option<(u8, u8)>)> {
+    pub(crate) fn find_field(&self, record: RecordId, it: Sym, depth: u32) -> Option<FoundField> {
         if depth > 32 {
             return None;
         }

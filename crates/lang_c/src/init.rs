@@ -1,6 +1,6 @@
 //! Initializers: braces, designators, strings; what is not written is zero.
 
-use crate::decl::{Declarator, Spec};
+use crate::decl::Declarator;
 use crate::expr::{V, argument, with_step};
 use crate::lex::Kind;
 use crate::lower::{Lower, Res};
@@ -519,11 +519,5 @@ impl Lower {
         let value = self.coerce(value, ty, span)?;
         self.store(place, value, ty, span);
         Ok(())
-    }
-
-    /// Whether this specifier list is of a constant (used by C++ members).
-    #[allow(dead_code)]
-    pub(crate) fn is_constant(spec: &Spec) -> bool {
-        spec.is_const
     }
 }

@@ -175,6 +175,9 @@ pub(crate) struct Pending {
     pub(crate) start: usize,
 }
 
+/// A function around a lambda: id, first binding, `this`.
+pub(crate) type OuterFunction = (heapwise_check::ir::FunctionId, usize, Option<(LocalId, RecordId)>);
+
 pub(crate) struct Lower {
     pub(crate) tokens: Vec<Token>,
     pub(crate) at: usize,
@@ -233,7 +236,7 @@ pub(crate) struct Lower {
     /// The local whose value is being returned.
     pub(crate) moved_out: Option<LocalId>,
     /// Functions around a lambda: id, first binding, `this`.
-    pub(crate) outer: Vec<(heapwise_check::ir::FunctionId, usize, Option<(LocalId, RecordId)>)>,
+    pub(crate) outer: Vec<OuterFunction>,
 }
 
 impl Lower {

@@ -240,10 +240,8 @@ impl Lower {
                 return self.expect(sym::SEMI);
             }
             sym::TRY if self.is_cpp => return self.try_statement(),
-            sym::USING | sym::NAMESPACE | sym::TEMPLATE if self.is_cpp => {
-                if self.cpp_external()? {
-                    return Ok(());
-                }
+            sym::USING | sym::NAMESPACE | sym::TEMPLATE if self.is_cpp && self.cpp_external()? => {
+                return Ok(());
             }
             _ => {}
         }

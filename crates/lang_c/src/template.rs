@@ -8,7 +8,6 @@ use crate::expr::V;
 use crate::lower::{Bad, Context, Entity, FuncId, Lower, Res};
 use crate::symbols::{Sym, sym};
 use crate::types::{RecordId, T, Ty, Types};
-use heapwise_check::ir::Operand;
 
 /// Instances within instances.
 const MAX_INSTANCE_DEPTH: u32 = 32;
@@ -627,8 +626,7 @@ impl Lower {
                 }
             }
             (Ty::Reference(to), _) => {
-                if let (Ty::Param(index), Some(slot)) = (self.types.get(to), bindings.first()) {
-                    let _ = slot;
+                if let Ty::Param(index) = self.types.get(to) {
                     if let Some(slot) = bindings.get_mut(index as usize) {
                         *slot = slot.or(Some(actual));
                     }
@@ -726,10 +724,5 @@ impl Lower {
     /// The arguments of the template that a record is an instance of.
     pub(crate) fn args_of(&self, id: RecordId) -> Vec<T> {
         self.types.record(id).template.as_ref().map_or(Vec::new(), |it| it.1.clone())
-    }
-
-    #[allow(dead_code)]
-    pub(crate) fn opaque() -> Operand {
-        Operand::Opaque
     }
 }

@@ -26,7 +26,7 @@ const SOURCE_MAX: u64 = 64 << 20;
 /// The language of a file, by its name.
 pub fn language_of(path: &Path) -> Option<Language> {
     match path.extension()?.to_str()? {
-        "py" | "pyw" => Some(Language::Python),
+        "py" | "pyw" | "ipynb" => Some(Language::Python),
         _ => heapwise_lang_c::language_of(path.to_str()?),
     }
 }
@@ -43,7 +43,7 @@ pub fn find(paths: &[PathBuf], exclude: &GlobSet) -> Result<(Vec<Source>, Vec<St
             let language = language_of(path).ok_or_else(|| {
                 Failure::new(
                     format!("{}: the name does not tell a language that is known", path.display()),
-                    "C: .c; C++: .cc, .cpp, .cxx; Python: .py; headers are read where they are included",
+                    "C: .c; C++: .cc, .cpp, .cxx; Python: .py, .ipynb; headers are read where they are included",
                 )
             })?;
             sources.push(Source { path: shown(path), language });
