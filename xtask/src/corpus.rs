@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! bugs.rs      33 bugs: a source and a sink        straight  if  loop  call  file  class ...
-//! variants.rs  47 ways from source to sink      leak   x      .    x     x     .     x
+//! variants.rs  46 ways from source to sink      leak   x      .    x     x     .     x
 //! ```
 //!
 //! Prints recall and false alarms by rule and by variant, and every miss. That the programs compile, and that the bad
@@ -82,13 +82,14 @@ fn write(root: &Path, only: &str) -> std::io::Result<Vec<Case>> {
 }
 
 fn files(bug: &Bug, variant: &Variant, is_bad: bool) -> Vec<variants::File> {
-    let (source, sink) = match (is_bad, &bug.repair) {
-        (true, _) => (bug.source, bug.sink),
-        (false, Repair::Source(source)) => (*source, bug.sink),
-        (false, Repair::Sink(sink)) => (bug.source, *sink),
+    let (prelude, source, sink) = match (is_bad, &bug.repair) {
+        (true, _) => (bug.prelude, bug.source, bug.sink),
+        (false, Repair::Source(source)) => (bug.prelude, *source, bug.sink),
+        (false, Repair::Sink(sink)) => (bug.prelude, bug.source, *sink),
+        (false, Repair::Prelude(prelude)) => (*prelude, bug.source, bug.sink),
     };
     let is_cpp = bug.is_cpp || variant.is_cpp;
-    (variant.write)(&Fill { ty: bug.ty, prelude: bug.prelude, source, sink, is_cpp })
+    (variant.write)(&Fill { ty: bug.ty, prelude, source, sink, is_cpp })
 }
 
 /// Runs `work` for each case on both cores; results in the cases' order.

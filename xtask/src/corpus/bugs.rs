@@ -23,9 +23,10 @@ pub struct Bug {
 pub enum Repair {
     Source(&'static str),
     Sink(&'static str),
+    Prelude(&'static str),
 }
 
-use Repair::{Sink, Source};
+use Repair::{Prelude, Sink, Source};
 
 const fn c(
     name: &'static str,
@@ -279,10 +280,12 @@ pub const BUGS: &[Bug] = &[
         rule: "dangling-stack-address",
         ty: "char *",
         is_cpp: false,
-        prelude: "static char *on_stack(void) { char buffer[10]; strcpy(buffer, \"text\"); char *p = buffer; return p; }\nstatic char *in_data(void) { static char buffer[10]; strcpy(buffer, \"text\"); char *p = buffer; return p; }",
-        source: "data = on_stack();",
-        sink: "puts(data); (void)in_data();",
-        repair: Source("data = in_data();"),
+        prelude: "static char *text(void) { char buffer[10]; strcpy(buffer, \"text\"); char *p = buffer; return p; }",
+        source: "data = text();",
+        sink: "puts(data);",
+        repair: Prelude(
+            "static char *text(void) { static char buffer[10]; strcpy(buffer, \"text\"); char *p = buffer; return p; }",
+        ),
     },
     c(
         "overlap",
