@@ -12,18 +12,11 @@ use heapwise_check::finding::{At, Found};
 use heapwise_check::ir::{Module, Span};
 use heapwise_check::models::Models;
 use heapwise_check::program::Program;
-use heapwise_model::{Engine, Excerpt, Finding, Language, Location, Place, Related, Report};
+use heapwise_model::{Engine, Excerpt, Finding, Language, Location, Place, Related, Report, SourceTotals};
 use ignores::Ignore;
 use rayon::prelude::*;
 use sources::{Lines, Source, Texts};
 use std::collections::{BTreeMap, BTreeSet};
-
-/// What was looked at.
-pub struct Checked {
-    pub report: Report,
-    pub files: u64,
-    pub lines: u64,
-}
 
 /// Parsers of nested syntax recurse: what they refuse as too deep still needs room.
 const STACK_BYTES: usize = 256 << 20;
@@ -35,7 +28,7 @@ pub fn on_workers<T: Send>(jobs: usize, work: impl FnOnce() -> T + Send) -> T {
 }
 
 /// Checks files; `tick` is called once for each file that was read. To be called on [`on_workers`].
-pub fn check(sources: &[Source], texts: &Texts, models: &Models, tick: &(dyn Fn() + Sync)) -> Checked {
+pub fn check(sources: &[Source], texts: &Texts, models: &Models, tick: &(dyn Fn() + Sync)) -> Report {
     let modules: Vec<Module> = sources
         .par_iter()
         .map(|source| {
@@ -58,7 +51,8 @@ pub fn check(sources: &[Source], texts: &Texts, models: &Models, tick: &(dyn Fn(
     suppress(&mut report, sources, texts);
     sort(&mut report.findings);
     report.sources = excerpts(&report.findings, texts);
-    Checked { report, files: sources.len() as u64, lines }
+    report.read = Some(SourceTotals { files: sources.len() as u64, lines });
+    report
 }
 
 fn lower(source: &Source, texts: &Texts) -> Module {

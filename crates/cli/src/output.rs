@@ -83,16 +83,6 @@ pub fn base() -> Option<PathBuf> {
     std::env::current_dir().ok()
 }
 
-/// Writes findings of sources in the chosen format.
-pub fn checked(report: &Report, common: &Common, files: u64, lines: u64) -> Result<(), Failure> {
-    if common.format != Format::Json {
-        return findings(report, common, Stream::Output);
-    }
-    let options =
-        json::JsonOptions { base: base(), files: Some(files), lines: Some(lines), ..Default::default() };
-    with(common, Stream::Output, |out, _| json::write(out, report, &options))
-}
-
 /// Writes findings in the chosen format.
 pub fn findings(report: &Report, common: &Common, stream: Stream) -> Result<(), Failure> {
     if common.format == Format::Html && common.output.is_none() && stream == Stream::Error {

@@ -79,7 +79,7 @@ fn pages_hold() {
     assert!(checked >= 40, "{checked}");
 }
 
-const LEAK: &str = "#include <stdlib.h>\n\nint main(void) {\n    char *p = malloc(10);\n    if (p == NULL)\n        return 1;\n    p[0] = 0;\n    p = NULL;\n    return 0;\n}\n";
+const LEAK: &str = "#include <stdlib.h>\n\nint work(void) {\n    char *p = malloc(10);\n    if (p == NULL)\n        return 1;\n    p[0] = 0;\n    p = NULL;\n    return 0;\n}\n";
 
 #[test]
 fn exit_codes_formats_and_ignores() {
@@ -97,7 +97,7 @@ fn exit_codes_formats_and_ignores() {
     assert_eq!(code(&["missing"]), Some(2));
     assert_eq!(code(&["--write-baseline", "known.txt", "--fail-on", "never"]), Some(0));
     assert_eq!(code(&["--baseline", "known.txt"]), Some(0));
-    assert!(text(&[]).contains("a.c:4:15 in main"), "{}", text(&[]));
+    assert!(text(&[]).contains("a.c:4:15 in work"), "{}", text(&[]));
     assert!(
         text(&["--format", "github"]).starts_with("::error file=a.c,line=4"),
         "{}",

@@ -17,7 +17,8 @@ pub use finding::{
 pub use graph::{HeapGraph, NodeId, Root};
 pub use heapwise_trace::{Addr, Family, FrameId, ModuleId, Nanos, RootKind, StackId};
 pub use report::{
-    Child, Excerpt, LeakTotals, Leaks, Program, Report, StackCost, Termination, Tick, Timeline, Total,
+    Child, Excerpt, LeakTotals, Leaks, Program, Report, SourceTotals, StackCost, Termination, Tick, Timeline,
+    Total,
 };
 pub use rule::{Kind, Rule};
 pub use stack::{Frame, Module, ResolvedFrame, StackTable};

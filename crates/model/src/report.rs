@@ -105,12 +105,21 @@ pub struct Timeline {
     pub ticks: Vec<Tick>,
 }
 
+/// The sources that were looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct SourceTotals {
+    pub files: u64,
+    pub lines: u64,
+}
+
 /// What a renderer sees.
 #[derive(Clone, Debug, Default)]
 pub struct Report {
     /// Heapwise's own version.
     pub version: String,
     pub program: Option<Program>,
+    /// Of `check`.
+    pub read: Option<SourceTotals>,
     /// Where the recording is, if it was kept.
     pub recording: Option<String>,
     /// Plain sentences about what is missing or doubtful.

@@ -36,10 +36,6 @@ pub struct JsonOptions {
     pub base: Option<PathBuf>,
     /// On one line.
     pub compact: bool,
-    /// Source files looked at, for `check`.
-    pub files: Option<u64>,
-    /// Lines in them, for `check`.
-    pub lines: Option<u64>,
 }
 
 /// Writes the document and a final newline.
@@ -48,7 +44,7 @@ pub fn write(out: &mut dyn Write, report: &Report, options: &JsonOptions) -> io:
     let document = Document {
         version: VERSION,
         tool: Tool { name: "heapwise", version: &report.version },
-        summary: context.summary(options),
+        summary: context.summary(),
         notes: report.notes.iter().map(|note| clean(note).into_owned()).collect(),
         children: report.children.iter().map(child).collect(),
         findings: Findings { context: &context },
@@ -352,7 +348,7 @@ struct Context<'a> {
 }
 
 impl<'a> Context<'a> {
-    fn summary(&self, options: &JsonOptions) -> SummaryJson {
+    fn summary(&self) -> SummaryJson {
         let count =
             |severity| self.report.findings.iter().filter(|it| it.severity == severity).count() as u64;
         SummaryJson {
@@ -363,8 +359,8 @@ impl<'a> Context<'a> {
             },
             program: self.report.program.as_ref().map(program),
             recording: self.report.recording.as_deref().map(|path| clean(path).into_owned()),
-            files: options.files,
-            lines: options.lines,
+            files: self.report.read.map(|it| it.files),
+            lines: self.report.read.map(|it| it.lines),
         }
     }
 

@@ -496,6 +496,10 @@ impl<'a> Page<'a> {
         if let Some(program) = &self.report.program {
             self.push_program(&mut lines, program);
         }
+        if let Some(read) = &self.report.read {
+            let text = format!("{} of {}", counted(read.lines, "line"), counted(read.files, "file"));
+            lines.push(self.item("checked", &text));
+        }
         let children = &self.report.children;
         let limit = if self.options.verbose { children.len() } else { MAX_CHILDREN };
         for child in children.iter().take(limit) {

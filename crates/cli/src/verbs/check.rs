@@ -3,9 +3,9 @@
 use crate::Failure;
 use crate::args::{Check as Args, Common, Format};
 use crate::check::sources::{self, Texts};
-use crate::check::{Checked, check, on_workers};
+use crate::check::{check, on_workers};
 use crate::config::Config;
-use crate::output;
+use crate::output::{self, Stream};
 use globset::GlobSetBuilder;
 use heapwise_check::models::Models;
 use std::io::IsTerminal;
@@ -24,8 +24,7 @@ pub fn run(args: &Args, common: &Common) -> Result<u8, Failure> {
     let models = Models::bundled();
     let bar = progress(sources.len(), common);
     let jobs = args.jobs.unwrap_or(0);
-    let Checked { mut report, files, lines } =
-        on_workers(jobs, || check(&sources, &texts, &models, &|| bar.inc(1)));
+    let mut report = on_workers(jobs, || check(&sources, &texts, &models, &|| bar.inc(1)));
     bar.finish_and_clear();
     report.notes.splice(0..0, notes);
     if sources.is_empty() {
@@ -47,7 +46,7 @@ pub fn run(args: &Args, common: &Common) -> Result<u8, Failure> {
         report.notes.push(format!("{dropped} findings are left out by configuration or options"));
     }
     output::baseline(&mut report, common)?;
-    output::checked(&report, common, files, lines)?;
+    output::findings(&report, common, Stream::Output)?;
     Ok(u8::from(output::fails(&report, common)))
 }
 

@@ -39,7 +39,7 @@ fn of_a_deep_stack_both_ends_are_written() {
 
 #[test]
 fn source_findings() {
-    let options = JsonOptions { base: base(), files: Some(3), lines: Some(120), ..JsonOptions::default() };
+    let options = JsonOptions { base: base(), ..JsonOptions::default() };
     let text = written(|out| json::write(out, &reports::checked(), &options));
     golden("checked.json", &text);
     let document: Value = serde_json::from_str(&text).unwrap();

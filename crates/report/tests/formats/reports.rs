@@ -259,6 +259,7 @@ pub fn checked() -> Report {
         edits: vec![Edit { location: at(3, 12, 12), insert: "free(buf);\n    ".into() }],
     });
     Report {
+        read: Some(SourceTotals { files: 3, lines: 120 }),
         version: "0.1.0".into(),
         findings: vec![leak],
         sources: vec![Excerpt {
