@@ -3,11 +3,12 @@
 //! As root on a system with apt, test tools that are missing are installed first; elsewhere they are named, and the
 //! tests that need them say that they are skipped.
 
+use std::path::PathBuf;
 use std::process::{Command, ExitCode, Stdio};
 use std::time::Instant;
 
 use crate::args::Args;
-use crate::{differential, paths};
+use crate::paths;
 
 /// Programs of the tests and the packages they are in.
 const TOOLS: [(&str, &str); 11] = [
@@ -53,10 +54,12 @@ pub fn main(given: &[String]) -> Result<ExitCode, String> {
     step("fmt", &|| cargo(&["fmt", "--all", "--check"]));
     // All in one profile, so that build scripts, and with them the recorder, are built once.
     step("clippy", &|| {
-        cargo(&["clippy", "--workspace", "--all-targets", "--release", "--", "-D", "warnings"])
+        cargo(&["clippy", "--workspace", "--all-targets", "--profile", PROFILE, "--", "-D", "warnings"])
     });
-    step("build", &|| cargo(&["test", "--workspace", "--release", "--no-run"]));
-    step("unit and integration tests", &|| cargo(&["test", "--workspace", "--release", "--no-fail-fast"]));
+    step("build", &|| cargo(&["test", "--workspace", "--profile", PROFILE, "--no-run"]));
+    step("unit and integration tests", &|| {
+        cargo(&["test", "--workspace", "--profile", PROFILE, "--no-fail-fast"])
+    });
     step("differential", &|| differential_test(count));
     step("browser", &browser);
     let minutes = begin.elapsed().as_secs_f64() / 60.0;
@@ -68,10 +71,22 @@ pub fn main(given: &[String]) -> Result<ExitCode, String> {
     Ok(if failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
+/// As the release build, but without what takes the linker minutes for each test binary.
+const PROFILE: &str = "ci";
+
+/// The binary that the tests run.
+fn tested() -> PathBuf {
+    match std::env::var_os("HEAPWISE") {
+        Some(_) => paths::heapwise(),
+        None => paths::target().join(PROFILE).join("heapwise"),
+    }
+}
+
 fn differential_test(count: u64) -> Result<bool, String> {
-    println!("== differential --count {count}");
-    let code = differential::main(&["--count".to_string(), count.to_string()])?;
-    Ok(code == ExitCode::SUCCESS)
+    let own = std::env::current_exe().map_err(|error| format!("this program's path: {error}"))?;
+    let mut command = Command::new(own);
+    command.args(["differential", "--count", &count.to_string()]).env("HEAPWISE", tested());
+    shown(&mut command, &format!("differential --count {count}"))
 }
 
 fn missing() -> Vec<(&'static str, &'static str)> {
@@ -132,8 +147,5 @@ fn browser() -> Result<bool, String> {
     {
         return Ok(false);
     }
-    shown(
-        Command::new("node").args(["--test"]).env("HEAPWISE", paths::heapwise()).current_dir(&dir),
-        "node --test",
-    )
+    shown(Command::new("node").args(["--test"]).env("HEAPWISE", tested()).current_dir(&dir), "node --test")
 }
