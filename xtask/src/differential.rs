@@ -144,6 +144,8 @@ fn try_one(seed: u64, dir: &Path, heapwise: Option<&Path>) -> Result<(Leaks, Lea
             let mut command = Command::new("timeout");
             command.args(["60"]).arg(heapwise).args([
                 "run",
+                // All stacks of each site.
+                "--verbose",
                 "-o",
                 "out.heapwise",
                 "--format",

@@ -93,7 +93,11 @@ pub fn findings(report: &Report, common: &Common, stream: Stream) -> Result<(), 
     }
     with(common, stream, |out, color| match common.format {
         Format::Text => text::write(out, report, &text_options(common, stream, color)),
-        Format::Json => json::write(out, report, &json::JsonOptions { base: base(), ..Default::default() }),
+        Format::Json => {
+            let options =
+                json::JsonOptions { base: base(), all_stacks: common.verbose, ..Default::default() };
+            json::write(out, report, &options)
+        }
         Format::Sarif => sarif::write(out, report, &sarif::SarifOptions { base: base() }),
         Format::Github => github::write(out, report, &github::GithubOptions { base: base() }),
         Format::Html => html::write(out, report),

@@ -270,7 +270,9 @@ fn signals_reach_the_program() {
         let script = format!(
             "n=0; trap 'n=$((n + 1))' {signal}; echo ready; until [ $n -gt 0 ]; do sleep 0.05; done; sleep 0.3; [ $n = 1 ] && exit {expected}; exit $n"
         );
-        let mut run = Command::new(heapwise());
+        // A shell cannot trap what was ignored when it began, as in a background job of a script.
+        let mut run = Command::new("env");
+        run.arg("--default-signal").arg(heapwise());
         run.args(["run", "--no-recording", "--quiet", "--", "/bin/bash", "-c", &script])
             .current_dir(dir.path());
         let mut child = run.process_group(0).stdout(std::process::Stdio::piped()).spawn().unwrap();

@@ -34,13 +34,16 @@ const MAX_STACKS: usize = 100;
 pub struct JsonOptions {
     /// Paths under this folder are written relative to it.
     pub base: Option<PathBuf>,
+    /// All stacks of a finding that has several, however many.
+    pub all_stacks: bool,
     /// On one line.
     pub compact: bool,
 }
 
 /// Writes the document and a final newline.
 pub fn write(out: &mut dyn Write, report: &Report, options: &JsonOptions) -> io::Result<()> {
-    let context = Context { report, base: options.base.as_deref() };
+    let max_stacks = if options.all_stacks { usize::MAX } else { MAX_STACKS };
+    let context = Context { report, base: options.base.as_deref(), max_stacks };
     let document = Document {
         version: VERSION,
         tool: Tool { name: "heapwise", version: &report.version },
@@ -345,6 +348,7 @@ impl Serialize for Findings<'_> {
 struct Context<'a> {
     report: &'a Report,
     base: Option<&'a Path>,
+    max_stacks: usize,
 }
 
 impl<'a> Context<'a> {
@@ -380,7 +384,7 @@ impl<'a> Context<'a> {
             bytes: finding.bytes,
             blocks: finding.blocks,
             stack_count: (!finding.stacks.is_empty()).then_some(finding.stacks.len()),
-            stacks: finding.stacks.iter().take(MAX_STACKS).map(|it| self.share(it)).collect(),
+            stacks: finding.stacks.iter().take(self.max_stacks).map(|it| self.share(it)).collect(),
             held_by: finding.held.as_ref().map(|it| self.held(it)),
             help: finding.help.as_deref().map(|help| clean(help).into_owned()),
             fix: finding.fix.as_ref().and_then(|fix| self.fix(fix)),

@@ -111,6 +111,18 @@ fn make_folder() -> io::Result<PathBuf> {
     Err(last)
 }
 
+/// Whether some process has a file of the folder mapped: it outlived its `heapwise`, and the programs that it starts
+/// would miss the recorder.
+fn is_used(folder: &Path) -> bool {
+    let folder = folder.as_os_str().as_bytes();
+    let Ok(processes) = fs::read_dir("/proc") else { return false };
+    processes.flatten().any(|process| {
+        let is_process = process.file_name().as_bytes().iter().all(u8::is_ascii_digit);
+        let maps = is_process.then(|| fs::read(process.path().join("maps"))).and_then(Result::ok);
+        maps.is_some_and(|it| it.windows(folder.len()).any(|part| part == folder))
+    })
+}
+
 /// Removes folders of our own user whose `heapwise` is gone.
 fn remove_stale() {
     let user = sys::user();
@@ -127,6 +139,7 @@ fn remove_stale() {
             if let Some(pid) = pid
                 && is_ours
                 && !sys::is_running(pid)
+                && !is_used(&entry.path())
             {
                 let _ = fs::remove_dir_all(entry.path());
             }
