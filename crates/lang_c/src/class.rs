@@ -54,20 +54,7 @@ impl Lower {
         }
         let known =
             if tag == sym::EMPTY { None } else { self.known_tag(tag, is_definition || self.is(sym::SEMI)) };
-        let known = known
-            .and_then(|it| self.types.as_record(it))
-            .filter(|it| !(is_definition && self.types.record(*it).is_complete));
-        let id = match known {
-            Some(id) => id,
-            None => {
-                let id = self.new_record(tag, is_union, at);
-                let ty = self.types.add(Ty::Record(id));
-                if tag != sym::EMPTY {
-                    self.define_tag(tag, ty);
-                }
-                id
-            }
-        };
+        let id = self.tagged_record(known, tag, is_union, is_definition, at);
         let result = if is_definition || attributes.opaque.is_some() {
             self.class_rest(id, is_union, attributes)
         } else {

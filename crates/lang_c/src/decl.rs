@@ -918,6 +918,31 @@ impl Lower {
         }
     }
 
+    /// The record that a tag already names, unless this would define it again; else a new one, which the tag names.
+    pub(crate) fn tagged_record(
+        &mut self,
+        known: Option<T>,
+        tag: Sym,
+        is_union: bool,
+        is_definition: bool,
+        at: usize,
+    ) -> RecordId {
+        let known = known
+            .and_then(|it| self.types.as_record(it))
+            .filter(|it| !(is_definition && self.types.record(*it).is_complete));
+        match known {
+            Some(id) => id,
+            None => {
+                let id = self.new_record(tag, is_union, at);
+                let ty = self.types.add(Ty::Record(id));
+                if tag != sym::EMPTY {
+                    self.define_tag(tag, ty);
+                }
+                id
+            }
+        }
+    }
+
     /// A parameter list, its end read: parameters, `...`, nothing said.
     pub(crate) fn parameters(&mut self) -> Res<(Vec<Param>, bool, bool)> {
         self.expect(sym::LPAREN)?;
@@ -1153,20 +1178,7 @@ impl Lower {
             return Err(Bad);
         }
         let known = if tag == sym::EMPTY { None } else { self.find_tag(tag, is_definition) };
-        let known = known
-            .and_then(|it| self.types.as_record(it))
-            .filter(|it| !(is_definition && self.types.record(*it).is_complete));
-        let id = match known {
-            Some(id) => id,
-            None => {
-                let id = self.new_record(tag, is_union, at);
-                let ty = self.types.add(Ty::Record(id));
-                if tag != sym::EMPTY {
-                    self.define_tag(tag, ty);
-                }
-                id
-            }
-        };
+        let id = self.tagged_record(known, tag, is_union, is_definition, at);
         if is_definition {
             self.at += 1;
             while !self.is(sym::RBRACE) {
