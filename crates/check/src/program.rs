@@ -8,7 +8,7 @@
 //! Cost: linear in operations.
 
 use crate::ir::{
-    Base, Callee, Class, Function, FunctionId, GlobalId, Module, Name, Op, OpKind, Operand, Place, Step, Type,
+    Base, Callee, Class, Function, FunctionId, GlobalId, Module, Name, OpKind, Operand, Place, Step, Type,
 };
 use rustc_hash::{FxHashMap, FxHashSet};
 
@@ -141,7 +141,7 @@ impl Program {
                 if let OpKind::Call { callee: Callee::Direct(name), .. } = &op.kind {
                     self.name_symbol(number, module, *name);
                 }
-                each_operand(op, |operand| {
+                op.kind.each_operand(|operand| {
                     if let Operand::Function(name) = operand {
                         self.name_symbol(number, module, name);
                     }
@@ -311,7 +311,7 @@ impl Program {
                     }
                     _ => {}
                 }
-                each_operand(op, |operand| {
+                op.kind.each_operand(|operand| {
                     if let Operand::Function(name) = operand
                         && let Some(to) = self.function(of.module, name)
                     {
@@ -444,88 +444,6 @@ fn constant_offset(place: &Place) -> Option<i64> {
         offset = offset.checked_add(by)?;
     }
     Some(offset)
-}
-
-/// Calls `f` with each operand of an operation, those of places included, callees excluded.
-pub fn each_operand(op: &Op, mut f: impl FnMut(Operand)) {
-    let place = |place: &Place, f: &mut dyn FnMut(Operand)| {
-        if let Base::At(it) = place.base {
-            f(it);
-        }
-        for step in &place.steps {
-            if let Step::Index { index, .. } = step {
-                f(*index);
-            }
-        }
-    };
-    match &op.kind {
-        OpKind::Load { from, .. } => place(from, &mut f),
-        OpKind::Store { to, value, .. } => {
-            place(to, &mut f);
-            f(*value);
-        }
-        OpKind::CopyRecord { to, from, .. } => {
-            place(to, &mut f);
-            place(from, &mut f);
-        }
-        OpKind::Address { of, .. } => place(of, &mut f),
-        OpKind::Offset { base, index, .. } => {
-            f(*base);
-            f(*index);
-        }
-        OpKind::Binary { left, right, .. } => {
-            f(*left);
-            f(*right);
-        }
-        OpKind::Unary { value, .. }
-        | OpKind::Cast { value, .. }
-        | OpKind::Await { value, .. }
-        | OpKind::Yield { value, .. }
-        | OpKind::Free { value, .. }
-        | OpKind::Escape { value }
-        | OpKind::Release { value, .. }
-        | OpKind::Stop { value } => f(*value),
-        OpKind::Phi { from, .. } => from.iter().for_each(|it| f(it.1)),
-        OpKind::Call { callee, args, .. } => {
-            match callee {
-                Callee::Direct(_) => {}
-                Callee::Method { receiver, .. } => f(*receiver),
-                Callee::Value(it) => f(*it),
-            }
-            args.iter().for_each(|it| f(it.value));
-        }
-        OpKind::New { args, .. } => args.iter().for_each(|it| f(it.value)),
-        OpKind::Assume { condition } => f(*condition),
-        OpKind::Allocate { bytes, .. } => f(*bytes),
-        OpKind::Reallocate { value, bytes, .. } => {
-            f(*value);
-            f(*bytes);
-        }
-        OpKind::Lock { lock } | OpKind::Unlock { lock } => f(*lock),
-        OpKind::Container { bound, .. } => bound.iter().for_each(|it| f(*it)),
-        OpKind::Grow { container, key, value } => {
-            f(*container);
-            key.iter().for_each(|it| f(*it));
-            value.iter().for_each(|it| f(*it));
-        }
-        OpKind::Shrink { container, key } => {
-            f(*container);
-            key.iter().for_each(|it| f(*it));
-        }
-        OpKind::Clear { container } | OpKind::Read { container, .. } => f(*container),
-        OpKind::Spawn { target, .. } => f(*target),
-        OpKind::Register { target, key, callback, .. } | OpKind::Unregister { target, key, callback } => {
-            f(*target);
-            f(*key);
-            f(*callback);
-        }
-        OpKind::Closure { .. }
-        | OpKind::SizeOf { .. }
-        | OpKind::Caught { .. }
-        | OpKind::Live { .. }
-        | OpKind::Dead { .. }
-        | OpKind::Acquire { .. } => {}
-    }
 }
 
 /// Strongly connected components in topological order, callees first (Tarjan 1972, without recursion).

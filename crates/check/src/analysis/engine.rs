@@ -1103,7 +1103,7 @@ impl<'a> Engine<'a> {
                 self.set(state, *to, value);
             }
             other => {
-                if let Some(to) = super::flow::written(other) {
+                if let Some(to) = other.written() {
                     let value = self.fresh(state, 0, Source::Unknown);
                     self.set(state, to, value);
                 }

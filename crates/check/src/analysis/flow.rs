@@ -3,8 +3,7 @@
 //! Blocks are numbered so that a loop's blocks come before what follows the loop: paths that leave a loop meet
 //! at its exit before they go on. Loops are natural loops of retreating edges.
 
-use crate::ir::{Base, BlockId, End, Function, LocalId, OpKind, Operand, Place, Reg};
-use crate::program::each_operand;
+use crate::ir::{Base, BlockId, End, Function, LocalId, OpKind, Operand, Place};
 
 /// Where a register's value is kept.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -169,7 +168,7 @@ impl Flow {
                 if let OpKind::Phi { .. } = op.kind {
                     // Written on the edge that leads here.
                 } else {
-                    each_operand(op, |it| register(it).into_iter().for_each(|it| read(it, writes)));
+                    op.kind.each_operand(|it| register(it).into_iter().for_each(|it| read(it, writes)));
                 }
                 match &op.kind {
                     OpKind::Load { from: Place { base: Base::Local(it), .. }, .. }
@@ -192,7 +191,7 @@ impl Flow {
                     }
                     _ => {}
                 }
-                if let Some(bit) = written(&op.kind).and_then(|it| register(Operand::Reg(it)))
+                if let Some(bit) = op.kind.written().and_then(|it| register(Operand::Reg(it)))
                     && !matches!(op.kind, OpKind::Phi { .. })
                 {
                     writes[bit / 64] |= 1 << (bit % 64);
@@ -248,7 +247,7 @@ impl Flow {
         let mut is_shared = vec![false; function.registers as usize];
         for (at, block) in function.blocks.iter().enumerate() {
             for op in &block.ops {
-                if let Some(reg) = written(&op.kind) {
+                if let Some(reg) = op.kind.written() {
                     home[reg.index()] = at as u32;
                     is_shared[reg.index()] |= matches!(op.kind, OpKind::Phi { .. });
                 }
@@ -266,7 +265,7 @@ impl Flow {
                 if let OpKind::Phi { from, .. } = &op.kind {
                     from.iter().for_each(|(block, operand)| read(*operand, block.index()));
                 } else {
-                    each_operand(op, |it| read(it, at));
+                    op.kind.each_operand(|it| read(it, at));
                 }
             }
             match block.end {
@@ -346,30 +345,4 @@ fn walk(successors: &[Vec<BlockId>], depths: &[usize]) -> (Vec<BlockId>, Vec<(Bl
         }
     }
     (post, back)
-}
-
-/// The register that an operation writes.
-pub fn written(kind: &OpKind) -> Option<Reg> {
-    match kind {
-        OpKind::Load { to, .. }
-        | OpKind::Address { to, .. }
-        | OpKind::Offset { to, .. }
-        | OpKind::Binary { to, .. }
-        | OpKind::Unary { to, .. }
-        | OpKind::Cast { to, .. }
-        | OpKind::SizeOf { to, .. }
-        | OpKind::Phi { to, .. }
-        | OpKind::Closure { to, .. }
-        | OpKind::New { to, .. }
-        | OpKind::Caught { to }
-        | OpKind::Await { to, .. }
-        | OpKind::Yield { to, .. }
-        | OpKind::Allocate { to, .. }
-        | OpKind::Reallocate { to, .. }
-        | OpKind::Acquire { to, .. }
-        | OpKind::Container { to, .. }
-        | OpKind::Spawn { to, .. } => Some(*to),
-        OpKind::Call { to, .. } | OpKind::Register { to, .. } => *to,
-        _ => None,
-    }
 }

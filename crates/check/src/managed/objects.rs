@@ -367,6 +367,26 @@ impl<'a> Objects<'a> {
         found
     }
 
+    /// Values of an operand, those of a slot replaced by what is stored in it.
+    fn reached(
+        &mut self,
+        world: &World<'a>,
+        library: &Library,
+        function: FnId,
+        operand: Operand,
+    ) -> Vec<Value<'a>> {
+        let mut values = Vec::new();
+        self.values(world, library, function, operand, &mut values);
+        let mut reached = Vec::new();
+        for value in values {
+            match value {
+                Value::Of(slot) => reached.extend(self.stored_in(slot).iter().map(|it| it.value)),
+                other => reached.push(other),
+            }
+        }
+        reached
+    }
+
     /// Classes of the program that an operand may be an instance of (or is itself, for class attributes).
     pub fn classes_of(
         &mut self,
@@ -375,20 +395,10 @@ impl<'a> Objects<'a> {
         function: FnId,
         operand: Operand,
     ) -> Vec<ClassRef> {
-        let mut values = Vec::new();
-        self.values(world, library, function, operand, &mut values);
         let mut classes = Vec::new();
-        for value in values {
-            match value {
-                Value::Instance(class) | Value::Class(class) => add(&mut classes, class),
-                Value::Of(slot) => {
-                    for stored in self.stored_in(slot) {
-                        if let Value::Instance(class) | Value::Class(class) = stored.value {
-                            add(&mut classes, class);
-                        }
-                    }
-                }
-                _ => {}
+        for value in self.reached(world, library, function, operand) {
+            if let Value::Instance(class) | Value::Class(class) = value {
+                add(&mut classes, class);
             }
         }
         classes
@@ -402,20 +412,10 @@ impl<'a> Objects<'a> {
         function: FnId,
         operand: Operand,
     ) -> Vec<FnId> {
-        let mut values = Vec::new();
-        self.values(world, library, function, operand, &mut values);
         let mut functions = Vec::new();
-        for value in values {
-            match value {
-                Value::Function(it) | Value::Method(it) => add(&mut functions, it),
-                Value::Of(slot) => {
-                    for stored in self.stored_in(slot) {
-                        if let Value::Function(it) | Value::Method(it) = stored.value {
-                            add(&mut functions, it);
-                        }
-                    }
-                }
-                _ => {}
+        for value in self.reached(world, library, function, operand) {
+            if let Value::Function(it) | Value::Method(it) = value {
+                add(&mut functions, it);
             }
         }
         functions
