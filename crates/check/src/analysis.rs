@@ -18,6 +18,7 @@ pub mod flow;
 pub mod issue;
 pub mod library;
 pub mod memory;
+pub mod schedule;
 pub mod state;
 pub mod summary;
 pub mod value;
@@ -31,6 +32,7 @@ use crate::program::Program;
 use engine::Engine;
 use heapwise_model::{Language, Severity};
 use rustc_hash::{FxHashMap, FxHashSet};
+use schedule::{Summaries, View};
 use std::sync::Arc;
 
 /// Budgets.
@@ -75,17 +77,23 @@ pub struct Analysis {
 /// Finds memory and resource bugs of a program's C and C++ modules.
 pub fn analyze(program: &Program, models: &Models, options: &Options) -> Analysis {
     let cx = Context::new(program, models, *options);
-    let mut summaries: Vec<Option<Arc<Summary>>> = vec![None; program.functions.len()];
-    let mut all = Analysis::default();
-    for component in &program.components {
+    let summaries = Summaries::new(program.functions.len());
+    let results = schedule::callees_first(&program.components, &program.calls, |component| {
         let results = analyze_component(&cx, &summaries, component);
+        let mut part = Analysis::default();
         for (function, result) in component.iter().zip(results) {
-            summaries[*function as usize] = Some(Arc::new(result.summary));
-            all.findings.extend(result.findings);
+            summaries.set(*function, Arc::new(result.summary));
+            part.findings.extend(result.findings);
             if result.is_incomplete {
-                all.incomplete.push(*function);
+                part.incomplete.push(*function);
             }
         }
+        part
+    });
+    let mut all = Analysis::default();
+    for part in results {
+        all.findings.extend(part.findings);
+        all.incomplete.extend(part.incomplete);
     }
     all.incomplete.sort_unstable();
     all.findings
@@ -110,39 +118,30 @@ pub struct FunctionResult {
 
 /// Analyzes functions that call each other; the summaries of all other callees are there. One result per
 /// member, in order.
-pub fn analyze_component(
-    cx: &Context<'_>,
-    summaries: &[Option<Arc<Summary>>],
-    component: &[u32],
-) -> Vec<FunctionResult> {
+pub fn analyze_component(cx: &Context<'_>, summaries: &Summaries, component: &[u32]) -> Vec<FunctionResult> {
     let is_recursive = component.len() > 1
         || component.iter().any(|it| cx.program.calls[*it as usize].binary_search(it).is_ok());
-    if !is_recursive {
-        return component.iter().map(|it| analyze_function(cx, summaries, component, *it)).collect();
-    }
-    // First without recursive calls, then with what that gave.
-    let mut own = summaries.to_vec();
-    for &function in component {
-        own[function as usize] = None;
-    }
-    for &function in component {
-        let result = analyze_function(cx, &own, component, function);
-        let mut summary = result.summary;
-        summary.latent.clear();
-        for way in &mut summary.disjuncts {
-            way.latent.clear();
+    let mut view = View { all: summaries, own: FxHashMap::default() };
+    if is_recursive {
+        // First without recursive calls, then with what that gave.
+        for &function in component {
+            let mut summary = analyze_function(cx, &view, component, function).summary;
+            summary.latent.clear();
+            for way in &mut summary.disjuncts {
+                way.latent.clear();
+            }
+            if summary.disjuncts.is_empty() {
+                summary.is_incomplete = true;
+            }
+            view.own.insert(function, Arc::new(summary));
         }
-        if summary.disjuncts.is_empty() {
-            summary.is_incomplete = true;
-        }
-        own[function as usize] = Some(Arc::new(summary));
     }
-    component.iter().map(|it| analyze_function(cx, &own, component, *it)).collect()
+    component.iter().map(|it| analyze_function(cx, &view, component, *it)).collect()
 }
 
 fn analyze_function(
     cx: &Context<'_>,
-    summaries: &[Option<Arc<Summary>>],
+    summaries: &View<'_>,
     component: &[u32],
     function: u32,
 ) -> FunctionResult {

@@ -54,7 +54,7 @@ impl Engine<'_> {
             args.push(value);
         }
         if let Some(target) = target {
-            return match self.summaries[target as usize].clone() {
+            return match self.summaries.get(target).cloned() {
                 Some(summary) => self.apply(state, &summary, target, &args),
                 // A recursive call, on the first round: other ways are seen first.
                 None if self.component.contains(&target) => Vec::new(),

@@ -12,8 +12,9 @@
 use super::Context;
 use super::flow::{Flow, Slot};
 use super::issue::{Finding, Spot, Trace};
+use super::schedule::View;
 use super::state::{Class, Content, Frame, Object, Piece, Segment, State, Status, TraceId};
-use super::summary::{Demand, Need, Summary};
+use super::summary::{Demand, Need};
 use super::value::{Meaning, Source, Sym, Symbols, Val};
 use crate::ir::{
     Base, Binary, Block, BlockId, End, Function, Module, Name, Op, OpKind, Operand, Place, Reg, Span, Step,
@@ -23,7 +24,6 @@ use heapwise_model::{Rule, Severity};
 use rustc_hash::{FxHashMap, FxHashSet};
 use std::collections::BTreeSet;
 use std::rc::Rc;
-use std::sync::Arc;
 
 /// States kept per block.
 const STATES_MAX: usize = 16;
@@ -35,7 +35,7 @@ const DEMAND_WAYS_MAX: usize = 4;
 
 pub struct Engine<'a> {
     pub cx: &'a Context<'a>,
-    pub summaries: &'a [Option<Arc<Summary>>],
+    pub summaries: &'a View<'a>,
     /// Functions that call each other, this one among them.
     pub component: &'a [u32],
     pub function: u32,
@@ -84,7 +84,7 @@ pub type At = (Sym, Val);
 impl<'a> Engine<'a> {
     pub fn new(
         cx: &'a Context<'a>,
-        summaries: &'a [Option<Arc<Summary>>],
+        summaries: &'a View<'a>,
         component: &'a [u32],
         function: u32,
     ) -> Engine<'a> {
