@@ -124,6 +124,48 @@ fn limits_and_places() {
     assert!(matches!(output.status.code(), Some(2 | 3)), "{}", text(&output.stderr));
 }
 
+/// A child is followed whatever the program makes of its environment.
+#[test]
+fn children_with_another_environment_are_followed() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    c_program(dir, "leak", LEAK, &["-g", "-w"]);
+    c_program(dir, "other", "int other(void) { return 0; }", &["-shared", "-fPIC"]);
+    let child = "#define _GNU_SOURCE\n#include <fcntl.h>\n#include <spawn.h>\n#include <stdlib.h>\n#include <string.h>\n\
+        #include <sys/wait.h>\n#include <unistd.h>\n\
+        int main(int count, char **with) { char *own[] = {\"./leak\", 0}; char *other[] = {\"LD_PRELOAD=./other\", \"A=1\", 0};\n\
+        char **none = 0; pid_t pid; int status; char how = with[1][0];\n\
+        if (how == 'f') { clearenv(); pid = fork(); if (pid) { wait(&status); return WEXITSTATUS(status); } return !malloc(10); }\n\
+        if (how == 'v') { for (int i = 0; i < 50; i++) { pid = vfork(); if (!pid) { execve(own[0], own, other); _exit(9); } wait(&status); }\n\
+            return WEXITSTATUS(status); }\n\
+        if (how == 's') { posix_spawn(&pid, own[0], 0, 0, own, other); wait(&status); return WEXITSTATUS(status); }\n\
+        clearenv();\n\
+        if (how == 'p') execvp(own[0], own); else if (how == 'x') execv(own[0], own);\n\
+        else if (how == 'd') fexecve(open(own[0], O_RDONLY | O_CLOEXEC), own, other); else if (how == 'n') execve(own[0], own, none);\n\
+        return 8; }";
+    c_program(dir, "child", child, &["-w"]);
+    for (line, recordings) in [
+        ("$RUN -o DIR -- env -i ./leak", 2),
+        ("$RUN -o DIR -- env -u LD_PRELOAD ./leak", 2),
+        ("$RUN -o DIR -- env LD_PRELOAD=./other ./leak", 2),
+        ("$RUN -o DIR -- ./child f", 2),
+        ("$RUN -o DIR -- ./child v", 51),
+        ("$RUN -o DIR -- ./child s", 2),
+        ("$RUN -o DIR -- ./child p", 2),
+        ("$RUN -o DIR -- ./child x", 2),
+        ("$RUN -o DIR -- ./child d", 2),
+        ("$RUN -o DIR -- ./child n", 2),
+    ] {
+        let bare = shell(dir, &line.replace("$RUN -o DIR -- ", ""));
+        let _ = fs::remove_dir_all(dir.join("out"));
+        let observed = shell(dir, &line.replace("$RUN -o DIR --", "$HEAPWISE run -o out/ --"));
+        let said = text(&observed.stderr);
+        assert_eq!(observed.status.code(), bare.status.code(), "{line}: {said}");
+        assert_eq!(text(&observed.stdout), text(&bare.stdout), "{line}: {said}");
+        assert_eq!(fs::read_dir(dir.join("out")).unwrap().count(), recordings, "{line}: {said}");
+    }
+}
+
 #[test]
 fn programs_that_get_rid_of_everything() {
     let dir = tempfile::tempdir().unwrap();

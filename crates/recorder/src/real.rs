@@ -70,7 +70,8 @@ real! {
     DLOPEN = c"dlopen", DLCLOSE = c"dlclose", PTHREAD_CREATE = c"pthread_create",
     FORK = c"fork", EXIT_NOW = c"_exit", QUICK_EXIT = c"quick_exit",
     SIGACTION = c"sigaction", SIGNAL = c"signal",
-    EXECVE = c"execve", EXECVPE = c"execvpe", POSIX_SPAWN = c"posix_spawn", POSIX_SPAWNP = c"posix_spawnp",
+    EXECVE = c"execve", EXECVPE = c"execvpe", FEXECVE = c"fexecve",
+    POSIX_SPAWN = c"posix_spawn", POSIX_SPAWNP = c"posix_spawnp",
     FIND_OBJECT = c"_dl_find_object",
 }
 

@@ -47,6 +47,62 @@ struct Name(core::cell::UnsafeCell<([u8; NAME_MAX], usize)>);
 unsafe impl Sync for Name {}
 static RING_NAME: Name = Name(core::cell::UnsafeCell::new(([0; NAME_MAX], 0)));
 
+/// Name of the loader's variable.
+pub const PRELOAD: &[u8] = b"LD_PRELOAD=";
+
+/// What a child needs in its environment to be recorded too.
+pub struct Carried {
+    /// `LD_PRELOAD=` and this library alone.
+    pub preload: &'static [u8],
+    /// The session's variable, with a terminator.
+    pub session: &'static [u8],
+}
+
+// SAFETY (both): written by `prepare` before the control page is published, read after.
+static CARRIED_PRELOAD: Name = Name(core::cell::UnsafeCell::new(([0; NAME_MAX], 0)));
+static CARRIED_SESSION: Name = Name(core::cell::UnsafeCell::new(([0; NAME_MAX], 0)));
+
+/// As the loader gave them to this program, whatever it has done to its environment since.
+pub fn carried() -> Option<Carried> {
+    control()?;
+    // SAFETY: see the statics.
+    let (preload, len) = unsafe { &*CARRIED_PRELOAD.0.get() };
+    let session = carried_session()?;
+    (*len > 0).then_some(Carried { preload: &preload[..*len], session })
+}
+
+fn carried_session() -> Option<&'static [u8]> {
+    control()?;
+    // SAFETY: see the statics.
+    let (session, len) = unsafe { &*CARRIED_SESSION.0.get() };
+    (*len > 0).then_some(&session[..=*len])
+}
+
+/// The session's folder.
+fn folder() -> Option<&'static [u8]> {
+    let entry = carried_session()?.strip_suffix(b"\0")?;
+    entry.get(SESSION_ENV.len() + 1..)
+}
+
+/// Keeps copies of what [`carried`] gives; nothing when one is too long.
+fn keep_carried(environ: *const *const c_char, session: &[u8]) {
+    let library = variable(environ, PRELOAD.strip_suffix(b"=").unwrap_or(PRELOAD));
+    let library = library.and_then(|it| it.split(|&it| it == b':' || it == b' ').next());
+    let library = library.unwrap_or_default();
+    for (place, parts) in
+        [(&CARRIED_PRELOAD, [PRELOAD, b"", library]), (&CARRIED_SESSION, [SESSION_ENV, b"=", session])]
+    {
+        let mut entry = Path::new();
+        for part in parts {
+            entry.push(part);
+        }
+        if !parts[2].is_empty() && entry.len + 1 < NAME_MAX {
+            // SAFETY: the control page is not published yet.
+            unsafe { *place.0.get() = (entry.bytes, entry.len) };
+        }
+    }
+}
+
 #[inline(always)]
 pub fn identity() -> &'static Identity {
     // SAFETY: points to the static or to a mapping that is never unmapped.
@@ -155,6 +211,7 @@ fn prepare() -> Option<&'static Identity> {
             stop();
             return None;
         }
+        keep_carried(environ, session);
         IDENTITY.store(page.cast(), Release);
         CONTROL.store(core::ptr::from_ref(control).cast_mut(), Release);
     }
@@ -163,11 +220,7 @@ fn prepare() -> Option<&'static Identity> {
 
 fn make_ring(identity: &Identity) -> bool {
     let Some(control) = control() else { return false };
-    // SAFETY: see `prepare`; the environment may have changed since, but not what the session was.
-    let session = match unsafe { variable(real::environ, SESSION_ENV) } {
-        Some(it) => it,
-        None => return false,
-    };
+    let Some(session) = folder() else { return false };
     let pid = sys::pid();
     let stamp = sys::stamp();
     let mut path = Path::new();

@@ -5,6 +5,7 @@
 
 #[allow(non_snake_case, reason = "interposed names are given")]
 mod cxx;
+mod exec;
 mod malloc;
 mod map;
 #[allow(non_snake_case, reason = "interposed names are given")]

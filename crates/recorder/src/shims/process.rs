@@ -1,8 +1,8 @@
-//! Beginnings and ends: threads, forks, exec, exit, unloaded modules; and this library's own start.
+//! Beginnings and ends: threads, forks, exit, unloaded modules; and this library's own start.
 
 use crate::real::{self, call};
 use crate::{exit, modules, session, stream, sys, tls};
-use core::ffi::{c_char, c_void};
+use core::ffi::c_void;
 use core::sync::atomic::{AtomicU32, Ordering::*};
 use heapwise_trace::ring::{Record, tag, wide};
 
@@ -103,110 +103,3 @@ unsafe extern "C" fn dlclose(handle: *mut c_void) -> i32 {
     stream::with(modules::check_unloaded);
     result
 }
-
-type Strings = *const *const c_char;
-
-/// Variables that a child needs to be recorded too, added where the program leaves them out.
-const CARRIED: [&[u8]; 2] = [b"LD_PRELOAD=", b"HEAPWISE_SESSION="];
-const ENTRIES_MAX: usize = 4096;
-
-/// Calls `f` with `environment` plus the carried variables.
-///
-/// # Safety
-/// `environment` is null or a null-terminated array of strings.
-unsafe fn with_carried<R>(environment: Strings, f: impl FnOnce(Strings) -> R) -> R {
-    // SAFETY: by the caller, and libc's own environment.
-    unsafe {
-        if session::header().is_none() || environment.is_null() || core::ptr::eq(environment, real::environ) {
-            return f(environment);
-        }
-        let mut count = 0;
-        while !(*environment.add(count)).is_null() {
-            count += 1;
-        }
-        let find = |from: Strings, name: &[u8]| {
-            let mut at = from;
-            loop {
-                if at.is_null() || (*at).is_null() {
-                    return core::ptr::null();
-                }
-                if core::slice::from_raw_parts((*at).cast::<u8>(), name.len().min(strlen(*at))) == name {
-                    return *at;
-                }
-                at = at.add(1);
-            }
-        };
-        let missing = CARRIED.map(|name| {
-            if find(environment, name).is_null() { find(real::environ, name) } else { core::ptr::null() }
-        });
-        if missing.iter().all(|it| it.is_null()) || count + 3 > ENTRIES_MAX {
-            return f(environment);
-        }
-        // A mapping, not the stack: a vfork child runs on its parent's, and stacks can be small.
-        let bytes = (count + 3) * 8;
-        let copy = sys::map(bytes).cast::<*const c_char>();
-        if copy.is_null() {
-            return f(environment);
-        }
-        core::ptr::copy_nonoverlapping(environment, copy, count);
-        for entry in missing {
-            if !entry.is_null() {
-                *copy.add(count) = entry;
-                count += 1;
-            }
-        }
-        let result = f(copy);
-        sys::unmap(copy.cast(), bytes);
-        result
-    }
-}
-
-unsafe fn strlen(text: *const c_char) -> usize {
-    // SAFETY: a terminated string.
-    unsafe { core::ffi::CStr::from_ptr(text) }.count_bytes()
-}
-
-/// Functions that replace this process's program.
-macro_rules! exec {
-    ($($name:ident = $real:ident),*) => { $(
-        #[cfg_attr(feature = "cdylib", unsafe(no_mangle))]
-        unsafe extern "C" fn $name(path: *const c_char, arguments: Strings, environment: Strings) -> i32 {
-            stream::flush();
-            // SAFETY: libc's function with the program's arguments.
-            unsafe {
-                with_carried(environment, |it| {
-                    call!(real::$real.get(), fn(*const c_char, Strings, Strings) -> i32)(path, arguments, it)
-                })
-            }
-        }
-    )* };
-}
-
-exec!(execve = EXECVE, execvpe = EXECVPE);
-
-/// Functions that start a program in a new process.
-macro_rules! spawn {
-    ($($name:ident = $real:ident),*) => { $(
-        #[cfg_attr(feature = "cdylib", unsafe(no_mangle))]
-        unsafe extern "C" fn $name(
-            pid: *mut i32,
-            path: *const c_char,
-            actions: *const c_void,
-            attributes: *const c_void,
-            arguments: Strings,
-            environment: Strings,
-        ) -> i32 {
-            // SAFETY: libc's function with the program's arguments.
-            unsafe {
-                with_carried(environment, |it| {
-                    call!(
-                        real::$real.get(),
-                        fn(*mut i32, *const c_char, *const c_void, *const c_void, Strings, Strings) -> i32
-                    )(pid, path, actions, attributes, arguments, it)
-                })
-            }
-        }
-    )* };
-}
-
-spawn!(posix_spawn = POSIX_SPAWN, posix_spawnp = POSIX_SPAWNP);
