@@ -44,8 +44,6 @@ pub struct Image {
     pub is_over: bool,
     last_flush: std::time::Instant,
     last_sample: std::time::Instant,
-    /// Threads that have still to be let go after a scan.
-    late: Vec<u32>,
 }
 
 /// Where the events of an image go.
@@ -122,7 +120,6 @@ impl Image {
             is_over: false,
             last_flush: now,
             last_sample: now,
-            late: Vec::new(),
         };
         image.sample();
         image
@@ -151,7 +148,6 @@ impl Image {
     pub fn drain(&mut self, clock: &Clock, is_final: bool) -> bool {
         self.book.scale = 1.0 / clock.rate();
         let has_full = self.merge.drain(&mut self.ring, is_final, &mut self.book);
-        self.late.retain(|&tid| !sys::let_go(tid));
         if self.last_sample.elapsed() >= SAMPLE_INTERVAL {
             self.sample();
         }
@@ -221,7 +217,7 @@ impl Image {
             registers: header.exit_registers.load(Relaxed),
             stack: header.exit_stack.load(Relaxed),
         };
-        let mut threads = scan::stop_others(self.pid, waiting.thread);
+        let threads = scan::stop_others(self.pid, waiting.thread);
         self.drain(clock, true);
         for &(tid, ref name) in &threads.names {
             self.book.emit(&Event::Thread { id: tid, name: name.as_bytes() });
@@ -245,7 +241,6 @@ impl Image {
             }
             Err(reason) => self.book.note(&format!("leak classes are not known: {reason}")),
         }
-        self.late.append(&mut threads.late);
         drop(threads);
         self.flush();
         let header = self.ring.header();
@@ -260,14 +255,13 @@ impl Image {
             return Err("it is ending".to_owned());
         }
         self.sample();
-        let mut threads = scan::stop_others(self.pid, 0);
+        let threads = scan::stop_others(self.pid, 0);
         self.drain(clock, true);
         for &(tid, ref name) in &threads.names {
             self.book.emit(&Event::Thread { id: tid, name: name.as_bytes() });
         }
         let own = self.ring.own_memory();
         let found = scan::scan(self.pid, None, &threads, &self.book.observation, &own);
-        self.late.append(&mut threads.late);
         drop(threads);
         let (found, at) = (found?, self.book.now());
         self.flush();

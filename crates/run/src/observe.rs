@@ -178,6 +178,7 @@ impl Follower<'_> {
             }
             if last_check.elapsed() >= CHECK_INTERVAL || naps > 0 {
                 last_check = Instant::now();
+                sys::let_go_of_traced();
                 // `wait` would tell of a thread that stopped late for a scan, too.
                 if termination.is_none()
                     && !sys::is_running(self.pid)

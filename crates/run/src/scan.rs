@@ -34,14 +34,12 @@ pub struct Waiting {
 pub struct Threads {
     stopped: Vec<Stopped>,
     pub names: Vec<(u32, String)>,
-    /// Those that will stop later: see [`NotStopped::Late`].
-    pub late: Vec<u32>,
     failed: usize,
 }
 
 /// Stops every thread of `pid` but `waiting`, which waits by itself (0: there is none).
 pub fn stop_others(pid: u32, waiting: u32) -> Threads {
-    let mut threads = Threads { stopped: Vec::new(), names: Vec::new(), late: Vec::new(), failed: 0 };
+    let mut threads = Threads { stopped: Vec::new(), names: Vec::new(), failed: 0 };
     let mut seen = std::collections::HashSet::new();
     // A thread that is not yet stopped can start another: look until none is new.
     for _ in 0..LOOKS {
@@ -58,11 +56,7 @@ pub fn stop_others(pid: u32, waiting: u32) -> Threads {
                 match Stopped::stop(tid) {
                     Ok(stopped) => threads.stopped.push(stopped),
                     Err(NotStopped::Gone) => {}
-                    Err(NotStopped::Forbidden) => threads.failed += 1,
-                    Err(NotStopped::Late) => {
-                        threads.failed += 1;
-                        threads.late.push(tid);
-                    }
+                    Err(NotStopped::Forbidden | NotStopped::Late) => threads.failed += 1,
                 }
             }
         }

@@ -1,5 +1,6 @@
 //! Thin, safe doors to the system calls that `std` has not.
 
+use std::cell::RefCell;
 use std::fs::File;
 use std::io;
 use std::os::fd::AsRawFd;
@@ -140,8 +141,44 @@ pub enum NotStopped {
     Gone,
     /// The system does not let us.
     Forbidden,
-    /// It waits in the kernel, uninterruptibly. It will stop as soon as that is over: to be asked for by [`let_go`].
+    /// It waits in the kernel, uninterruptibly. It will stop as soon as that is over: see [`let_go_of_traced`].
     Late,
+}
+
+thread_local! {
+    /// Threads that this thread attached to, and neither detached nor reaped since. The end of a traced thread is told
+    /// to its tracer first: as long as that does not wait for it, its process does not end for its parent either
+    /// (ptrace(2)).
+    static TRACED: RefCell<Vec<i32>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Lets go of threads that ended while they were traced, or stopped too late. To be called from time to time; does not
+/// wait.
+pub fn let_go_of_traced() {
+    TRACED.with_borrow_mut(|all| all.retain(|&tid| !let_go(tid)));
+}
+
+fn forget(tid: i32) {
+    TRACED.with_borrow_mut(|all| all.retain(|&it| it != tid));
+}
+
+/// False while there is nothing yet to be done about the thread.
+fn let_go(tid: i32) -> bool {
+    match halt(tid) {
+        Halt::NotYet => false,
+        Halt::Gone => true,
+        Halt::Signaled(signal) => detach(tid, signal),
+        Halt::Stopped => {
+            restart_call(tid);
+            detach(tid, 0)
+        }
+    }
+}
+
+/// False when the thread has been killed meanwhile: then its end is to be waited for.
+fn detach(tid: i32, signal: i32) -> bool {
+    // SAFETY: no pointers.
+    unsafe { libc::ptrace(libc::PTRACE_DETACH, tid, 0, signal) == 0 }
 }
 
 /// What became of a thread that was asked to stop.
@@ -150,43 +187,45 @@ enum Halt {
     /// About to get this signal, and not stopped by us.
     Signaled(i32),
     NotYet,
+    /// It has ended, and has been reaped where that is ours to do.
     Gone,
 }
 
-/// Looks for a stop of a traced thread, without waiting for one and without taking notice of its end.
+/// Looks for a stop or the end of a traced thread, without waiting for one.
 fn halt(tid: i32) -> Halt {
-    // SAFETY: zero is a valid value of this plain structure, which outlives the call.
+    // SAFETY: zero is a valid value of this plain structure, which outlives the calls.
     unsafe {
         let mut info: libc::siginfo_t = std::mem::zeroed();
-        let flags = libc::WSTOPPED | libc::WNOHANG | libc::__WALL;
-        if libc::waitid(libc::P_PID, tid as u32, &mut info, flags) != 0 {
+        let look = libc::WNOHANG | libc::__WALL;
+        // Fails when it has ended, too.
+        let is_known = libc::waitid(libc::P_PID, tid as u32, &mut info, libc::WSTOPPED | look) == 0;
+        if is_known && info.si_pid() == tid {
+            // `signal | event << 8` (ptrace(2)).
+            return match (info.si_status() & 0xff, info.si_status() >> 8) {
+                (_, libc::PTRACE_EVENT_STOP) => Halt::Stopped,
+                (signal, _) => Halt::Signaled(signal),
+            };
+        }
+        // The end of our own child is told to who started it.
+        let leave = if is_own_child(tid) { libc::WNOWAIT } else { 0 };
+        let mut info: libc::siginfo_t = std::mem::zeroed();
+        if libc::waitid(libc::P_PID, tid as u32, &mut info, libc::WEXITED | leave | look) != 0
+            || info.si_pid() == tid
+        {
             return Halt::Gone;
         }
-        if info.si_pid() != tid {
-            return Halt::NotYet;
-        }
-        // `signal | event << 8` (ptrace(2)).
-        match (info.si_status() & 0xff, info.si_status() >> 8) {
-            (_, libc::PTRACE_EVENT_STOP) => Halt::Stopped,
-            (signal, _) => Halt::Signaled(signal),
-        }
+        Halt::NotYet
     }
 }
 
-/// Lets go of a thread that is [`NotStopped::Late`]; false while it has not stopped yet.
-pub fn let_go(tid: u32) -> bool {
-    let signal = match halt(tid as i32) {
-        Halt::NotYet => return !is_running(tid),
-        Halt::Gone => return true,
-        Halt::Signaled(signal) => signal,
-        Halt::Stopped => {
-            drop(Stopped { tid: tid as i32 });
-            return true;
-        }
+/// Whether this is a process (not a thread of one) that this process has started.
+fn is_own_child(tid: i32) -> bool {
+    let Ok(status) = std::fs::read_to_string(format!("/proc/{tid}/status")) else { return false };
+    let field = |name: &str| {
+        let value = status.lines().find_map(|line| line.strip_prefix(name))?;
+        value.trim().parse::<u32>().ok()
     };
-    // SAFETY: no pointers; fails harmlessly when the thread is gone.
-    unsafe { libc::ptrace(libc::PTRACE_DETACH, tid, 0, signal) };
-    true
+    field("Tgid:") == Some(tid as u32) && field("PPid:") == Some(std::process::id())
 }
 
 impl Stopped {
@@ -195,13 +234,12 @@ impl Stopped {
         let id = tid as i32;
         let not_stopped = || if is_running(tid) { NotStopped::Forbidden } else { NotStopped::Gone };
         // SAFETY: no pointers; a failed call changes nothing.
-        unsafe {
-            if libc::ptrace(libc::PTRACE_SEIZE, id, 0, 0) != 0
-                || libc::ptrace(libc::PTRACE_INTERRUPT, id, 0, 0) != 0
-            {
-                return Err(not_stopped());
-            }
+        if unsafe { libc::ptrace(libc::PTRACE_SEIZE, id, 0, 0) } != 0 {
+            return Err(not_stopped());
         }
+        TRACED.with_borrow_mut(|all| all.push(id));
+        // SAFETY: no pointers; fails when the thread is about to end, which `halt` tells.
+        unsafe { libc::ptrace(libc::PTRACE_INTERRUPT, id, 0, 0) };
         let started = std::time::Instant::now();
         loop {
             match halt(id) {
@@ -214,7 +252,11 @@ impl Stopped {
                     std::thread::sleep(std::time::Duration::from_micros(50));
                 }
                 Halt::NotYet if is_running(tid) => return Err(NotStopped::Late),
-                Halt::NotYet | Halt::Gone => return Err(NotStopped::Gone),
+                Halt::NotYet => return Err(NotStopped::Gone),
+                Halt::Gone => {
+                    forget(id);
+                    return Err(NotStopped::Gone);
+                }
             }
         }
     }
@@ -240,25 +282,23 @@ impl Stopped {
 /// A thread in an uninterruptible wait does not stop; the scan goes on without it then.
 const STOP_SECONDS: u64 = 2;
 
-impl Stopped {
-    /// Has a system call that the stop interrupted made anew, where the kernel does not do so itself.
-    ///
-    /// Most calls that a stop interrupts go on by themselves; those in [`NOT_RESTARTED`] end with `EINTR` even
-    /// without a signal (signal(7)). They have done nothing yet then, and a program that handles no signals
-    /// need not expect that. A timeout begins anew. With a signal about to be handled, `EINTR` is the truth.
-    fn restart_call(&self) {
-        // SAFETY: zero is a valid value of this plain structure, which outlives the calls.
-        unsafe {
-            let mut r: libc::user_regs_struct = std::mem::zeroed();
-            if libc::ptrace(libc::PTRACE_GETREGS, self.tid, 0, &raw mut r) == 0
-                && r.rax as i64 == -i64::from(libc::EINTR)
-                && NOT_RESTARTED.contains(&(r.orig_rax as i64))
-                && !has_signal(self.tid)
-            {
-                // Back to the two bytes of `syscall`, which is not a call under way any more.
-                (r.rax, r.rip, r.orig_rax) = (r.orig_rax, r.rip - 2, u64::MAX);
-                libc::ptrace(libc::PTRACE_SETREGS, self.tid, 0, &raw const r);
-            }
+/// Has a system call that the stop interrupted made anew, where the kernel does not do so itself.
+///
+/// Most calls that a stop interrupts go on by themselves; those in [`NOT_RESTARTED`] end with `EINTR` even
+/// without a signal (signal(7)). They have done nothing yet then, and a program that handles no signals
+/// need not expect that. A timeout begins anew. With a signal about to be handled, `EINTR` is the truth.
+fn restart_call(tid: i32) {
+    // SAFETY: zero is a valid value of this plain structure, which outlives the calls.
+    unsafe {
+        let mut r: libc::user_regs_struct = std::mem::zeroed();
+        if libc::ptrace(libc::PTRACE_GETREGS, tid, 0, &raw mut r) == 0
+            && r.rax as i64 == -i64::from(libc::EINTR)
+            && NOT_RESTARTED.contains(&(r.orig_rax as i64))
+            && !has_signal(tid)
+        {
+            // Back to the two bytes of `syscall`, which is not a call under way any more.
+            (r.rax, r.rip, r.orig_rax) = (r.orig_rax, r.rip - 2, u64::MAX);
+            libc::ptrace(libc::PTRACE_SETREGS, tid, 0, &raw const r);
         }
     }
 }
@@ -303,8 +343,80 @@ fn has_signal(tid: i32) -> bool {
 
 impl Drop for Stopped {
     fn drop(&mut self) {
-        self.restart_call();
-        // SAFETY: no pointers; fails harmlessly when the thread is gone.
-        unsafe { libc::ptrace(libc::PTRACE_DETACH, self.tid, 0, 0) };
+        restart_call(self.tid);
+        if detach(self.tid, 0) {
+            forget(self.tid);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::process::{Child, Command, Stdio};
+    use std::time::{Duration, Instant};
+
+    const NAME: &str = "sys::tests::sleeps_in_several_threads";
+
+    /// The program of the other tests: run by itself it does nothing.
+    #[test]
+    #[ignore = "is started by other tests"]
+    fn sleeps_in_several_threads() {
+        std::thread::sleep(Duration::from_secs(60));
+    }
+
+    fn threaded_child() -> (Child, u32) {
+        let mut command = Command::new(std::env::current_exe().unwrap());
+        command.args(["--ignored", "--exact", NAME]).stdout(Stdio::null());
+        let child = command.spawn().unwrap();
+        let begin = Instant::now();
+        loop {
+            let tasks = std::fs::read_dir(format!("/proc/{}/task", child.id())).unwrap();
+            let tids = tasks.flatten().filter_map(|it| it.file_name().to_str()?.parse().ok());
+            if let Some(tid) = tids.into_iter().find(|&it: &u32| it != child.id()) {
+                return (child, tid);
+            }
+            assert!(begin.elapsed() < Duration::from_secs(20), "no second thread");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    fn ends(child: &mut Child) -> bool {
+        let begin = Instant::now();
+        while begin.elapsed() < Duration::from_secs(20) {
+            let_go_of_traced();
+            if !is_running(child.id()) && child.try_wait().unwrap().is_some() {
+                return true;
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        false
+    }
+
+    #[test]
+    fn a_thread_that_ends_while_it_is_traced_does_not_hold_its_process() {
+        let (mut child, tid) = threaded_child();
+        let stopped = Stopped::stop(tid).unwrap();
+        child.kill().unwrap();
+        while is_running(tid) {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        drop(stopped);
+        assert!(ends(&mut child));
+        let (mut child, _) = threaded_child();
+        let stopped = Stopped::stop(child.id()).unwrap();
+        child.kill().unwrap();
+        drop(stopped);
+        assert!(ends(&mut child));
+    }
+
+    #[test]
+    fn a_stopped_thread_goes_on() {
+        let (mut child, tid) = threaded_child();
+        drop(Stopped::stop(tid).unwrap());
+        assert!(is_running(tid));
+        assert_eq!(Stopped::stop(tid).err(), None, "it is not traced any more");
+        child.kill().unwrap();
+        assert!(ends(&mut child));
     }
 }
