@@ -11,6 +11,7 @@
 pub mod analysis;
 pub mod build;
 pub mod finding;
+pub mod fixes;
 pub mod growth;
 pub mod ir;
 pub mod managed;

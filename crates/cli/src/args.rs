@@ -58,6 +58,8 @@ Examples:
   heapwise check                         everything under the current folder
   heapwise check src tests/helper.py --exclude 'third_party'
   heapwise check --format sarif --output findings.sarif
+  heapwise check --diff; heapwise check --fix
+  heapwise check --where-free src/app.c:42
   heapwise check --write-baseline known.txt; heapwise check --baseline known.txt
 
 In source, on the line of a finding or alone on the line above it:
@@ -229,9 +231,39 @@ pub struct Check {
     /// Leave out what matches, besides what .gitignore names; may be given several times.
     #[arg(long, value_name = "GLOB")]
     pub exclude: Vec<Glob>,
+    /// Apply fixes that keep the program's behavior but for the bug.
+    #[arg(long)]
+    pub fix: bool,
+    /// Apply fixes that need a look, too.
+    #[arg(long)]
+    pub unsafe_fixes: bool,
+    /// Show what --fix (with --unsafe-fixes: all fixes) would change, and change nothing.
+    #[arg(long)]
+    pub diff: bool,
+    /// Print all places where what this line allocates or opens may be freed or closed (C, C++); text or JSON.
+    #[arg(long, value_name = "FILE:LINE", conflicts_with_all = ["fix", "unsafe_fixes", "diff"], value_parser = file_line)]
+    pub where_free: Option<(String, u32)>,
     /// Threads [default: all cores].
     #[arg(long, short, value_name = "N")]
     pub jobs: Option<usize>,
+}
+
+fn file_line(text: &str) -> Result<(String, u32), String> {
+    let (file, line) = text.rsplit_once(':').ok_or("expected FILE:LINE")?;
+    let line = line.parse().ok().filter(|it| *it > 0).ok_or("expected FILE:LINE, lines count from 1")?;
+    Ok((file.to_owned(), line))
+}
+
+impl Check {
+    /// Files are to be changed.
+    pub fn is_fixing(&self) -> bool {
+        (self.fix || self.unsafe_fixes) && !self.diff
+    }
+
+    /// New texts of files are wanted, on disk or as a diff.
+    pub fn changes(&self) -> bool {
+        self.fix || self.unsafe_fixes || self.diff
+    }
 }
 
 #[derive(ClapArgs)]

@@ -1,18 +1,23 @@
 //! Checking source: files to modules to findings.
 //!
 //! ```text
-//! sources --lower, all cores--> modules --link--> program --analyze--> found --> Report
+//! sources --lower, all cores--> modules --link--> program --analyze--> found --fixes--> Report
 //! ```
 
+pub mod fixes;
 pub mod ignores;
+pub mod patch;
 pub mod sources;
+pub mod where_free;
 
 use heapwise_check::analysis::Options;
-use heapwise_check::finding::{At, Found};
+use heapwise_check::finding::{At, Found, FoundFix};
 use heapwise_check::ir::{Module, Span};
 use heapwise_check::models::Models;
 use heapwise_check::program::Program;
-use heapwise_model::{Engine, Excerpt, Finding, Language, Location, Place, Related, Report, SourceTotals};
+use heapwise_model::{
+    Edit, Engine, Excerpt, Finding, Fix, Language, Location, Place, Related, Report, SourceTotals,
+};
 use ignores::Ignore;
 use rayon::prelude::*;
 use sources::{Lines, Source, Texts};
@@ -27,25 +32,53 @@ pub fn on_workers<T: Send>(jobs: usize, work: impl FnOnce() -> T + Send) -> T {
     pool.expect("threads can be started").install(work)
 }
 
+/// A program, and all that was found in it.
+pub struct Run {
+    pub program: Program,
+    pub found: Vec<Found>,
+    incomplete: usize,
+}
+
 /// Checks files; `tick` is called once for each file that was read. To be called on [`on_workers`].
-pub fn check(sources: &[Source], texts: &Texts, models: &Models, tick: &(dyn Fn() + Sync)) -> Report {
-    let modules: Vec<Module> = sources
-        .par_iter()
-        .map(|source| {
-            let module = lower(source, texts);
-            tick();
-            module
-        })
-        .collect();
-    let mut notes = notes(&modules);
+pub fn check(sources: &[Source], texts: &Texts, models: &Models, tick: &(dyn Fn() + Sync)) -> Run {
+    let lowered = sources.par_iter().map(|source| {
+        let module = lower(source, texts);
+        tick();
+        module
+    });
+    run(lowered.collect(), models)
+}
+
+/// Checks again where the texts of `changed` files are others; everything else is taken from `before`.
+pub fn check_again(
+    before: &Run,
+    sources: &[Source],
+    texts: &Texts,
+    models: &Models,
+    changed: &BTreeSet<String>,
+) -> Run {
+    let lowered = sources.par_iter().zip(&before.program.modules).map(|(source, module)| {
+        let is_changed = module.files.iter().any(|it| changed.contains(it));
+        if is_changed { lower(source, texts) } else { module.clone() }
+    });
+    run(lowered.collect(), models)
+}
+
+fn run(modules: Vec<Module>, models: &Models) -> Run {
     let program = Program::link(modules);
     let checked = heapwise_check::check(&program, models, &Options::default());
-    if checked.incomplete > 0 {
-        notes.push(format!("{} functions have more paths than were followed", checked.incomplete));
+    Run { program, found: checked.found, incomplete: checked.incomplete }
+}
+
+/// What is told of a run.
+pub fn report(run: &Run, sources: &[Source], texts: &Texts) -> Report {
+    let mut notes = notes(&run.program.modules);
+    if run.incomplete > 0 {
+        notes.push(format!("{} functions have more paths than were followed", run.incomplete));
     }
     let mut places = Places { texts, lines: BTreeMap::new() };
     let lines = sources.iter().map(|it| places.lines(&it.path).map_or(0, Lines::count)).sum();
-    let findings = checked.found.iter().map(|it| finding(&program, &mut places, it)).collect();
+    let findings = run.found.iter().map(|it| finding(&run.program, &mut places, it)).collect();
     let mut report =
         Report { version: env!("CARGO_PKG_VERSION").to_owned(), findings, notes, ..Report::default() };
     suppress(&mut report, sources, texts);
@@ -165,8 +198,16 @@ fn finding(program: &Program, places: &mut Places, found: &Found) -> Finding {
         blocks: None,
         stacks: Vec::new(),
         held: None,
-        fix: None,
+        fix: found.fix.as_ref().map(|it| fix(program, places, it)),
     }
+}
+
+fn fix(program: &Program, places: &mut Places, fix: &FoundFix) -> Fix {
+    let edits = fix.edits.iter().map(|it| {
+        let location = places.location(&program.modules[it.at.module as usize], it.at.span, None);
+        Edit { location, insert: it.insert.clone() }
+    });
+    Fix { message: fix.message.clone(), safety: fix.safety, edits: edits.collect() }
 }
 
 /// Takes out what comments in the source say to ignore, and notes comments that ignore nothing.

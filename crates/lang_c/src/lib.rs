@@ -32,12 +32,15 @@ mod expr;
 mod init;
 mod lex;
 mod lower;
+mod outline;
 mod preprocess;
 mod stmt;
 mod stubs;
 mod symbols;
 mod template;
 mod types;
+
+pub use outline::outline;
 
 use heapwise_check::ir::Module;
 use heapwise_model::Language;

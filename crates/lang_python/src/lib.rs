@@ -15,6 +15,7 @@ mod decode;
 mod expressions;
 mod lower;
 mod notebook;
+mod outline;
 mod patterns;
 mod scopes;
 mod statements;
@@ -22,6 +23,8 @@ mod statements;
 mod tests;
 
 pub use decode::{Text, decode};
+pub use outline::outline;
+
 use heapwise_check::ir::Module;
 use heapwise_model::Language;
 use notebook::Notebook;

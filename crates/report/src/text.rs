@@ -24,8 +24,8 @@ use crate::sanitize::{self, clean, clean_to};
 use crate::sites::{self, Metric};
 use crate::style::Paint;
 use heapwise_model::{
-    Child, Engine, Finding, Held, HeldStep, Kind, Place, Program, Report, ResolvedFrame, Rule, Severity,
-    StackId, Termination, Total,
+    Child, Engine, Finding, Held, HeldStep, Kind, Place, Program, Report, ResolvedFrame, Rule, Safety,
+    Severity, StackId, Termination, Total,
 };
 use std::borrow::Cow;
 use std::io::{self, Write};
@@ -204,14 +204,25 @@ impl<'a> Page<'a> {
         for related in &finding.related {
             self.push_related(&mut lines, &related.message, &related.place);
         }
-        let fix = finding.fix.as_ref().map(|fix| fix.message.as_str());
-        for help in finding.help.as_deref().into_iter().chain(fix) {
-            let mut folded = wrapped(&clean(help), self.width.saturating_sub(11)).into_iter();
-            let first = folded.next().unwrap_or_default();
-            lines.push(format!("   {} {} {first}", self.paint.frame("="), self.paint.good("help:")));
-            lines.extend(folded.map(|line| format!("           {line}")));
+        if let Some(help) = &finding.help {
+            self.push_advice(&mut lines, "help:", help);
+        }
+        if let Some(fix) = &finding.fix {
+            let option = match fix.safety {
+                Safety::Safe => "--fix",
+                Safety::Unsafe => "--unsafe-fixes",
+            };
+            self.push_advice(&mut lines, "fix:", &format!("{} ({option})", fix.message));
         }
         lines
+    }
+
+    fn push_advice(&self, lines: &mut Vec<String>, label: &str, text: &str) {
+        let indent = 6 + label.len();
+        let mut folded = wrapped(&clean(text), self.width.saturating_sub(indent)).into_iter();
+        let first = folded.next().unwrap_or_default();
+        lines.push(format!("   {} {} {first}", self.paint.frame("="), self.paint.good(label)));
+        lines.extend(folded.map(|line| format!("{:indent$}{line}", "")));
     }
 
     fn in_brief(&self, finding: &Finding) -> String {

@@ -5,9 +5,11 @@
 
 use crate::Failure;
 use globset::GlobSet;
+use heapwise_check::fixes::outline::Outline;
+use heapwise_check::ir::{Function, Module};
 use heapwise_model::Language;
 use ignore::WalkBuilder;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
@@ -110,9 +112,36 @@ impl Texts {
         }
     }
 
+    /// The same files, but for those of `changed`.
+    pub fn with(&self, changed: &BTreeMap<String, Arc<[u8]>>) -> Texts {
+        let mut files = self.lock().clone();
+        files.extend(changed.iter().map(|(path, text)| (path.clone(), Some(text.clone()))));
+        Texts { files: Mutex::new(files) }
+    }
+
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<String, Option<Arc<[u8]>>>> {
         // A thread that panicked with the lock held left a map that is sound all the same.
         self.files.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}
+
+impl heapwise_check::fixes::Sources for Texts {
+    fn text(&self, path: &str) -> Option<Arc<[u8]>> {
+        self.shown(path)
+    }
+
+    fn outline(&self, module: &Module, function: &Function) -> Option<Outline> {
+        let text = self.shown(&module.path)?;
+        let (name_end, end) = (function.name_span.end, function.span.end);
+        match module.language {
+            Language::C | Language::Cpp => heapwise_lang_c::outline(&text, module.language, name_end, end),
+            // The places of a notebook's code lie in its JSON.
+            Language::Python if !module.path.ends_with(".ipynb") => {
+                let text = std::str::from_utf8(&text).ok()?;
+                heapwise_lang_python::outline(text, (function.name_span.start, name_end))
+            }
+            _ => None,
+        }
     }
 }
 
@@ -145,6 +174,12 @@ impl Lines {
 
     pub fn count(&self) -> u64 {
         self.starts.len() as u64
+    }
+
+    /// The byte at a line and column, both from 1.
+    pub fn offset(&self, line: u32, column: u32) -> Option<usize> {
+        let start = self.starts.get((line as usize).checked_sub(1)?)?;
+        Some(*start as usize + (column as usize).checked_sub(1)?)
     }
 
     /// Line and column of a byte, both from 1; columns in bytes.

@@ -2,14 +2,18 @@
 
 use crate::Failure;
 use crate::args::{Check as Args, Common, Format};
+use crate::check::fixes::{self, Subject};
 use crate::check::sources::{self, Texts};
-use crate::check::{check, on_workers};
+use crate::check::{Run, check, check_again, on_workers, patch, report, where_free};
 use crate::config::Config;
 use crate::output::{self, Stream};
 use globset::GlobSetBuilder;
 use heapwise_check::models::Models;
+use heapwise_model::{Finding, Place, Report, Safety};
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::IsTerminal;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 pub fn run(args: &Args, common: &Common) -> Result<u8, Failure> {
     let config = Config::load(common.config.as_deref())?;
@@ -22,32 +26,131 @@ pub fn run(args: &Args, common: &Common) -> Result<u8, Failure> {
     let (sources, notes) = sources::find(&paths, &exclude)?;
     let texts = Texts::default();
     let models = Models::bundled();
+    if let Some((file, line)) = &args.where_free {
+        let jobs = args.jobs.unwrap_or(0);
+        return on_workers(jobs, || where_free::run(common, (&sources, &texts, &models), file, *line));
+    }
     let bar = progress(sources.len(), common);
     let jobs = args.jobs.unwrap_or(0);
-    let mut report = on_workers(jobs, || check(&sources, &texts, &models, &|| bar.inc(1)));
-    bar.finish_and_clear();
+    let wanted = Wanted { common, config: &config };
+    let outcome = on_workers(jobs, || {
+        let run = check(&sources, &texts, &models, &|| bar.inc(1));
+        bar.finish_and_clear();
+        let subject = Subject { sources: &sources, texts: &texts, models: &models };
+        mend(run, &subject, args, &wanted)
+    })?;
+    let Outcome { mut report, changed, fixed } = outcome;
+    if args.diff {
+        output::with(common, Stream::Output, |out, _| {
+            changed.iter().try_for_each(|(path, new)| {
+                let old = texts.read(path).unwrap_or_default();
+                out.write_all(patch::diff(path, &old, new).as_bytes())
+            })
+        })?;
+        return Ok(u8::from(output::fails(&report, common)));
+    }
+    for (path, new) in &changed {
+        patch::write(path, &texts.read(path).unwrap_or_default(), new, &paths)?;
+    }
+    if args.is_fixing() && !common.quiet {
+        fixed.iter().for_each(|it| output::print_note(&format!("fixed {it}")));
+        output::print_note(&format!("{} findings fixed in {} files", fixed.len(), changed.len()));
+    }
     report.notes.splice(0..0, notes);
     if sources.is_empty() {
         report.notes.push("no file of a language that is known was found".to_owned());
     }
-    let count = report.findings.len();
-    let findings = std::mem::take(&mut report.findings);
-    report.findings = findings
-        .into_iter()
-        .filter(|it| {
+    output::findings(&report, common, Stream::Output)?;
+    Ok(u8::from(output::fails(&report, common)))
+}
+
+/// Which findings are told of.
+struct Wanted<'a> {
+    common: &'a Common,
+    config: &'a Config,
+}
+
+impl Wanted<'_> {
+    fn filter(&self, report: &mut Report) -> Result<(), Failure> {
+        let (common, config) = (self.common, self.config);
+        let count = report.findings.len();
+        report.findings.retain(|it| {
             (common.select.is_empty() || common.select.contains(&it.rule))
                 && (config.select.is_empty() || config.select.contains(&it.rule))
                 && !common.ignore.contains(&it.rule)
                 && !config.ignore.contains(&it.rule)
-        })
-        .collect();
-    let dropped = count - report.findings.len();
-    if dropped > 0 {
-        report.notes.push(format!("{dropped} findings are left out by configuration or options"));
+        });
+        let dropped = count - report.findings.len();
+        if dropped > 0 {
+            report.notes.push(format!("{dropped} findings are left out by configuration or options"));
+        }
+        output::baseline(report, common)
     }
-    output::baseline(&mut report, common)?;
-    output::findings(&report, common, Stream::Output)?;
-    Ok(u8::from(output::fails(&report, common)))
+}
+
+/// Rounds of fixing: a fix that meets another waits for the next one.
+const MAX_ROUNDS: usize = 10;
+/// Larger programs show fixes only when they are asked for: to verify them is to check once more.
+const MAX_LINES_SHOWN: u64 = 50_000;
+
+struct Outcome {
+    report: Report,
+    /// New texts of files.
+    changed: BTreeMap<String, Arc<[u8]>>,
+    /// What was mended, in words.
+    fixed: Vec<String>,
+}
+
+/// Finds fixes that work and, if asked to, applies them in memory.
+fn mend(mut run: Run, subject: &Subject<'_>, args: &Args, wanted: &Wanted<'_>) -> Result<Outcome, Failure> {
+    let told = |run: &Run, texts: &Texts| -> Result<Report, Failure> {
+        let mut report = report(run, subject.sources, texts);
+        wanted.filter(&mut report)?;
+        Ok(report)
+    };
+    let mut changed = BTreeMap::new();
+    let mut fixed = Vec::new();
+    let mut first = told(&run, subject.texts)?;
+    let lines = first.read.map_or(0, |it| it.lines);
+    if first.findings.is_empty() || (!args.changes() && lines > MAX_LINES_SHOWN) {
+        return Ok(Outcome { report: first, changed, fixed });
+    }
+    fixes::propose(&mut run, subject);
+    if !args.changes() {
+        let mut report = told(&run, subject.texts)?;
+        let (_, tried) = fixes::verify(&run, subject, &mut report.findings, &|_| true);
+        let shown: BTreeSet<usize> = tried.into_iter().collect();
+        let unseen = report.findings.iter_mut().enumerate().filter(|it| !shown.contains(&it.0));
+        unseen.for_each(|it| it.1.fix = None);
+        return Ok(Outcome { report, changed, fixed });
+    }
+    let is_wanted = |it: Safety| it == Safety::Safe || args.unsafe_fixes;
+    for _ in 0..MAX_ROUNDS {
+        let texts = subject.texts.with(&changed);
+        let now = Subject { texts: &texts, ..*subject };
+        let mut report = told(&run, &texts)?;
+        let (patch, tried) = fixes::verify(&run, &now, &mut report.findings, &is_wanted);
+        if tried.is_empty() {
+            break;
+        }
+        fixed.extend(tried.iter().map(|it| in_words(&report.findings[*it])));
+        let new = patch.apply(&texts);
+        let paths = new.keys().cloned().collect();
+        changed.extend(new);
+        let texts = subject.texts.with(&changed);
+        run = check_again(&run, subject.sources, &texts, subject.models, &paths);
+        first = if args.diff { first } else { told(&run, &texts)? };
+        fixes::propose(&mut run, &Subject { texts: &texts, ..*subject });
+    }
+    Ok(Outcome { report: first, changed, fixed })
+}
+
+fn in_words(finding: &Finding) -> String {
+    let fix = finding.fix.as_ref().map_or("", |it| it.message.as_str());
+    match &finding.place {
+        Place::Source(at) => format!("{}:{}: {}: {fix}", at.path, at.line, finding.rule),
+        _ => format!("{}: {fix}", finding.rule),
+    }
 }
 
 /// Files read before a bar is worth showing.

@@ -1,0 +1,416 @@
+//! Fixes of Python sources.
+
+use super::edit::Edit;
+use super::outline::{StatementId, StatementKind};
+use super::text::{Call, is_name};
+use super::{Cx, Site, fix};
+use crate::finding::{Found, FoundFix};
+use crate::ir::{Base, Callee, End, Function, LocalId, Module, OpKind, Operand, Place, Span, Step};
+use crate::managed::Library;
+use heapwise_model::{Kind, Safety};
+
+/// Methods and functions whose result has nothing to do with what they are given any more.
+const PLAIN: &[&str] = &[
+    "read",
+    "readline",
+    "readlines",
+    "readinto",
+    "write",
+    "writelines",
+    "tell",
+    "seek",
+    "flush",
+    "truncate",
+    "fileno",
+    "isatty",
+    "readable",
+    "writable",
+    "seekable",
+    "close",
+    "send",
+    "sendall",
+    "sendto",
+    "recv",
+    "recvfrom",
+    "recv_into",
+    "connect",
+    "bind",
+    "listen",
+    "settimeout",
+    "setsockopt",
+    "getsockname",
+    "shutdown",
+    "getvalue",
+    "namelist",
+    "extractall",
+    "getnames",
+    "commit",
+    "rollback",
+    "json.load",
+    "json.dump",
+    "pickle.load",
+    "pickle.dump",
+    "marshal.load",
+    "tomllib.load",
+    "plistlib.load",
+    "yaml.safe_load",
+    "print",
+    "len",
+    "str",
+    "repr",
+    "list",
+    "tuple",
+    "set",
+    "dict",
+    "sorted",
+    "sum",
+    "min",
+    "max",
+    "any",
+    "all",
+    "bool",
+    "int",
+    "float",
+    "bytes",
+    "isinstance",
+    "hasattr",
+    "shutil.copyfileobj",
+    "os.fstat",
+    "ast.parse",
+];
+
+/// `with` closes these.
+const CLOSED_BY_WITH: &[&str] = &[
+    "open",
+    "io.open",
+    "codecs.open",
+    "os.fdopen",
+    "gzip.open",
+    "bz2.open",
+    "lzma.open",
+    "gzip.GzipFile",
+    "bz2.BZ2File",
+    "lzma.LZMAFile",
+    "tarfile.open",
+    "zipfile.ZipFile",
+    "wave.open",
+    "shelve.open",
+    "tempfile.NamedTemporaryFile",
+    "tempfile.TemporaryFile",
+    "tempfile.SpooledTemporaryFile",
+    "mmap.mmap",
+    "socket.socket",
+    "socket.create_connection",
+    "socket.create_server",
+    "socket.fromfd",
+    "ftplib.FTP",
+    "smtplib.SMTP",
+    "smtplib.SMTP_SSL",
+    "imaplib.IMAP4",
+    "imaplib.IMAP4_SSL",
+    "urllib.request.urlopen",
+    "requests.Session",
+    "requests.session",
+    "httpx.Client",
+    "serial.Serial",
+    "smbus2.SMBus",
+    "h5py.File",
+    "netCDF4.Dataset",
+    "rasterio.open",
+    "PIL.Image.open",
+    "select.epoll",
+    "selectors.DefaultSelector",
+    "concurrent.futures.ThreadPoolExecutor",
+    "concurrent.futures.ProcessPoolExecutor",
+    "subprocess.Popen",
+];
+
+/// `x = open(...)` becomes `with open(...) as x:` around all that uses it, or is closed in a `finally`.
+pub fn resource_leak(cx: &mut Cx<'_>, found: &Found) -> Option<FoundFix> {
+    let site = cx.site(found.at)?;
+    let source = &site.source;
+    let outline = &source.outline;
+    let statement = outline.at(found.at.span.start)?;
+    let opening = outline.get(statement);
+    let block = opening.parent?;
+    let is_plain = opening.kind == StatementKind::Simple
+        && source.is_first_on_line(opening.start)
+        && source.end_of_python_line(opening.end).is_some()
+        && opening.end == found.at.span.end
+        && found.at.span.file == site.function.span.file;
+    if !is_plain {
+        return None;
+    }
+    let before = source.slice(opening.start, found.at.span.start);
+    let name = before.strip_suffix("= ").or(before.strip_suffix('='))?.trim_end();
+    let made = opened_by(site.module, site.function, found.at.span)?;
+    let uses = Uses::of(&site, name, found.at.span)?;
+    let siblings: Vec<StatementId> =
+        outline.ids().filter(|it| outline.get(*it).parent == Some(block) && *it > statement).collect();
+    let is_within = |span: &Span, id: StatementId| {
+        let it = outline.get(id);
+        it.start <= span.start && span.end <= it.end
+    };
+    let last = siblings.iter().rposition(|it| uses.spans.iter().any(|span| is_within(span, *it)))?;
+    let used = &siblings[..=last];
+    // Every use lies in what is wrapped.
+    if !uses.spans.iter().all(|span| used.iter().any(|it| is_within(span, *it))) {
+        return None;
+    }
+    let close = format!("{name}.close()");
+    let own_close =
+        Some(used[last]).filter(|it| source.slice(outline.get(*it).start, outline.get(*it).end) == close);
+    let wrapped = if own_close.is_some() { &used[..last] } else { used };
+    let (first, end) = (outline.get(*wrapped.first()?), outline.get(*wrapped.last()?));
+    let library = Library::bundled();
+    let model = library.resource(made)?;
+    let is_with = CLOSED_BY_WITH.contains(&made);
+    let has_close = model.release.iter().any(|it| it == "close");
+    if !is_with && !has_close {
+        return None;
+    }
+    let indent = source.indent(opening.start).to_owned();
+    let newline = source.newline();
+    let mut edits = indented(&site, first.start, end.end)?;
+    if let Some(id) = own_close {
+        let it = outline.get(id);
+        if !source.is_first_on_line(it.start) || source.slice(it.end, source.line_end(it.end)).trim() != "" {
+            return None;
+        }
+        edits.push(source.remove(id));
+    }
+    let message = if is_with {
+        edits.push(Edit::new(opening.start, found.at.span.start, "with "));
+        edits.push(Edit::at(opening.end, format!(" as {name}:")));
+        format!("open {name} by `with`, which closes it")
+    } else {
+        let at = source.line_start(first.start);
+        edits.insert(0, Edit::at(at, format!("{indent}try:{newline}")));
+        let end = source.end_of_python_line(end.end)?;
+        edits.push(Edit::at(end, format!("{newline}{indent}finally:{newline}{indent}    {close}")));
+        format!("close {name} in a `finally`")
+    };
+    Some(fix(&site, message, Safety::Safe, edits))
+}
+
+/// One more level for all lines of a stretch, but for the inside of texts.
+fn indented(site: &Site<'_>, start: u32, end: u32) -> Option<Vec<Edit>> {
+    let source = &site.source;
+    if !source.is_first_on_line(start) {
+        return None;
+    }
+    let unit = if source.indent(start).starts_with('\t') { "\t" } else { "    " };
+    let mut edits = Vec::new();
+    let mut at = source.line_start(start);
+    // `a(); b()` on the last line: all of it moves along.
+    source.end_of_python_line(end)?;
+    while at < end {
+        let line_end = source.line_end(at);
+        let is_text = source.outline.texts.iter().any(|it| it.0 < at && at < it.1);
+        if !is_text && !source.slice(at, line_end).trim().is_empty() {
+            edits.push(Edit::at(at, unit));
+        }
+        let rest = &source.text[line_end as usize..];
+        at = line_end + rest.iter().position(|it| *it == b'\n')? as u32 + 1;
+        if at >= source.text.len() as u32 {
+            break;
+        }
+    }
+    Some(edits)
+}
+
+/// The dotted name of what is called at a place.
+fn opened_by<'a>(module: &'a Module, function: &Function, span: Span) -> Option<&'a str> {
+    let ops = function.blocks.iter().flat_map(|it| &it.ops).filter(|it| it.span == span);
+    ops.into_iter().find_map(|it| match it.kind {
+        OpKind::Call { callee: Callee::Direct(name), .. } => Some(module.name(name)),
+        OpKind::New { class, .. } => Some(module.name(class)),
+        _ => None,
+    })
+}
+
+/// Where a local, and what is made of it, is used.
+struct Uses {
+    spans: Vec<Span>,
+}
+
+impl Uses {
+    /// `None`: the local is more than this one object, or the object may be used elsewhere later.
+    fn of(site: &Site<'_>, name: &str, opened: Span) -> Option<Uses> {
+        let (module, function) = (site.module, site.function);
+        if !is_name(name) {
+            return None;
+        }
+        let local = function.locals.iter().position(|it| module.name(it.name) == name)?;
+        if function.parameters.iter().any(|it| it.index() == local) {
+            return None;
+        }
+        let captured = module.functions.iter().flat_map(|it| &it.blocks).flat_map(|it| &it.ops);
+        let own = LocalId(local as u32);
+        let mut is_captured = false;
+        for op in captured {
+            each_place(&op.kind, |it| {
+                is_captured |= matches!(it.base, Base::Outer(_, local) if local == own && it_is(site, it));
+            });
+        }
+        if is_captured {
+            return None;
+        }
+        let mut regs = vec![false; function.registers as usize];
+        let mut locals = vec![false; function.locals.len()];
+        let mut spans = Vec::new();
+        for _ in 0..8 {
+            let before = (regs.clone(), locals.clone());
+            spans.clear();
+            follow(module, function, opened, &mut regs, &mut locals, &mut spans)?;
+            if before == (regs.clone(), locals.clone()) {
+                let writes =
+                    function.blocks.iter().flat_map(|it| &it.ops).filter(
+                        |it| matches!(&it.kind, OpKind::Store { to, .. } if to.base == Base::Local(own)),
+                    );
+                let is_once = locals[local] && writes.count() == 1;
+                return is_once.then_some(Uses { spans });
+            }
+        }
+        None
+    }
+}
+
+fn it_is(site: &Site<'_>, place: &Place) -> bool {
+    matches!(place.base, Base::Outer(function, _) if function == site.at.function)
+}
+
+fn each_place(op: &OpKind, mut f: impl FnMut(&Place)) {
+    match op {
+        OpKind::Load { from: it, .. } | OpKind::Store { to: it, .. } | OpKind::Address { of: it, .. } => {
+            f(it)
+        }
+        _ => {}
+    }
+}
+
+/// One round of following an object through a function; `None`: it is handed on.
+fn follow(
+    module: &Module,
+    function: &Function,
+    opened: Span,
+    regs: &mut [bool],
+    locals: &mut [bool],
+    spans: &mut Vec<Span>,
+) -> Option<()> {
+    let is_plain = |name: &str| PLAIN.contains(&name);
+    for block in &function.blocks {
+        for op in &block.ops {
+            let holds = |it: Operand| matches!(it, Operand::Reg(reg) if regs[reg.index()]);
+            let mut is_held = false;
+            op.kind.each_operand(|it| is_held |= holds(it));
+            let mut made = op.span == opened && matches!(op.kind, OpKind::Call { .. } | OpKind::New { .. });
+            match &op.kind {
+                OpKind::Load { from: Place { base: Base::Local(local), .. }, .. } => {
+                    made |= locals[local.index()];
+                    if locals[local.index()] {
+                        spans.push(op.span);
+                    }
+                }
+                OpKind::Load { from, .. } => {
+                    made |= is_held && matches!(from.steps.last(), Some(Step::Field { .. }));
+                }
+                OpKind::Store { to: Place { base: Base::Local(local), steps }, value, .. }
+                    if steps.is_empty() && holds(*value) =>
+                {
+                    locals[local.index()] = true;
+                    if op.span.start > opened.end {
+                        spans.push(op.span);
+                    }
+                }
+                OpKind::Store { value, .. } if holds(*value) => return None,
+                OpKind::Call { callee, .. } if is_held => {
+                    made |= match callee {
+                        Callee::Direct(name) => !is_plain(module.name(*name)),
+                        Callee::Method { name, .. } => !is_plain(module.name(*name)),
+                        Callee::Value(_) => true,
+                    };
+                }
+                OpKind::New { .. } | OpKind::Phi { .. } | OpKind::Cast { .. } => made |= is_held,
+                OpKind::Store { .. }
+                | OpKind::Binary { .. }
+                | OpKind::Unary { .. }
+                | OpKind::Assume { .. }
+                | OpKind::Release { .. }
+                | OpKind::Read { .. } => {}
+                _ if is_held => return None,
+                _ => {}
+            }
+            if let Some(reg) = op.kind.written().filter(|_| made) {
+                regs[reg.index()] = true;
+            }
+        }
+        if let End::Return(Some(Operand::Reg(it))) | End::Raise(Operand::Reg(it)) = block.end
+            && regs[it.index()]
+        {
+            return None;
+        }
+    }
+    Some(())
+}
+
+/// `for x in f.readlines()` walks the file itself.
+pub fn eager_sequence(cx: &mut Cx<'_>, found: &Found) -> Option<FoundFix> {
+    let site = cx.site(found.at)?;
+    let (start, end) = (found.at.span.start, found.at.span.end);
+    let text = site.source.slice(start, end);
+    let statement = site.source.outline.get(site.source.outline.at(start)?);
+    let line = site.source.slice(statement.start, start);
+    let rest = site.source.slice(end, site.source.line_end(end)).trim_start();
+    let is_walked = statement.kind == StatementKind::Loop
+        && line.starts_with("for ")
+        && line.trim_end().ends_with(" in")
+        && rest.starts_with(':');
+    if let Some(call) = text.strip_suffix(".readlines()").filter(|_| is_walked) {
+        let edits = vec![Edit::new(start + call.len() as u32, end, "")];
+        return Some(fix(&site, format!("walk {call} itself"), Safety::Safe, edits));
+    }
+    if let Some(call) = Call::read(text, start).filter(|it| it.name == "list" && it.end == end && is_walked) {
+        let [only] = &call.arguments[..] else { return None };
+        let edits = vec![Edit::new(start, only.start, ""), Edit::new(only.end(), end, "")];
+        return Some(fix(&site, "walk it without a list".to_owned(), Safety::Safe, edits));
+    }
+    // `sum([x for x in y])`: what takes all of it anyway takes it one by one.
+    let inner = text.strip_prefix('[').and_then(|it| it.strip_suffix(']'));
+    let before = site.source.slice(site.source.line_start(start), start);
+    let callee = before.strip_suffix('(').unwrap_or("");
+    let name_at = callee.rfind(|it: char| !it.is_alphanumeric() && it != '_').map_or(0, |it| it + 1);
+    let takes_all =
+        matches!(&callee[name_at..], "sum" | "min" | "max" | "sorted" | "tuple" | "set" | "frozenset");
+    let is_method = callee[..name_at].ends_with('.');
+    if found.kind != Some(Kind::List)
+        || inner.is_none_or(|it| !it.contains(" for "))
+        || !takes_all
+        || is_method
+        || !site.source.slice(end, end + 1).starts_with(')')
+    {
+        return None;
+    }
+    let edits = vec![Edit::new(start, start + 1, ""), Edit::new(end - 1, end, "")];
+    Some(fix(&site, "give a generator".to_owned(), Safety::Safe, edits))
+}
+
+/// A thread that nobody waits for ends with the program.
+pub fn thread_never_stopped(cx: &mut Cx<'_>, found: &Found) -> Option<FoundFix> {
+    let site = cx.site(found.at)?;
+    let (start, end) = (found.at.span.start, found.at.span.end);
+    let text = site.source.slice(start, end);
+    let name = text.split('(').next()?.trim_end();
+    if !matches!(name, "Thread" | "threading.Thread") || text.contains("daemon") || !text.ends_with(')') {
+        return None;
+    }
+    let inner = &text[..text.len() - 1];
+    let comma = match inner.trim_end().as_bytes().last() {
+        Some(b'(') => "",
+        Some(b',') => " ",
+        _ => ", ",
+    };
+    let at = start + inner.trim_end().len() as u32;
+    let edits = vec![Edit::at(at, format!("{comma}daemon=True"))];
+    Some(fix(&site, "let the thread end with the program".to_owned(), Safety::Unsafe, edits))
+}
