@@ -6,9 +6,11 @@
 //! ```
 //!
 //! Prints recall and false alarms by rule and by variant, and every miss. That the programs compile, and that the bad
-//! ones do go wrong, is tested with the compiler's own checks (`--verify`).
+//! ones do go wrong, is tested with the compiler's own checks (`--verify`). `--fix` lets `check` mend the bad ones, and
+//! tells how many it mends and whether they still compile.
 
 mod bugs;
+mod mend;
 mod variants;
 
 use std::collections::BTreeMap;
@@ -42,6 +44,7 @@ pub fn main(given: &[String]) -> Result<ExitCode, String> {
     let only: String = args.value("--only", String::new())?;
     let verify = args.flag("--verify");
     let misses = args.flag("--misses");
+    let fix = args.flag("--fix");
     args.finish()?;
     let root = paths::target().join("corpus");
     let cases = write(&root, &only).map_err(|error| format!("{}: {error}", root.display()))?;
@@ -51,6 +54,9 @@ pub fn main(given: &[String]) -> Result<ExitCode, String> {
     let heapwise = paths::heapwise();
     if !heapwise.is_file() {
         return Err(format!("{} is not there: build it, or name a binary in HEAPWISE", heapwise.display()));
+    }
+    if fix {
+        return mend::main(&cases, &heapwise);
     }
     let verdicts = check(&cases, &heapwise)?;
     print(&cases, &verdicts, misses);
@@ -113,23 +119,27 @@ fn each<T: Send>(cases: &[Case], work: impl Fn(&Case) -> T + Sync) -> Vec<T> {
 
 /// Whether all programs compile.
 fn compile(cases: &[Case]) -> ExitCode {
-    let results = each(cases, |case| {
-        let is_cpp = case.bug.is_cpp || case.variant.is_cpp;
-        let (compiler, end) = if is_cpp { ("g++", "cpp") } else { ("gcc", "c") };
-        let mut command = Command::new("sh");
-        command.arg("-c").arg(format!("{compiler} -w -fsyntax-only *.{end}")).current_dir(&case.folder);
-        match command.output() {
-            Ok(output) if output.status.success() => None,
-            Ok(output) => Some(String::from_utf8_lossy(&output.stderr).into_owned()),
-            Err(error) => Some(error.to_string()),
-        }
-    });
-    let broken: Vec<_> = cases.iter().zip(&results).filter_map(|it| Some((it.0, it.1.as_ref()?))).collect();
+    let results = each(cases, compiles);
+    let broken: Vec<_> =
+        cases.iter().zip(&results).filter_map(|it| Some((it.0, it.1.as_ref().err()?))).collect();
     for (case, error) in &broken {
         println!("{}: {error}", case.folder.display());
     }
     println!("{} programs, {} do not compile", cases.len(), broken.len());
     ExitCode::from(u8::from(!broken.is_empty()))
+}
+
+/// Asks the compiler; the error is what it says.
+fn compiles(case: &Case) -> Result<(), String> {
+    let is_cpp = case.bug.is_cpp || case.variant.is_cpp;
+    let (compiler, end) = if is_cpp { ("g++", "cpp") } else { ("gcc", "c") };
+    let mut command = Command::new("sh");
+    command.arg("-c").arg(format!("{compiler} -w -fsyntax-only *.{end}")).current_dir(&case.folder);
+    match command.output() {
+        Ok(output) if output.status.success() => Ok(()),
+        Ok(output) => Err(String::from_utf8_lossy(&output.stderr).into_owned()),
+        Err(error) => Err(error.to_string()),
+    }
 }
 
 /// What `check` said of a program.
@@ -145,9 +155,13 @@ fn check(cases: &[Case], heapwise: &Path) -> Result<Vec<Verdict>, String> {
 }
 
 fn check_one(case: &Case, heapwise: &Path) -> Result<Verdict, String> {
+    check_with(case, heapwise, &[])
+}
+
+fn check_with(case: &Case, heapwise: &Path, options: &[&str]) -> Result<Verdict, String> {
     let failed = |what: &str| format!("{}: {what}", case.folder.display());
     let mut command = Command::new(heapwise);
-    command.args(["check", "--format", "json", "--jobs", "1", "--fail-on", "never"]);
+    command.args(["check", "--format", "json", "--jobs", "1", "--fail-on", "never", "--quiet"]).args(options);
     let output = command.current_dir(&case.folder).output().map_err(|error| failed(&error.to_string()))?;
     let document: serde_json::Value = serde_json::from_slice(&output.stdout)
         .map_err(|error| failed(&format!("{error}: {}", String::from_utf8_lossy(&output.stderr))))?;

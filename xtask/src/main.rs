@@ -28,7 +28,7 @@ cargo xtask bench [--rounds N] [--only NAME,...] [--quick] [--memcheck] [--no-bu
         ratios of CPU and wall time and memory to the bare program; writes benches/results/FILE.md
 cargo xtask differential [--count N] [--seed S] [--keep] [--itself]
         random programs under valgrind and heapwise (--itself: valgrind twice); --print shows the program of S
-cargo xtask corpus [--only BUG/VARIANT] [--misses] [--verify]
+cargo xtask corpus [--only BUG/VARIANT] [--misses] [--verify] [--fix]
         bugs times flow variants with repaired twins under `heapwise check`: recall and false alarms
 cargo xtask fuzz [--minutes N] [--only TARGET,...]
         each fuzz target for N minutes
