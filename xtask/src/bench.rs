@@ -33,6 +33,8 @@ impl Variant {
     }
 }
 
+const MEMCHECK_ROUNDS: usize = 2;
+
 /// A program that all variants run.
 struct Workload {
     name: &'static str,
@@ -72,6 +74,7 @@ pub fn main(given: &[String]) -> Result<ExitCode, String> {
     fs::create_dir_all(&cache).map_err(|error| format!("{}: {error}", cache.display()))?;
     let variants = variants(memcheck);
     let only: Vec<&str> = only.split(',').filter(|it| !it.is_empty()).collect();
+    let results = paths::root().join("benches/results").join(format!("{name}.md"));
     let mut text = heading(rounds);
     let mut all_same = true;
     for workload in workloads(&cache, quick)? {
@@ -83,9 +86,8 @@ pub fn main(given: &[String]) -> Result<ExitCode, String> {
         let table = table(&outcome);
         print!("{table}");
         text.push_str(&table);
+        fs::write(&results, &text).map_err(|error| format!("{}: {error}", results.display()))?;
     }
-    let results = paths::root().join("benches/results").join(format!("{name}.md"));
-    fs::write(&results, text).map_err(|error| format!("{}: {error}", results.display()))?;
     println!("written to {}", results.display());
     Ok(ExitCode::from(u8::from(!all_same)))
 }
@@ -199,8 +201,8 @@ fn run(
         for turn in 0..variants.len() {
             let at = (turn + round) % variants.len();
             let variant = variants[at];
-            // Memcheck is 20 to 50 times slower; its spread is small.
-            if variant == Variant::Memcheck && round >= 2 {
+            // 20 to 50 times slower than bare; its spread is small.
+            if variant == Variant::Memcheck && round >= MEMCHECK_ROUNDS {
                 continue;
             }
             let _ = fs::remove_dir_all(&dir);
@@ -327,7 +329,7 @@ fn heading(rounds: usize) -> String {
     let load = load.split(' ').next().unwrap_or_default();
     format!(
         "# What observing costs\n\nMade by `cargo xtask bench`, {rounds} rounds: ratios to the bare program within each round, median (min..max). \
-         CPU time is that of the whole process tree.\n\n\
+         CPU time is that of the whole process tree. memcheck runs in the first {MEMCHECK_ROUNDS} rounds only.\n\n\
          {date}; {model}, {cores} cores; Linux {kernel}; load before: {load}.\n"
     )
 }
