@@ -122,44 +122,63 @@ pub struct Known {
     entries: [Way; KNOWN],
 }
 
-const KNOWN: usize = 1024;
+const KNOWN: usize = 4096;
 
 /// From a frame to its caller: a [`Rule`] in the form that takes the fewest instructions.
 ///
 /// ```text
-///   next slot = (slot | rbp) + step
-///   rbp       = unchanged | the word at next slot - back
+///   next slot = slot + up                    where up != 0
+///             = rbp + bp_step                where is_from_bp
+///   rbp       = the word at next slot + 8 - saved, unchanged where saved == 0
 /// ```
 ///
-/// `back` never leads below the frame's own slot. A rule that says something else has `step` 0 from the slot:
-/// what leads no further out is looked at again, by the rule itself.
+/// `saved` never leads below the frame's own slot. A rule that says something else has neither `up` nor
+/// `is_from_bp`: what leads no further out is looked at again, by the rule itself.
 #[derive(Clone, Copy)]
 #[repr(C)]
 struct Way {
     /// The return address; [`Way::NONE`]'s is no address.
     address: u64,
-    number: u32,
-    step: i32,
-    back: u32,
+    frame: Numbered,
+    up: u32,
+    bp_step: i16,
     is_from_bp: bool,
-    restores_bp: bool,
+}
+
+/// A frame's number, and where its rule finds `rbp`.
+#[derive(Clone, Copy)]
+#[repr(C, align(8))]
+struct Numbered {
+    number: u32,
+    /// Bytes below the end of the next slot; 0: `rbp` is unchanged.
+    saved: u32,
 }
 
 impl Way {
-    const NONE: Way =
-        Way { address: u64::MAX, number: FRAME_CUT, step: 0, back: 0, is_from_bp: false, restores_bp: false };
+    const NONE: Way = Way {
+        address: u64::MAX,
+        frame: Numbered { number: FRAME_CUT, saved: 0 },
+        up: 0,
+        bp_step: 0,
+        is_from_bp: false,
+    };
 
     fn new(address: u64, number: u32, rule: Rule) -> Way {
-        let rare = Way { address, number, ..Way::NONE };
-        let (is_from_bp, restores_bp) = (rule.is_from_bp(), rule.bp_words() != 0);
+        let rare = Way { address, frame: Numbered { number, saved: 0 }, ..Way::NONE };
+        let saved = rule.bp_words() as u32 * 8;
+        let frame = Numbered { number, saved };
         // `slot + 8` is the stack pointer, and the next slot lies 8 below the CFA.
-        let step = if is_from_bp { rule.offset() - 8 } else { rule.offset() };
-        let back = rule.bp_words().saturating_sub(1) * 8;
-        let back_max = if is_from_bp { 8 } else { step };
-        match i32::try_from(step) {
-            Ok(step) if rule.is_plain() && back as i64 <= back_max => {
-                Way { step, back: back as u32, is_from_bp, restores_bp, ..rare }
-            }
+        if !rule.is_plain() {
+            return rare;
+        }
+        if rule.is_from_bp() {
+            return match i16::try_from(rule.offset() - 8) {
+                Ok(bp_step) if saved <= 16 => Way { frame, bp_step, is_from_bp: true, ..rare },
+                _ => rare,
+            };
+        }
+        match u32::try_from(rule.offset()) {
+            Ok(up) if i64::from(saved) <= rule.offset() + 8 => Way { frame, up, ..rare },
             _ => rare,
         }
     }
@@ -190,12 +209,46 @@ fn find_way(thread: &mut Thread, address: u64) {
 #[repr(C)]
 struct Found {
     frame: Frame,
-    number: u32,
+    numbered: Numbered,
 }
 
 /// Frames found by unwinding, innermost first, before their stacks are numbered.
 #[repr(C)]
 pub struct Scratch([Found; DEPTH_MAX]);
+
+impl Scratch {
+    /// `rbp` of the code that frame `at` returns to, from that of an earlier frame `from`.
+    ///
+    /// # Safety
+    /// Frames up to `at < DEPTH_MAX` were found on this thread's stack; `from <= at`.
+    #[inline(always)]
+    unsafe fn bp_of(&self, at: usize, from: usize, mut bp: u64) -> u64 {
+        debug_assert!(from <= at && at < DEPTH_MAX);
+        for i in from..at {
+            // SAFETY: by the caller; frames in between lead to one another.
+            unsafe {
+                let next = self.0.get_unchecked(i + 1).frame.slot;
+                bp = self.0.get_unchecked(i).numbered.bp_after(next, bp);
+            }
+        }
+        bp
+    }
+}
+
+impl Numbered {
+    /// `rbp` in the frame's caller, whose return address lies at `next`.
+    ///
+    /// # Safety
+    /// `next` is the slot that the frame's way leads to, on a mapped stack.
+    #[inline(always)]
+    unsafe fn bp_after(self, next: u64, bp: u64) -> u64 {
+        match self.saved {
+            0 => bp,
+            // SAFETY: `saved` leads to the frame's own slot at least, or 8 below it.
+            saved => unsafe { ((next + 8 - u64::from(saved)) as *const u64).read_unaligned() },
+        }
+    }
+}
 
 /// Readable stack memory `[low, high)`.
 #[derive(Clone, Copy)]
@@ -358,6 +411,9 @@ unsafe fn reuse_or_unwind(thread: &mut Thread, sp: *const u64, bp: u64) -> u32 {
             thread.known.clear();
             thread.paths.clear();
         }
+        if let Some(id) = extend(thread, length, slot, address, bp) {
+            return id;
+        }
         if thread.paths.are_tried()
             && let Some(id) = follow(thread, length, slot, address)
         {
@@ -365,6 +421,32 @@ unsafe fn reuse_or_unwind(thread: &mut Thread, sp: *const u64, bp: u64) -> u32 {
             return id;
         }
         unwind(thread, length, slot, address, bp)
+    }
+}
+
+/// The stack of a frame that was called from the innermost cached one: what [`unwind`] does, without a loop.
+///
+/// # Safety
+/// As [`capture`]; `length` cached frames lie at `slot` or further out and are intact.
+#[inline(always)]
+unsafe fn extend(thread: &mut Thread, length: usize, slot: u64, address: u64, bp: u64) -> Option<u32> {
+    // SAFETY: an index is less than `KNOWN`.
+    let way = unsafe { *thread.known.entries.get_unchecked(Known::index(address)) };
+    let base = select_unpredictable(way.is_from_bp, bp, slot);
+    let next = base.wrapping_add_signed(i64::from(way.bp_step)) + u64::from(way.up);
+    // SAFETY: `length <= DEPTH_MAX`.
+    if way.address != address || next != unsafe { thread.chain.last_slot(length) } {
+        return None;
+    }
+    if next <= slot || length == 0 || length == DEPTH_MAX {
+        return None;
+    }
+    // SAFETY: `0 < length < DEPTH_MAX`.
+    unsafe {
+        let id = frames::stack_of(thread, thread.chain.id(length), way.frame.number);
+        thread.chain.put(length, Frame { slot, address }, id);
+        thread.chain.length = length + 1;
+        Some(id)
     }
 }
 
@@ -502,6 +584,8 @@ unsafe fn unwind(
     // SAFETY: `length <= DEPTH_MAX`.
     let mut met = unsafe { thread.chain.last_slot(length) };
     let mut found = 0;
+    // `bp` is that of the code which frame `bp_at` returns to. Most ways do not ask for it.
+    let mut bp_at = 0;
     let end = loop {
         // The common way first, without anything that needs a call.
         let stop = loop {
@@ -512,45 +596,62 @@ unsafe fn unwind(
             }
             // SAFETY: `found < DEPTH_MAX`.
             let place = unsafe { thread.scratch.0.get_unchecked_mut(found) };
-            *place = Found { frame: Frame { slot, address }, number: way.number };
+            *place = Found { frame: Frame { slot, address }, numbered: way.frame };
             found += 1;
-            let next = select_unpredictable(way.is_from_bp, bp, slot).wrapping_add_signed(way.step as i64);
-            if next <= slot || next > slot_max || found == DEPTH_MAX {
+            if found == DEPTH_MAX {
                 break Stop::Rare;
             }
-            // SAFETY: `back` leads to the frame's own slot at least, or 8 below it.
-            let saved = unsafe { ((next - way.back as u64) as *const u64).read_unaligned() };
-            bp = select_unpredictable(way.restores_bp, saved, bp);
-            slot = next;
-            if slot >= met {
-                break Stop::Met;
+            let mut next = slot + u64::from(way.up);
+            if next == slot {
+                if !way.is_from_bp {
+                    break Stop::Rare;
+                }
+                // SAFETY: by the caller; `found` frames are in the scratch.
+                bp = unsafe { thread.scratch.bp_of(found - 1, bp_at, bp) };
+                bp_at = found - 1;
+                next = bp.wrapping_add_signed(i64::from(way.bp_step));
+                if next <= slot || next > slot_max {
+                    break Stop::Rare;
+                }
+                // SAFETY: both slots lie on the stack.
+                bp = unsafe { way.frame.bp_after(next, bp) };
+                bp_at = found;
             }
-            // SAFETY: the slot lies on the stack.
+            if next >= met {
+                break Stop::Met(next);
+            }
+            slot = next;
+            // SAFETY: the slot lies on the stack, further in than one that does.
             address = unsafe { (slot as *const u64).read_unaligned() };
         };
         match stop {
-            Stop::Met => {}
             Stop::New if address < sys::PAGE as u64 => break End::Outermost,
             Stop::New => {
                 find_way(thread, address);
                 continue;
             }
-            Stop::Rare if found == DEPTH_MAX => break End::Cut,
-            // SAFETY: by the caller.
-            Stop::Rare => match unsafe { step_rarely(thread, slot, address, bp) } {
-                Step::Caller(next, next_bp) => (slot, bp) = (next, next_bp),
-                Step::Interrupted(code) => {
-                    // The interrupted function has no return address of its own on the stack: its program
-                    // counter stands in the signal frame.
-                    (slot, address, bp) = code;
-                    length = frames_outside(&thread.chain, length, slot + 8);
-                    // SAFETY: `length <= DEPTH_MAX`.
-                    met = unsafe { thread.chain.last_slot(length) };
-                    continue;
+            Stop::Met(next) if next <= slot_max => slot = next,
+            _ if found == DEPTH_MAX => break End::Cut,
+            _ => {
+                // SAFETY: by the caller; `found` frames are in the scratch.
+                bp = unsafe { thread.scratch.bp_of(found - 1, bp_at, bp) };
+                // SAFETY: by the caller.
+                match unsafe { step_rarely(thread, slot, address, bp) } {
+                    Step::Caller(next, next_bp) => (slot, bp, bp_at) = (next, next_bp, found),
+                    Step::Interrupted(code) => {
+                        // The interrupted function has no return address of its own on the stack: its program
+                        // counter stands in the signal frame.
+                        (slot, address, bp) = code;
+                        bp_at = found;
+                        length = frames_outside(&thread.chain, length, slot + 8);
+                        // SAFETY: `length <= DEPTH_MAX`.
+                        met = unsafe { thread.chain.last_slot(length) };
+                        continue;
+                    }
+                    Step::End => break End::Outermost,
+                    Step::Lost => break End::Cut,
                 }
-                Step::End => break End::Outermost,
-                Step::Lost => break End::Cut,
-            },
+            }
         }
         if slot > met {
             // A frame was left whose return address still stands in memory: fewer cached ones will be met.
@@ -577,8 +678,8 @@ enum Stop {
     New,
     /// Its way leads nowhere, or there are too many frames.
     Rare,
-    /// The slot is no further in than that of the next cached frame.
-    Met,
+    /// The next slot is no further in than that of the next cached frame.
+    Met(u64),
 }
 
 /// Where unwinding ended.
@@ -603,8 +704,8 @@ fn number(thread: &mut Thread, end: End, length: usize, found: usize) -> u32 {
     for i in (0..found).rev() {
         // SAFETY: `found` and `length` are at most `DEPTH_MAX` together.
         unsafe {
-            let Found { frame, number } = *thread.scratch.0.get_unchecked(i);
-            id = frames::stack_of(thread, id, number);
+            let Found { frame, numbered } = *thread.scratch.0.get_unchecked(i);
+            id = frames::stack_of(thread, id, numbered.number);
             thread.chain.put(length, frame, id);
         }
         length += 1;

@@ -5,7 +5,7 @@
 //! think at `end`, which is the chunk's end, or before it where the clock is due.
 
 use crate::stack::Chain;
-use crate::{real, session, stack, sys, tls};
+use crate::{frames, real, session, stack, sys, tls};
 use core::ffi::c_void;
 use core::sync::atomic::{AtomicPtr, AtomicU32, Ordering::*, compiler_fence};
 use heapwise_trace::ring::*;
@@ -31,6 +31,7 @@ pub struct Thread {
     pub chain: Chain,
     pub paths: stack::Paths,
     pub known: stack::Known,
+    pub wide: frames::Wide,
     pub scratch: stack::Scratch,
     /// Next in the pool of threads that ended.
     pool: *mut Thread,
