@@ -10,7 +10,7 @@ use heapwise_trace::recording::Writer;
 use heapwise_trace::ring::*;
 use heapwise_trace::{Addr, Event, Family, FrameId, ModuleId, Nanos, StackId};
 use rustc_hash::FxHashMap;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Read;
 use std::os::fd::AsRawFd;
@@ -65,7 +65,7 @@ struct Book {
     /// Nanoseconds per stamp.
     scale: f64,
     /// `realloc`s under way, by stream: the old address, taken out of the ledger.
-    resizing: HashMap<u32, (Addr, StackId)>,
+    resizing: FxHashMap<u32, (Addr, StackId)>,
     /// Forks whose child has not shown up yet.
     forks: Vec<(u64, Observation)>,
 }
@@ -107,7 +107,7 @@ impl Image {
             start_stamp,
             last_stamp: 0,
             scale: 1.0 / rate,
-            resizing: HashMap::new(),
+            resizing: FxHashMap::default(),
             forks: Vec::new(),
         };
         let now = std::time::Instant::now();
@@ -144,17 +144,17 @@ impl Image {
         self.book.path.as_ref()
     }
 
-    /// Reads what has come. True when a chunk was full.
-    pub fn drain(&mut self, clock: &Clock, is_final: bool) -> bool {
+    /// Reads what has come; how many chunks were full.
+    pub fn drain(&mut self, clock: &Clock, is_final: bool) -> usize {
         self.book.scale = 1.0 / clock.rate();
-        let has_full = self.merge.drain(&mut self.ring, is_final, &mut self.book);
+        let full = self.merge.drain(&mut self.ring, is_final, &mut self.book);
         if self.last_sample.elapsed() >= SAMPLE_INTERVAL {
             self.sample();
         }
         if self.last_flush.elapsed() >= FLUSH_INTERVAL {
             self.flush();
         }
-        has_full
+        full
     }
 
     /// Puts what was collected into the file.

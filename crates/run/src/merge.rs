@@ -47,10 +47,10 @@ pub struct Wide {
 
 impl Merge {
     /// Reads what is there and delivers what is certainly in order; all of it when `is_final`.
-    /// True when a full chunk was read.
-    pub fn drain(&mut self, ring: &mut Ring, is_final: bool, sink: &mut impl Sink) -> bool {
+    /// How many chunks were full.
+    pub fn drain(&mut self, ring: &mut Ring, is_final: bool, sink: &mut impl Sink) -> usize {
         let mut limit = if is_final { u64::MAX } else { crate::sys::stamp().saturating_sub(VISIBILITY) };
-        let mut has_full = false;
+        let mut full = 0;
         // A stream whose chunk was freed here may have gone on in another: look again until nothing is full.
         for _ in 0..DRAIN_ROUNDS {
             let mut was_full = false;
@@ -78,7 +78,7 @@ impl Merge {
                     stream.taken = 0;
                     ring.release(&chunk);
                     was_full = true;
-                    has_full = true;
+                    full += 1;
                 }
             }
             if !was_full {
@@ -93,7 +93,7 @@ impl Merge {
         } else {
             self.merge(limit, sink);
         }
-        has_full
+        full
     }
 
     fn merge(&mut self, limit: u64, sink: &mut impl Sink) {

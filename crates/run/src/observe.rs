@@ -13,11 +13,12 @@ use std::collections::HashSet;
 use std::ffi::{OsStr, OsString};
 use std::fs::{File, OpenOptions};
 use std::io::Read;
+use std::ops::RangeInclusive;
 use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::Child;
-use std::sync::atomic::{AtomicI32, Ordering::*};
+use std::sync::atomic::{AtomicBool, AtomicI32, Ordering::*};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -75,6 +76,13 @@ extern "C" fn remember(signal: i32) {
     FORWARD.store(signal, Relaxed);
 }
 
+/// A child of ours has ended, or something else happened to it.
+static CHILD: AtomicBool = AtomicBool::new(false);
+
+extern "C" fn child(_: i32) {
+    CHILD.store(true, Relaxed);
+}
+
 extern "C" fn ignore(_: i32) {}
 
 /// Lets terminal signals reach the program only, and forwards the others. Handlers are not inherited by the
@@ -96,7 +104,7 @@ fn take_signals() {
     // A limit on file sizes is an error of the write, not the end of `heapwise`.
     set(libc::SIGXFSZ, ignore);
     // Interrupts the wait for the doorbell: the end of the command rings no other bell.
-    set(libc::SIGCHLD, ignore);
+    set(libc::SIGCHLD, child);
 }
 
 /// Runs `command` to its end.
@@ -139,10 +147,13 @@ struct Follower<'a> {
     snapshots: Vec<JoinHandle<()>>,
 }
 
-/// Between looks while chunks fill, in microseconds: long enough that several are full.
-const NAP: u64 = 1000;
+/// Between looks while chunks fill, in microseconds: as long as some [`CHUNKS`] take to fill. A program that is
+/// faster than that for a moment wakes us before it has to wait.
+const NAPS: RangeInclusive<u64> = 1000..=8000;
+/// Full chunks found at a look: few looks, and few enough that what is written to them stays in a core's cache.
+const CHUNKS: usize = 4;
 /// Looks without a full chunk before the long sleep.
-const NAPS: u32 = 4;
+const IDLE_LOOKS: u32 = 4;
 /// Longest sleep; data of a slow program is in its file after that and `FLUSH_INTERVAL`.
 const SLEEP: u64 = 10_000;
 /// Between looks at which processes still exist.
@@ -156,27 +167,29 @@ impl Follower<'_> {
         let mut termination = None;
         let mut ended_at = Instant::now();
         let mut over_since = None;
-        let mut naps = 0;
+        let mut idle_looks = 0;
+        let mut nap = *NAPS.start();
         let mut last_check = Instant::now();
         loop {
             let control = self.session.control();
             control.heartbeat.fetch_add(1, Relaxed);
             self.discover();
-            let mut is_busy = false;
+            let (mut full, mut is_busy) = (0, false);
             for image in self.images.iter_mut().filter(|it| !it.is_over) {
-                is_busy |= image.drain(&self.clock, false);
+                full += image.drain(&self.clock, false);
                 if image.wants_scan() {
                     image.scan(&self.clock);
                     is_busy = true;
                 }
             }
+            is_busy |= full > 0;
             self.answer_requests();
             let signal = FORWARD.swap(0, Relaxed);
             if signal != 0 && termination.is_none() {
                 // SAFETY: the child has not been waited for, so the id is still its own.
                 unsafe { libc::kill(self.pid as i32, signal) };
             }
-            if last_check.elapsed() >= CHECK_INTERVAL || naps > 0 {
+            if CHILD.swap(false, Relaxed) || last_check.elapsed() >= CHECK_INTERVAL {
                 last_check = Instant::now();
                 sys::let_go_of_traced();
                 // `wait` would tell of a thread that stopped late for a scan, too.
@@ -198,8 +211,14 @@ impl Follower<'_> {
                     return it;
                 }
             }
-            naps = if is_busy { 0 } else { naps + 1 };
-            let (depth, time) = if naps < NAPS { (NAPPING, NAP) } else { (SLEEPING, SLEEP) };
+            idle_looks = if is_busy { 0 } else { idle_looks + 1 };
+            nap = match full {
+                0..CHUNKS => nap * 2,
+                CHUNKS => nap,
+                _ => nap * CHUNKS as u64 / full as u64,
+            }
+            .clamp(*NAPS.start(), *NAPS.end());
+            let (depth, time) = if idle_looks < IDLE_LOOKS { (NAPPING, nap) } else { (SLEEPING, SLEEP) };
             self.session.wait(depth, time);
         }
     }

@@ -86,10 +86,7 @@ impl Ring {
     pub fn copy(&self, chunk: &Chunk, from: usize, to: usize, out: &mut Vec<Record>) {
         let to = to.min(RECORDS_PER_CHUNK);
         let Some(count) = to.checked_sub(from) else { return };
-        let start = out.len();
-        out.resize(start + count, Record::default());
-        self.segments[chunk.segment]
-            .copy_records(chunk.offset + CHUNK_HEADER_BYTES + from * 16, &mut out[start..]);
+        self.segments[chunk.segment].copy_records(chunk.offset + CHUNK_HEADER_BYTES + from * 16, count, out);
     }
 
     /// Gives a chunk back to the recorder.

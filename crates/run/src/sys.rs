@@ -1,5 +1,6 @@
 //! Thin, safe doors to the system calls that `std` has not.
 
+use heapwise_trace::ring::Record;
 use std::cell::RefCell;
 use std::fs::File;
 use std::io;
@@ -45,17 +46,16 @@ impl Shared {
         unsafe { &*self.base.add(offset).cast::<T>() }
     }
 
-    /// Copies `out.len()` records at `offset`.
-    pub fn copy_records(&self, offset: usize, out: &mut [heapwise_trace::ring::Record]) {
-        assert!(offset + size_of_val(out) <= self.bytes && offset.is_multiple_of(8));
-        // SAFETY: in bounds by the check; the writer does not touch committed records until the chunk is
-        // free again, and were it to (a program that overwrites our memory), any bytes are valid records.
+    /// Appends `count` records at `offset` to `out`.
+    pub fn copy_records(&self, offset: usize, count: usize, out: &mut Vec<Record>) {
+        assert!(offset + count * size_of::<Record>() <= self.bytes && offset.is_multiple_of(8));
+        out.reserve(count);
+        // SAFETY: in bounds by the check, and there is room; the writer does not touch committed records until the
+        // chunk is free again, and were it to (a program that overwrites our memory), any bytes are valid records.
         unsafe {
-            std::ptr::copy_nonoverlapping(
-                self.base.add(offset).cast::<heapwise_trace::ring::Record>(),
-                out.as_mut_ptr(),
-                out.len(),
-            );
+            let end = out.as_mut_ptr().add(out.len());
+            std::ptr::copy_nonoverlapping(self.base.add(offset).cast::<Record>(), end, count);
+            out.set_len(out.len() + count);
         }
     }
 }

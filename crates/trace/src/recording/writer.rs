@@ -8,6 +8,8 @@ use std::io;
 
 /// Raw bytes after which a block is written.
 const BLOCK_BYTES: usize = 256 << 10;
+/// Events between two looks at how many bytes there are.
+const LIMIT_INTERVAL: u64 = 64;
 
 /// Collects events and appends blocks to `W`. The first failed write ends the recording: everything
 /// before it stands, later events are counted, the caller asks [`Writer::failure`].
@@ -128,7 +130,7 @@ impl<W: io::Write> Writer<W> {
 
     #[inline(always)]
     fn limit(&mut self) {
-        if self.columns.len() >= BLOCK_BYTES {
+        if self.columns.count() % LIMIT_INTERVAL == 0 && self.columns.len() >= BLOCK_BYTES {
             self.flush();
         }
     }
