@@ -7,9 +7,13 @@ use std::path::{Path, PathBuf};
 use crate::paths;
 
 /// Each crate with those it may depend on. A crate that is not named here may not exist.
-const ARROWS: [(&str, &[&str]); 11] = [
-    ("cli", &["trace", "model", "heap", "symbols", "run", "report", "check", "lang_c", "lang_python"]),
+const ARROWS: [(&str, &[&str]); 12] = [
+    (
+        "cli",
+        &["trace", "model", "heap", "symbols", "run", "report", "check", "lang_c", "lang_js", "lang_python"],
+    ),
     ("lang_c", &["model", "check"]),
+    ("lang_js", &["model", "check"]),
     ("lang_python", &["model", "check"]),
     ("check", &["model"]),
     ("run", &["trace", "model", "heap", "symbols"]),

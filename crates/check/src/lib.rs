@@ -10,6 +10,7 @@
 
 pub mod analysis;
 pub mod build;
+pub mod decode;
 pub mod finding;
 pub mod fixes;
 pub mod growth;

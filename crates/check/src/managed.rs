@@ -18,8 +18,8 @@ mod world;
 pub use ages::{Age, Ages};
 pub use calls::{Caller, Calls, Rate, Repeat, is_constructor};
 pub use guards::{Guard, Guards};
-pub use library::{ContainerModel, Library, ResourceModel};
-pub use objects::{Objects, Slot, SlotId, Stored, Target, Value, View, has_attribute};
+pub use library::{ContainerModel, Family, Library, RegistrationModel, ResourceModel};
+pub use objects::{Objects, Slot, SlotId, Stored, Target, Value, View, has_attribute, new_target};
 pub use world::{ClassRef, FnId, World};
 
 use crate::finding::Found;
@@ -36,7 +36,7 @@ pub struct Managed<'a> {
 
 impl<'a> Managed<'a> {
     pub fn new(modules: &'a [Module], library: &'a Library) -> Managed<'a> {
-        let world = World::new(modules);
+        let world = World::new(modules, library.family);
         let mut objects = Objects::new(&world, library);
         let calls = Calls::new(&world, &mut objects, library);
         let ages = Ages::new(&world, &objects, &calls, library);
@@ -97,11 +97,16 @@ impl<'a> Managed<'a> {
 
 /// Runs all rules on the modules in managed languages; findings are sorted by place.
 pub fn check(modules: &[Module]) -> Vec<Found> {
-    let library = Library::bundled();
-    let mut managed = Managed::new(modules, &library);
     let mut found = Vec::new();
-    crate::growth::check(&mut managed, &mut found);
-    crate::managed_rules::check(&mut managed, &mut found);
+    for family in Family::ALL {
+        if !modules.iter().any(|it| family.has(it.language)) {
+            continue;
+        }
+        let library = Library::bundled(family);
+        let mut managed = Managed::new(modules, &library);
+        crate::growth::check(&mut managed, &mut found);
+        crate::managed_rules::check(&mut managed, &mut found);
+    }
     found.sort_by(|a, b| (a.at, a.rule, &a.message).cmp(&(b.at, b.rule, &b.message)));
     found.dedup();
     found

@@ -96,6 +96,7 @@ fn lower(source: &Source, texts: &Texts) -> Module {
     };
     match source.language {
         Language::Python => heapwise_lang_python::lower(&source.path, &module_name(&source.path), &text),
+        Language::JavaScript | Language::TypeScript => heapwise_lang_js::lower(&source.path, &text),
         language => {
             let unit = heapwise_lang_c::Unit { language, ..heapwise_lang_c::Unit::new(&source.path) };
             heapwise_lang_c::lower(&unit, texts)

@@ -54,6 +54,8 @@ fn pages_hold() {
                 }
                 let end = match language {
                     "python" => "py",
+                    "javascript" => "js",
+                    "typescript" => "ts",
                     other => other,
                 };
                 let folder = dir.path().join(format!("{rule}-{section}-{end}"));
@@ -130,7 +132,7 @@ fn hostile_sources() {
     let dir = dir.path();
     let deep = |open: &str, close: &str| format!("{}1{}", open.repeat(100_000), close.repeat(100_000));
     let write = |name: &str, bytes: &[u8]| fs::write(dir.join(name), bytes).unwrap();
-    for end in ["c", "cpp", "py"] {
+    for end in ["c", "cpp", "py", "js", "ts"] {
         write(&format!("empty.{end}"), b"");
         write(&format!("nul.{end}"), b"int x\0 = 1;\n\0\0");
         write(&format!("latin.{end}"), b"/* caf\xe9 */ int x = 1;\n");

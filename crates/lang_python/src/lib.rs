@@ -11,9 +11,9 @@
 //! (with a budget). Sources that nest deeper than CPython itself accepts are not read.
 #![forbid(unsafe_code)]
 
-mod decode;
 mod expressions;
 mod lower;
+mod nesting;
 mod notebook;
 mod outline;
 mod patterns;
@@ -22,12 +22,11 @@ mod statements;
 #[cfg(test)]
 mod tests;
 
-pub use decode::{Text, decode};
-pub use outline::outline;
-
+use heapwise_check::decode::decode;
 use heapwise_check::ir::Module;
 use heapwise_model::Language;
 use notebook::Notebook;
+pub use outline::outline;
 use ruff_python_ast::PySourceType;
 
 /// Deepest sum of brackets, indentation and chained operators around any one token. CPython gives up at 200
@@ -55,7 +54,7 @@ pub fn lower(path: &str, module_name: &str, source: &[u8]) -> Module {
 }
 
 fn lower_text(path: &str, module_name: &str, text: &str, notebook: Option<&Notebook>) -> Module {
-    let nesting = decode::nesting(text);
+    let nesting = nesting::nesting(text);
     if nesting > NESTING_LIMIT || u32::try_from(text.len()).is_err() {
         let mut module = Module::new(path, Language::Python);
         module.module_name = module_name.to_string();

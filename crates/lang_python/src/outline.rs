@@ -1,6 +1,6 @@
 //! The statements of a function as they stand in its file, for edits. Made on demand.
 
-use crate::{BIG_STACK_BYTES, NESTING_LIMIT, NESTING_OF_SMALL_STACK, decode};
+use crate::{BIG_STACK_BYTES, NESTING_LIMIT, NESTING_OF_SMALL_STACK, nesting};
 use heapwise_check::fixes::outline::{Outline, Statement, StatementId, StatementKind};
 use ruff_python_ast::token::{TokenKind, Tokens};
 use ruff_python_ast::{ExceptHandler, PySourceType, Stmt};
@@ -9,7 +9,7 @@ use ruff_text_size::{Ranged, TextRange};
 /// The statements of the function whose name is at `name`, or of the module's own code where there is no such
 /// function; `None`: the source has errors of syntax, or nests too deep.
 pub fn outline(text: &str, name: (u32, u32)) -> Option<Outline> {
-    let nesting = decode::nesting(text);
+    let nesting = nesting::nesting(text);
     if nesting > NESTING_LIMIT || u32::try_from(text.len()).is_err() {
         return None;
     }

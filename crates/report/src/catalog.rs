@@ -31,12 +31,21 @@ pub struct CatalogEntry {
 
 /// Compiled languages whose heap `run` sees.
 const COMPILED: &[Language] = &[Language::C, Language::Cpp, Language::Rust, Language::Native];
-const COMPILED_PYTHON: &[Language] =
-    &[Language::C, Language::Cpp, Language::Rust, Language::Native, Language::Python];
 /// Languages whose sources `check` reads.
 const NATIVE: &[Language] = &[Language::C, Language::Cpp];
-const NATIVE_PYTHON: &[Language] = &[Language::C, Language::Cpp, Language::Python];
 const PYTHON: &[Language] = &[Language::Python];
+const SCRIPTS: &[Language] = &[Language::Python, Language::JavaScript, Language::TypeScript];
+const NATIVE_SCRIPTS: &[Language] =
+    &[Language::C, Language::Cpp, Language::Python, Language::JavaScript, Language::TypeScript];
+const COMPILED_SCRIPTS: &[Language] = &[
+    Language::C,
+    Language::Cpp,
+    Language::Rust,
+    Language::Native,
+    Language::Python,
+    Language::JavaScript,
+    Language::TypeScript,
+];
 const RUN: &[Engine] = &[Engine::Run];
 const CHECK: &[Engine] = &[Engine::Check];
 const BOTH: &[Engine] = &[Engine::Run, Engine::Check];
@@ -68,7 +77,7 @@ const CATALOG: &[CatalogEntry] = &[
             Kind::Descriptor,
         ],
         cwe: &[772, 775],
-        languages: NATIVE_PYTHON,
+        languages: NATIVE_SCRIPTS,
         engines: CHECK,
         title: "A resource is never given back",
         summary: "A file, socket, lock or other resource was opened, and on some path it is never closed.",
@@ -80,7 +89,7 @@ const CATALOG: &[CatalogEntry] = &[
         rule: Rule::UnboundedGrowth,
         kinds: &[Kind::List, Kind::Map, Kind::Set, Kind::Queue, Kind::Cache, Kind::String, Kind::Registry],
         cwe: &[770],
-        languages: COMPILED_PYTHON,
+        languages: COMPILED_SCRIPTS,
         engines: BOTH,
         title: "Something long-lived only grows",
         summary: "A container, or the live memory of an allocation site, grows with the work done and never shrinks.",
@@ -111,7 +120,7 @@ const CATALOG: &[CatalogEntry] = &[
             Kind::WeakMissing,
         ],
         cwe: &[401],
-        languages: PYTHON,
+        languages: SCRIPTS,
         engines: CHECK,
         title: "An object is held that nobody needs",
         summary: "Something long-lived still refers to an object whose work is done.",
@@ -267,7 +276,7 @@ const CATALOG: &[CatalogEntry] = &[
         rule: Rule::RacySharedState,
         kinds: &[Kind::CheckThenAct, Kind::IterateWhileModified, Kind::InconsistentLock],
         cwe: &[362, 366],
-        languages: PYTHON,
+        languages: SCRIPTS,
         engines: CHECK,
         title: "Shared state changes between its check and its use",
         summary: "Another thread can change what was just checked, or is being iterated.",
@@ -291,7 +300,7 @@ const CATALOG: &[CatalogEntry] = &[
         rule: Rule::EagerSequence,
         kinds: &[Kind::List, Kind::ReadAll],
         cwe: &[1325],
-        languages: PYTHON,
+        languages: SCRIPTS,
         engines: CHECK,
         title: "A whole sequence is built where an iterator does",
         summary: "A list is built, or a file read whole, only to be walked once.",

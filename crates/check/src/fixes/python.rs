@@ -6,7 +6,7 @@ use super::text::{Call, is_name};
 use super::{Cx, Site, fix};
 use crate::finding::{Found, FoundFix};
 use crate::ir::{Base, Callee, End, Function, LocalId, Module, OpKind, Operand, Place, Span, Step};
-use crate::managed::Library;
+use crate::managed::{Family, Library};
 use heapwise_model::{Kind, Safety};
 
 /// Methods and functions whose result has nothing to do with what they are given any more.
@@ -162,7 +162,7 @@ pub fn resource_leak(cx: &mut Cx<'_>, found: &Found) -> Option<FoundFix> {
         Some(used[last]).filter(|it| source.slice(outline.get(*it).start, outline.get(*it).end) == close);
     let wrapped = if own_close.is_some() { &used[..last] } else { used };
     let (first, end) = (outline.get(*wrapped.first()?), outline.get(*wrapped.last()?));
-    let library = Library::bundled();
+    let library = Library::bundled(Family::Python);
     let model = library.resource(made)?;
     let is_with = CLOSED_BY_WITH.contains(&made);
     let has_close = model.release.iter().any(|it| it == "close");

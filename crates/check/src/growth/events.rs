@@ -1,7 +1,7 @@
 //! What happens to containers.
 
-use crate::ir::{Argument, Base, Binary, BlockId, OpKind, Operand, Place, Span, Step};
-use crate::managed::{FnId, Managed, Slot, SlotId, Target, Value};
+use crate::ir::{Argument, Base, Binary, BlockId, Callee, OpKind, Operand, Place, Span, Step};
+use crate::managed::{Family, FnId, Managed, Slot, SlotId, Target, Value};
 use rustc_hash::{FxHashMap, FxHashSet};
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -92,11 +92,9 @@ impl<'a> Collector<'_, 'a> {
                     OpKind::Store { to, value, .. } => self.store(to, *value),
                     OpKind::Shrink { container, .. } => self.on_container(*container, What::Shrink),
                     OpKind::Load { from, .. } => self.method_taken(from),
-                    OpKind::Grow { container, value: Some(value), .. } => {
-                        // What is put into another container may be changed from there.
-                        let _ = container;
-                        self.escapes(*value);
-                    }
+                    OpKind::Clear { container } => self.on_container(*container, What::Clear),
+                    // What is put into another container may be changed from there.
+                    OpKind::Grow { value: Some(value), .. } => self.escapes(*value),
                     OpKind::Yield { value, .. } => self.escapes(*value),
                     _ => {}
                 }
@@ -136,7 +134,7 @@ impl<'a> Collector<'_, 'a> {
                 if self.methods.contains(name) {
                     self.on_container(receiver, What::Method { name, argument });
                 }
-                if !is_reading_method(name) {
+                if !self.managed.library.is_reading_method(name) {
                     let is_own = self.is_program_method(receiver, name);
                     if !is_own {
                         args.iter().for_each(|it| self.escapes(it.value));
@@ -197,31 +195,73 @@ impl<'a> Collector<'_, 'a> {
             self.on_container(base, what);
             return self.escapes(value);
         }
-        if matches!(to.base, Base::Local(_)) {
+        if matches!(to.base, Base::Local(_)) || self.is_fresh(to) {
             return;
         }
         let slots = self.managed.slots_of_place(self.function, to);
         for slot in slots {
             let what = match self.added(value, slot) {
                 Some(right) => What::Add { right },
+                None if self.is_kept(value, slot) => continue,
                 None => What::Replace,
             };
             self.push(slot, what, false);
         }
     }
 
+    /// An attribute of an object that was made just before.
+    fn is_fresh(&self, to: &Place) -> bool {
+        let Base::At(base) = to.base else { return false };
+        let made = self.managed.definition(self.function, base);
+        self.managed.library.family == Family::JavaScript
+            && made.is_some_and(|it| matches!(it.1.kind, OpKind::New { .. }))
+    }
+
+    /// `x = x || {}`.
+    fn is_kept(&mut self, value: Operand, slot: SlotId) -> bool {
+        let Some((_, op)) = self.managed.definition(self.function, value) else { return false };
+        matches!(op.kind, OpKind::Phi { .. })
+            && self.managed.values(self.function, value).contains(&Value::Of(slot))
+    }
+
     /// The right side, if a value is what a slot holds plus something.
     fn added(&mut self, value: Operand, slot: SlotId) -> Option<Operand> {
-        let (_, op) = self.managed.definition(self.function, value)?;
-        let OpKind::Binary { op: Binary::Add | Binary::Or, left, right, .. } = op.kind else { return None };
+        let (block, op) = self.managed.definition(self.function, value)?;
+        let (left, right) = match &op.kind {
+            OpKind::Binary { op: Binary::Add | Binary::Or, left, right, .. } => (*left, *right),
+            OpKind::Call { callee: Callee::Method { receiver, name, .. }, args, .. }
+                if self.managed.library.is_joining_method(self.managed.text(self.function, *name)) =>
+            {
+                (*receiver, args.first()?.value)
+            }
+            OpKind::Container { .. } => return self.spread(block, value, slot),
+            _ => return None,
+        };
         let of = self.managed.values(self.function, left);
         of.contains(&Value::Of(slot)).then_some(right)
+    }
+
+    /// What a literal has besides all elements of the slot: `[...x, more]`.
+    fn spread(&mut self, block: BlockId, literal: Operand, slot: SlotId) -> Option<Operand> {
+        let ir = self.managed.world.entry(self.function).ir;
+        let (mut has_all, mut more) = (false, None);
+        for op in &ir.blocks[block.index()].ops {
+            let OpKind::Grow { container, value: Some(value), .. } = op.kind else { continue };
+            if container != literal {
+                continue;
+            }
+            match self.managed.values(self.function, value).contains(&Value::ElementOf(slot)) {
+                true => has_all = true,
+                false => more = Some(value),
+            }
+        }
+        more.filter(|_| has_all)
     }
 
     fn is_slice(&self, index: Operand) -> bool {
         let Some((_, op)) = self.managed.definition(self.function, index) else { return false };
         match &op.kind {
-            OpKind::Call { callee: crate::ir::Callee::Direct(name), .. } => {
+            OpKind::Call { callee: Callee::Direct(name), .. } => {
                 self.managed.text(self.function, *name) == "slice"
             }
             _ => false,
@@ -236,57 +276,4 @@ impl<'a> Collector<'_, 'a> {
             self.on_container(base, What::Method { name, argument: None });
         }
     }
-}
-
-/// Methods that only read their arguments.
-fn is_reading_method(name: &str) -> bool {
-    matches!(
-        name,
-        "extend"
-            | "update"
-            | "join"
-            | "union"
-            | "difference"
-            | "intersection"
-            | "issubset"
-            | "issuperset"
-            | "format"
-            | "write"
-            | "writelines"
-            | "send"
-            | "sendall"
-            | "debug"
-            | "info"
-            | "warning"
-            | "error"
-            | "exception"
-            | "log"
-            | "count"
-            | "index"
-            | "isdisjoint"
-            | "encode"
-            | "decode"
-            | "startswith"
-            | "endswith"
-            | "get"
-            | "replace"
-            | "assertEqual"
-            | "assertIn"
-            | "assertTrue"
-            | "assertFalse"
-            | "dumps"
-            | "dump"
-            | "__contains__"
-            | "print"
-            | "symmetric_difference"
-            | "executemany"
-            | "execute"
-            | "plot"
-            | "from_iterable"
-            | "DataFrame"
-            | "jsonify"
-            | "choice"
-            | "sample"
-            | "submit"
-    )
 }

@@ -2,9 +2,9 @@
 
 use super::events::{Event, Ledger, What};
 use crate::finding::{At, Found};
-use crate::ir::{Base, Binary, BlockId, Callee, OpKind, Operand, Step, Unary};
+use crate::ir::{Base, Binary, BlockId, Callee, OpKind, Operand, Place, Step, Unary};
 use crate::managed::{
-    Age, FnId, Guard, Guards, Managed, Rate, Repeat, Slot, SlotId, Stored, Value, has_attribute,
+    Age, Family, FnId, Guard, Guards, Managed, Rate, Repeat, Slot, SlotId, Stored, Value, has_attribute,
 };
 use heapwise_model::{Confidence, Kind, Rule, Severity};
 
@@ -20,6 +20,9 @@ enum Life {
     /// As long as the function runs.
     Call,
 }
+
+/// Functions within functions that are looked through.
+const NESTING_LIMIT: usize = 8;
 
 struct Growth<'a> {
     event: Event<'a>,
@@ -147,9 +150,11 @@ impl<'a> Judge<'_, 'a> {
         match managed.objects.slot(slot) {
             Slot::Global(_) => Some(Life::Program),
             Slot::Attribute(class, _) => {
+                let is_script = managed.library.family == Family::JavaScript;
                 let is_made_by_method = stored.iter().any(|it| {
                     matches!(it.value, Value::Container { .. } | Value::Text)
-                        && managed.world.entry(it.function).class.is_some()
+                        && (managed.world.entry(it.function).class.is_some()
+                            || is_script && !managed.world.is_module_code(it.function))
                         && !has_attribute(&managed.world, it.function, "classmethod")
                 });
                 let is_metaclass = managed.world.has_base(class, |it| it == "type");
@@ -170,11 +175,37 @@ impl<'a> Judge<'_, 'a> {
 
     /// Whether a function nested in `outer` lives on when that one has returned.
     fn outlives(&self, inner: FnId, outer: FnId) -> bool {
+        if self.managed.library.family == Family::JavaScript {
+            return self.script_outlives(inner, outer);
+        }
         let (managed, entry) = (&*self.managed, self.managed.world.entry(inner));
         let parent = entry.ir.parent.map(|it| managed.world.function_of_module(entry.module, it));
         parent == Some(outer)
             && (managed.calls.rate(inner) >= Rate::Event
                 || managed.objects.returned(outer).contains(&Value::Function(inner)))
+    }
+
+    /// The same where closures are what objects are elsewhere: what is registered on something that ends with
+    /// the call, as a request does, ends with it too.
+    fn script_outlives(&self, inner: FnId, outer: FnId) -> bool {
+        let (managed, mut at) = (&*self.managed, inner);
+        let is_startup = managed.calls.rate(outer) == Rate::Startup;
+        for _ in 0..NESTING_LIMIT {
+            let entry = managed.world.entry(at);
+            let is_returned = managed.objects.returned(outer).iter().any(|it| match it {
+                Value::Function(it) => *it == at,
+                Value::Instance(class) => entry.class == Some(*class),
+                _ => false,
+            });
+            if is_returned || is_startup && managed.calls.rate(at) >= Rate::Event {
+                return true;
+            }
+            match entry.ir.parent.map(|it| managed.world.function_of_module(entry.module, it)) {
+                Some(parent) if parent != outer => at = parent,
+                _ => return false,
+            }
+        }
+        false
     }
 
     fn is_growth(&self, kinds: &Kinds, event: &Event<'a>) -> bool {
@@ -190,7 +221,7 @@ impl<'a> Judge<'_, 'a> {
                         .any(|it| it.grow.iter().any(|it| it == name));
                 }
                 if event.is_nested {
-                    return matches!(name, "append" | "add" | "appendleft" | "insert")
+                    return matches!(name, "append" | "add" | "appendleft" | "insert" | "push" | "unshift")
                         && !argument
                             .is_some_and(|it| name == "add" && self.is_bounded_key(event.function, it, 6));
                 }
@@ -238,8 +269,9 @@ impl<'a> Judge<'_, 'a> {
             OpKind::Phi { from, .. } => from.iter().all(|it| again(it.1)),
             OpKind::Call { callee: Callee::Direct(name), args, .. } => {
                 let name = self.managed.text(function, *name);
-                matches!(name, "type" | "bool")
-                    || (matches!(name, "str" | "<f-string>") && args.iter().all(|it| again(it.value)))
+                matches!(name, "type" | "bool" | "typeof" | "Boolean")
+                    || (matches!(name, "str" | "String" | "<f-string>")
+                        && args.iter().all(|it| again(it.value)))
             }
             OpKind::Load { from, .. } => match (from.base, &*from.steps) {
                 (Base::At(_), [Step::Field { name, .. }]) => {
@@ -325,7 +357,18 @@ impl<'a> Judge<'_, 'a> {
                 }
                 let models = kinds.models.iter().map(|it| &self.managed.library.containers[*it as usize]);
                 event.is_nested
-                    && matches!(name, "pop" | "remove" | "discard" | "clear" | "popleft" | "popitem")
+                    && matches!(
+                        name,
+                        "pop"
+                            | "remove"
+                            | "discard"
+                            | "clear"
+                            | "popleft"
+                            | "popitem"
+                            | "delete"
+                            | "shift"
+                            | "splice"
+                    )
                     || models.into_iter().any(|it| it.shrink.iter().chain(&it.clear).any(|it| it == name))
             }
             What::Replace => match life {
@@ -458,12 +501,35 @@ impl<'a> Judge<'_, 'a> {
                         of.contains(&Value::Of(slot)) || of.contains(&Value::ElementOf(slot))
                     })
             }
+            OpKind::Load { from: Place { base: Base::At(of), steps }, .. } => match &**steps {
+                [Step::Field { name, .. }]
+                    if self.managed.library.is_length_field(self.managed.text(function, *name)) =>
+                {
+                    self.is_slot_or_its_keys(slot, function, *of)
+                }
+                _ => false,
+            },
             OpKind::Call { callee: Callee::Method { receiver, name, .. }, .. } => {
                 matches!(self.managed.text(function, *name), "qsize" | "full" | "__len__")
                     && self.managed.values(function, *receiver).contains(&Value::Of(slot))
             }
             _ => false,
         }
+    }
+
+    /// `cache`, one of its containers, `Object.keys(cache)`, `[...cache]`.
+    fn is_slot_or_its_keys(&mut self, slot: SlotId, function: FnId, operand: Operand) -> bool {
+        let values = self.managed.values(function, operand);
+        if values.contains(&Value::Of(slot)) || values.contains(&Value::ElementOf(slot)) {
+            return true;
+        }
+        let operand = self.through_local(function, operand);
+        let Some((_, op)) = self.managed.definition(function, operand) else { return false };
+        let OpKind::Call { callee: Callee::Direct(name), args, .. } = &op.kind else { return false };
+        matches!(
+            self.managed.text(function, *name),
+            "Object.keys" | "Object.values" | "Object.entries" | "Object.getOwnPropertyNames" | "Array.from"
+        ) && args.first().is_some_and(|it| self.managed.values(function, it.value).contains(&Value::Of(slot)))
     }
 
     /// What was stored to the local that an operand was loaded from, if that was stored once.
@@ -559,6 +625,18 @@ impl<'a> Judge<'_, 'a> {
         let severity = match (growth.rate, age) {
             // Anyone may call it how often they like: once per configuration, for all that is known.
             (Rate::Anyone, _) if is_registration(name) || kinds.is_registry => return None,
+            // Builders collect what they are given, and are given away.
+            (Rate::Anyone | Rate::Call, Age::Unknown)
+                if self.managed.library.family == Family::JavaScript && !kinds.is_map(self.managed) =>
+            {
+                return None;
+            }
+            // What objects hold that may come and go is worth knowing, no more.
+            (Rate::Anyone | Rate::Call, Age::Unknown)
+                if self.managed.library.family == Family::JavaScript =>
+            {
+                Severity::Note
+            }
             (Rate::Endless | Rate::Event, Age::Long) if is_fresh => Severity::Error,
             (Rate::Endless, _) | (_, Age::Long) => Severity::Warning,
             (_, Age::Short) => return None,
@@ -667,6 +745,9 @@ fn is_end_of_life(name: &str) -> bool {
             | "destroy"
             | "on_close"
             | "tearDown"
+            | "disconnectedCallback"
+            | "componentWillUnmount"
+            | "ngOnDestroy"
     )
 }
 
@@ -688,8 +769,16 @@ fn is_registration(name: &str) -> bool {
         "import",
         "export",
         "option",
+        "use",
+        "create",
+        "parse",
+        "compile",
+        "build",
     ]
     .iter()
     .any(|it| name.starts_with(it))
         || matches!(name, "add" | "set")
+        || ["add", "set", "on"].iter().any(|it| {
+            name.strip_prefix(it).is_some_and(|it| it.starts_with(|it: char| it.is_ascii_uppercase()))
+        })
 }

@@ -4,8 +4,8 @@
 //! [`Rate::Endless`]; what a library calls for each event gives [`Rate::Event`]; what only a module's own code
 //! reaches runs once. Functions that nothing calls may be called by anyone.
 
-use super::library::Library;
-use super::objects::{Objects, Target, Value};
+use super::library::{Family, Library};
+use super::objects::{Objects, Target, Value, new_target};
 use super::world::{FnId, World};
 use crate::ir::{BlockId, Callee, End, Function, OpKind, Operand, Place, ReadKind, Step};
 use rustc_hash::{FxHashMap, FxHashSet};
@@ -122,10 +122,7 @@ impl Calls {
                         OpKind::Call { callee, args, .. } => {
                             (objects.target(world, function, callee), &args[..])
                         }
-                        OpKind::New { class, args, .. } => match world.class(world.text(function, *class)) {
-                            Some(class) => (Target::Class(class), &args[..]),
-                            None => continue,
-                        },
+                        OpKind::New { class, args, .. } => (new_target(world, function, *class), &args[..]),
                         OpKind::Load { from, .. } => {
                             self.property(world, objects, library, function, from, repeat_of(number));
                             continue;
@@ -143,6 +140,14 @@ impl Calls {
                     self.call(world, objects, library, function, target, repeat_of(number), &by_name);
                     let is_event = is_event_call(world, objects, library, function, target);
                     let spawns = matches!(target, Target::Library(name) if library.spawns(name));
+                    if let Some(repeat) = calls_back(library, target, repeat_of(number)) {
+                        for argument in args {
+                            for to in objects.functions_of(world, library, function, argument.value) {
+                                self.edge(function, to, repeat, false);
+                            }
+                        }
+                        continue;
+                    }
                     for argument in args {
                         for taken in self.take(world, objects, library, function, argument.value) {
                             if is_event {
@@ -221,7 +226,7 @@ impl Calls {
         match target {
             Target::Function(to) => self.edge(function, to, repeat, false),
             Target::Class(class) => {
-                for name in ["__init__", "__new__", "__post_init__"] {
+                for name in ["__init__", "__new__", "__post_init__", "constructor"] {
                     if let Some(to) = world.method(class, name) {
                         self.edge(function, to, repeat, false);
                     }
@@ -321,7 +326,10 @@ impl Calls {
         if world.is_module_code(function) || matches!(name, "main" | "__init_subclass__" | "__set_name__") {
             return Rate::Startup;
         }
-        if events.contains(&function) || is_library_called(world, library, function) {
+        if events.contains(&function)
+            || is_library_called(world, library, function)
+            || has_event_parameters(world, library, function)
+        {
             return Rate::Event;
         }
         let is_spawned = self.spawned.contains(&function);
@@ -337,6 +345,11 @@ impl Calls {
         for at in 0..world.functions.len() {
             self.is_construction[at] = is_constructor(world.short_name(FnId(at as u32)));
         }
+        for class in &world.classes {
+            if let Some(constructor) = class.methods.get("constructor") {
+                self.is_construction[constructor.index()] = true;
+            }
+        }
         let mut is_changed = true;
         while is_changed {
             is_changed = false;
@@ -344,8 +357,10 @@ impl Calls {
                 if self.is_construction[at] || self.is_taken[at] || self.callers[at].is_empty() {
                     continue;
                 }
-                let class = world.functions[at].class;
-                let is_only = class.is_some()
+                let entry = &world.functions[at];
+                let is_part =
+                    entry.class.is_some() || world.family == Family::JavaScript && entry.ir.parent.is_some();
+                let is_only = is_part
                     && self.callers[at].iter().all(|it| {
                         self.is_construction[it.function.index()] && world.entry(it.function).class.is_some()
                     });
@@ -387,7 +402,8 @@ fn is_event_call<'a>(
     match target {
         Target::Method { name, class: None, .. } => library.is_event_method(name),
         Target::Library(name) => {
-            name.rsplit_once('.').is_some_and(|it| library.is_event_method(it.1)) || name == "signal.signal"
+            name.rsplit_once('.').is_some_and(|it| library.is_event_method(it.1))
+                || library.is_event_function(name)
         }
         Target::SlotMethod(_, name) => library.is_event_method(name),
         // A decorator with arguments: `@app.route("/")`.
@@ -405,6 +421,30 @@ fn is_event_call<'a>(
         }
         _ => false,
     }
+}
+
+/// How often a call calls its arguments, if it calls them before it returns or once at most.
+fn calls_back(library: &Library, target: Target<'_>, repeat: Repeat) -> Option<Repeat> {
+    let (short, is_function) = match target {
+        Target::Method { name, .. } | Target::SlotMethod(_, name) => (name, false),
+        Target::Library(name) => (name, true),
+        _ => return None,
+    };
+    let last = short.rsplit('.').next().unwrap_or(short);
+    if library.iterates(last) && (!is_function || short.contains('.')) {
+        return Some(repeat.max(Repeat::Listed));
+    }
+    let is_once = if is_function { library.is_once_function(short) } else { library.is_once_method(last) };
+    is_once.then_some(repeat)
+}
+
+/// Whether parameters are called as those of handlers of requests are.
+fn has_event_parameters(world: &World<'_>, library: &Library, function: FnId) -> bool {
+    let entry = world.entry(function);
+    let first = usize::from(entry.class.is_some());
+    let [one, two, ..] = &entry.ir.parameters[first.min(entry.ir.parameters.len())..] else { return false };
+    let name = |it: &crate::ir::LocalId| world.text(function, entry.ir.locals[it.index()].name);
+    library.are_event_parameters(name(one), name(two))
 }
 
 /// Methods that a library's base class calls for each request or event.

@@ -4,10 +4,30 @@
 //! belong to the interpreter; `[[resource]]` what has to be closed and how; `[functions]` lists functions and
 //! base classes by what they do with what is handed to them.
 
+use heapwise_model::Language;
 use rustc_hash::{FxHashMap, FxHashSet};
 use serde::Deserialize;
 
 const PYTHON: &str = include_str!("../models/python.toml");
+const JAVASCRIPT: &str = include_str!("../models/js.toml");
+
+/// Languages whose modules know each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Family {
+    Python,
+    JavaScript,
+}
+
+impl Family {
+    pub const ALL: [Family; 2] = [Family::Python, Family::JavaScript];
+
+    pub fn has(self, language: Language) -> bool {
+        match self {
+            Family::Python => language == Language::Python,
+            Family::JavaScript => matches!(language, Language::JavaScript | Language::TypeScript),
+        }
+    }
+}
 
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
@@ -65,17 +85,49 @@ pub struct ResourceModel {
     pub is_collected: bool,
 }
 
+/// What is registered, and how it is taken back.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct RegistrationModel {
+    /// The finding's kind.
+    pub kind: String,
+    /// Methods that register, by short name.
+    #[serde(default)]
+    pub add: Vec<String>,
+    /// Functions that register.
+    #[serde(default)]
+    pub add_functions: Vec<String>,
+    /// Classes whose objects register what they are made with, when one of `add` is called on them.
+    #[serde(default)]
+    pub classes: Vec<String>,
+    /// Methods that take back: of what was registered with, or of the result.
+    #[serde(default)]
+    pub remove: Vec<String>,
+    /// Functions that take back what was the result.
+    #[serde(default)]
+    pub remove_functions: Vec<String>,
+    /// It is taken back by what registering gave.
+    #[serde(default)]
+    pub by_result: bool,
+    /// Position of the function that is kept.
+    #[serde(default)]
+    pub callback: usize,
+}
+
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Table {
     container: Vec<ContainerModel>,
+    #[serde(default)]
     registry: Vec<RegistryModel>,
     resource: Vec<ResourceModel>,
+    #[serde(default)]
+    registration: Vec<RegistrationModel>,
     functions: Functions,
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 struct Functions {
     harmless: FxHashSet<String>,
     borrows: FxHashSet<String>,
@@ -89,10 +141,30 @@ struct Functions {
     locks: FxHashSet<String>,
     executors: FxHashSet<String>,
     thread_servers: FxHashSet<String>,
+    iterating_methods: FxHashSet<String>,
+    once_methods: FxHashSet<String>,
+    once_functions: FxHashSet<String>,
+    event_functions: FxHashSet<String>,
+    event_parameters: Vec<[String; 2]>,
+    element_methods: FxHashSet<String>,
+    length_fields: FxHashSet<String>,
+    joining_methods: FxHashSet<String>,
+    quiet_methods: FxHashSet<String>,
+    borrowing_methods: FxHashSet<String>,
+    reading_methods: FxHashSet<String>,
+    exits: FxHashSet<String>,
+    global_targets: FxHashSet<String>,
+    component_bases: FxHashSet<String>,
+    component_methods: FxHashSet<String>,
+    component_ends: FxHashSet<String>,
+    effects: FxHashSet<String>,
+    effect_ends: FxHashSet<String>,
 }
 
-/// All tables, indexed.
+/// All tables of a family, indexed.
 pub struct Library {
+    pub family: Family,
+    pub registrations: Vec<RegistrationModel>,
     pub containers: Vec<ContainerModel>,
     pub registries: Vec<RegistryModel>,
     pub resources: Vec<ResourceModel>,
@@ -103,8 +175,12 @@ pub struct Library {
 
 impl Library {
     /// The tables that come with Heapwise.
-    pub fn bundled() -> Library {
-        let table: Table = toml::from_str(PYTHON).expect("a test reads the bundled table");
+    pub fn bundled(family: Family) -> Library {
+        let text = match family {
+            Family::Python => PYTHON,
+            Family::JavaScript => JAVASCRIPT,
+        };
+        let table: Table = toml::from_str(text).expect("a test reads the bundled table");
         let mut container_of = FxHashMap::default();
         for (at, model) in table.container.iter().enumerate() {
             container_of.extend(model.makes.iter().map(|it| (it.clone(), at)));
@@ -114,6 +190,8 @@ impl Library {
             resource_of.extend(model.makes.iter().map(|it| (it.clone(), at)));
         }
         Library {
+            family,
+            registrations: table.registration,
             containers: table.container,
             registries: table.registry,
             resources: table.resource,
@@ -178,6 +256,96 @@ impl Library {
         self.functions.locks.contains(name)
     }
 
+    /// Calls its argument for each element, before it returns.
+    pub fn iterates(&self, short: &str) -> bool {
+        self.functions.iterating_methods.contains(short)
+    }
+
+    /// A method that calls its argument at most once.
+    pub fn is_once_method(&self, short: &str) -> bool {
+        self.functions.once_methods.contains(short)
+    }
+
+    /// A function that calls its argument at most once.
+    pub fn is_once_function(&self, name: &str) -> bool {
+        self.functions.once_functions.contains(name)
+    }
+
+    /// A function that registers its argument for events.
+    pub fn is_event_function(&self, name: &str) -> bool {
+        self.functions.event_functions.contains(name)
+    }
+
+    /// Whether a function's first parameters are called as those of what runs for each request are.
+    pub fn are_event_parameters(&self, one: &str, two: &str) -> bool {
+        self.functions.event_parameters.iter().any(|it| it[0] == one && it[1] == two)
+    }
+
+    /// Methods of containers that give an element.
+    pub fn is_element_method(&self, short: &str) -> bool {
+        self.functions.element_methods.contains(short)
+    }
+
+    /// Attributes of containers that are their lengths.
+    pub fn is_length_field(&self, short: &str) -> bool {
+        self.functions.length_fields.contains(short)
+    }
+
+    /// Methods that give a new container with what both have.
+    pub fn is_joining_method(&self, short: &str) -> bool {
+        self.functions.joining_methods.contains(short)
+    }
+
+    /// Methods that do not raise for all that matters.
+    pub fn is_quiet_method(&self, short: &str) -> bool {
+        self.functions.quiet_methods.contains(short)
+    }
+
+    /// Methods of unknown objects that only use their arguments.
+    pub fn is_borrowing_method(&self, short: &str) -> bool {
+        self.functions.borrowing_methods.contains(short)
+    }
+
+    /// Methods that only read containers among their arguments.
+    pub fn is_reading_method(&self, short: &str) -> bool {
+        self.functions.reading_methods.contains(short)
+    }
+
+    /// Functions that end the program.
+    pub fn is_exit(&self, name: &str) -> bool {
+        self.functions.exits.contains(name)
+    }
+
+    /// Objects of the language or its host that live as long as the program.
+    pub fn is_global_target(&self, name: &str) -> bool {
+        self.functions.global_targets.contains(name)
+    }
+
+    /// Base classes of what a library makes and ends.
+    pub fn is_component_base(&self, name: &str) -> bool {
+        self.functions.component_bases.contains(name)
+    }
+
+    /// Methods by which a library says that a component begins.
+    pub fn is_component_method(&self, short: &str) -> bool {
+        self.functions.component_methods.contains(short)
+    }
+
+    /// Methods by which a library says that a component ends.
+    pub fn is_component_end(&self, short: &str) -> bool {
+        self.functions.component_ends.contains(short)
+    }
+
+    /// Functions whose argument runs with a component, and gives what ends it.
+    pub fn is_effect(&self, name: &str) -> bool {
+        self.functions.effects.contains(name)
+    }
+
+    /// Functions whose argument runs when a component ends.
+    pub fn is_effect_end(&self, name: &str) -> bool {
+        self.functions.effect_ends.contains(name)
+    }
+
     /// Whether a call of this makes threads that run the program's code.
     pub fn makes_threads(&self, name: &str) -> bool {
         self.functions.executors.contains(name)
@@ -190,11 +358,14 @@ impl Library {
 
 #[cfg(test)]
 mod tests {
-    use super::Library;
+    use super::{Family, Library};
 
     #[test]
-    fn the_bundled_table_is_read() {
-        let library = Library::bundled();
+    fn bundled_tables_are_read() {
+        let library = Library::bundled(Family::JavaScript);
+        assert!(library.container("Map").is_some());
+        assert!(library.resource("fs.openSync").is_some_and(|it| it.class == "descriptor"));
+        let library = Library::bundled(Family::Python);
         assert!(library.container("collections.deque").is_some());
         assert!(library.resource("open").is_some_and(|it| it.class == "file"));
     }

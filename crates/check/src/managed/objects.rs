@@ -4,11 +4,11 @@
 //! one), a local that inner functions see or that holds a container made there. A [`Value`] says where an
 //! operand comes from: out of a slot, or from the operation that made it.
 
-use super::library::Library;
+use super::library::{Family, Library};
 use super::world::{ClassRef, FnId, World};
 use crate::ir::{
-    Argument, Base, BlockId, Callee, End, Function, LocalId, Module, Op, OpKind, Operand, Place, Reg, Span,
-    Step,
+    Argument, Base, BlockId, Callee, End, Function, LocalId, Module, Name, Op, OpKind, Operand, Place, Reg,
+    Span, Step,
 };
 use rustc_hash::{FxHashMap, FxHashSet};
 
@@ -101,6 +101,8 @@ pub struct Objects<'a> {
     fuel: u32,
     /// What names that are called mean, by module and name, once all slots are known.
     targets: Vec<Vec<Option<Target<'a>>>>,
+    /// Values of registers that were asked for, once all slots are known.
+    known: FxHashMap<(FnId, Reg), Box<[Value<'a>]>>,
 }
 
 /// How far values are followed.
@@ -154,6 +156,7 @@ impl<'a> Objects<'a> {
             nesting: 0,
             fuel: 0,
             targets: Vec::new(),
+            known: FxHashMap::default(),
         };
         // The first round finds the classes of attributes, results and parameters; the second uses them.
         for _ in 0..2 {
@@ -197,10 +200,8 @@ impl<'a> Objects<'a> {
                             self.hand_over(world, library, function, target, args, &mut parameters);
                         }
                         OpKind::New { class, args, .. } => {
-                            if let Some(class) = world.class(world.text(function, *class)) {
-                                let target = Target::Class(class);
-                                self.hand_over(world, library, function, target, args, &mut parameters);
-                            }
+                            let target = new_target(world, function, *class);
+                            self.hand_over(world, library, function, target, args, &mut parameters);
                         }
                         _ => {}
                     }
@@ -238,7 +239,7 @@ impl<'a> Objects<'a> {
     ) {
         let (callee, first) = match target {
             Target::Function(callee) => (Some(callee), 0),
-            Target::Class(class) => (world.method(class, "__init__"), 1),
+            Target::Class(class) => (world.constructor(class), 1),
             Target::Method { receiver, name, class } => {
                 let class = class.or_else(|| self.class_of(world, library, function, receiver));
                 (class.and_then(|it| world.method(it, name)), 1)
@@ -452,13 +453,39 @@ impl<'a> Objects<'a> {
                 }
                 target
             }
-            Callee::Method { receiver, name, class } => Target::Method {
-                receiver: *receiver,
-                name: world.text(function, *name),
-                class: class.and_then(|it| world.class(world.text(function, it))),
-            },
+            Callee::Method { receiver, name, class } => {
+                match self.member_of_global(world, function, *receiver, *name) {
+                    Some(it) => Target::Function(it),
+                    None => Target::Method {
+                        receiver: *receiver,
+                        name: world.text(function, *name),
+                        class: class.and_then(|it| world.class(world.text(function, it))),
+                    },
+                }
+            }
             Callee::Value(value) => Target::Value(*value),
         }
+    }
+
+    /// The function that a method of another file's variable is, where that one stands for a module or a class.
+    fn member_of_global(
+        &self,
+        world: &World<'a>,
+        function: FnId,
+        receiver: Operand,
+        name: Name,
+    ) -> Option<FnId> {
+        let Operand::Reg(reg) = receiver else { return None };
+        let (_, op) = self.definition(world, function, reg)?;
+        let OpKind::Load { from: Place { base: Base::Global(global), steps }, .. } = &op.kind else {
+            return None;
+        };
+        if world.family != Family::JavaScript || !steps.is_empty() {
+            return None;
+        }
+        let module = world.module_of(function);
+        let of = world.resolve(module.name(module.globals[global.index()].name));
+        world.function(&format!("{of}.{}", module.name(name)))
     }
 
     fn named_target(&mut self, world: &World<'a>, name: &'a str) -> Target<'a> {
@@ -470,7 +497,10 @@ impl<'a> Objects<'a> {
         }
         if let Some((of, short)) = name.rsplit_once('.') {
             let of = world.resolve(of);
-            if let Some(slot) = self.by_slot.get(&Slot::Global(of)) {
+            // What nothing is stored in is no variable, but something of the host.
+            if let Some(slot) = self.by_slot.get(&Slot::Global(of))
+                && (world.family == Family::Python || !self.stored_in(*slot).is_empty())
+            {
                 return Target::SlotMethod(*slot, short);
             }
         }
@@ -486,9 +516,31 @@ impl<'a> Objects<'a> {
         operand: Operand,
         out: &mut Vec<Value<'a>>,
     ) {
-        if self.nesting == 0 {
-            self.fuel = FUEL;
+        if self.nesting > 0 {
+            return self.values_within(world, library, function, operand, out);
         }
+        self.fuel = FUEL;
+        // All slots are known when names that are called are.
+        let (Operand::Reg(reg), false) = (operand, self.targets.is_empty()) else {
+            return self.values_within(world, library, function, operand, out);
+        };
+        if let Some(known) = self.known.get(&(function, reg)) {
+            return known.iter().for_each(|it| add(out, *it));
+        }
+        let mut values = Vec::new();
+        self.values_within(world, library, function, operand, &mut values);
+        values.iter().for_each(|it| add(out, *it));
+        self.known.insert((function, reg), values.into());
+    }
+
+    fn values_within(
+        &mut self,
+        world: &World<'a>,
+        library: &Library,
+        function: FnId,
+        operand: Operand,
+        out: &mut Vec<Value<'a>>,
+    ) {
         self.nesting += 1;
         self.values_at(world, library, function, operand, out, DEPTH_LIMIT);
         self.nesting -= 1;
@@ -551,10 +603,9 @@ impl<'a> Objects<'a> {
                     add(out, Value::Container { model: model as u32, is_bounded: bound.is_some() });
                 }
             }
-            OpKind::New { class, .. } => {
-                if let Some(class) = world.class(world.text(function, *class)) {
-                    add(out, Value::Instance(class));
-                }
+            OpKind::New { class, args, .. } => {
+                let target = new_target(world, function, *class);
+                self.values_of_call(world, library, function, target, args, out, depth);
             }
             OpKind::Closure { function: of, .. } => {
                 let of = world.function_of_module(world.entry(function).module, *of);
@@ -596,9 +647,12 @@ impl<'a> Objects<'a> {
                 None => add(out, Value::Made(name)),
             },
             Target::SlotMethod(slot, name) => {
-                if is_element_method(name) {
+                if library.is_element_method(name) {
                     add(out, Value::ElementOf(slot));
                 }
+            }
+            Target::Method { receiver, name: "bind", .. } if world.family == Family::JavaScript => {
+                self.values_at(world, library, function, receiver, out, depth);
             }
             Target::Method { receiver, name, class } => {
                 if name == "__enter__" || name == "__aenter__" {
@@ -611,7 +665,7 @@ impl<'a> Objects<'a> {
                     }
                     return;
                 }
-                if is_element_method(name) {
+                if library.is_element_method(name) {
                     let mut of = Vec::new();
                     self.values_at(world, library, function, receiver, &mut of, depth);
                     for value in of {
@@ -664,6 +718,11 @@ impl<'a> Objects<'a> {
                 }
             }
             _ => {
+                if let (Base::Global(global), []) = (place.base, &*place.steps)
+                    && let Some(value) = self.defined_elsewhere(world, function, global)
+                {
+                    return add(out, value);
+                }
                 for slot in self.slots_of_place(world, library, function, place) {
                     if let Slot::Attribute(class, name) = self.slot(slot)
                         && !self.owners.contains(&(class, name))
@@ -675,6 +734,21 @@ impl<'a> Objects<'a> {
                     add(out, Value::Of(slot));
                 }
             }
+        }
+    }
+
+    /// A function or class that is loaded by its name.
+    fn defined_elsewhere(
+        &self,
+        world: &World<'a>,
+        function: FnId,
+        global: crate::ir::GlobalId,
+    ) -> Option<Value<'a>> {
+        let module = world.module_of(function);
+        let name = world.resolve(module.name(module.globals[global.index()].name));
+        match world.class(name) {
+            Some(class) => Some(Value::Class(class)),
+            None => world.function(name).map(Value::Function),
         }
     }
 
@@ -744,9 +818,13 @@ fn value_of(op: &Op) -> &Operand {
     }
 }
 
-/// Methods of containers that give an element.
-fn is_element_method(name: &str) -> bool {
-    matches!(name, "get" | "setdefault" | "pop" | "popleft" | "values" | "items" | "copy")
+/// What `new` of a class calls.
+pub fn new_target<'a>(world: &World<'a>, function: FnId, class: Name) -> Target<'a> {
+    let name = world.text(function, class);
+    match world.class(name) {
+        Some(class) => Target::Class(class),
+        None => Target::Library(world.resolve(name)),
+    }
 }
 
 pub fn has_attribute(world: &World<'_>, function: FnId, name: &str) -> bool {

@@ -1,9 +1,9 @@
 //! Functions, classes and names over all modules.
 
+use super::library::Family;
 use crate::finding::At;
 use crate::ir::{Class, ClassId, Function, FunctionId, Module, Name, Operand, Span};
-use heapwise_model::Language;
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 
 /// A function of the program: dense over all modules.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -39,6 +39,7 @@ pub struct ClassEntry<'a> {
 }
 
 pub struct World<'a> {
+    pub family: Family,
     pub modules: &'a [Module],
     pub functions: Vec<FunctionEntry<'a>>,
     pub classes: Vec<ClassEntry<'a>>,
@@ -46,6 +47,10 @@ pub struct World<'a> {
     classes_by_name: FxHashMap<&'a str, ClassRef>,
     /// What imported names of modules stand for.
     aliases: FxHashMap<&'a str, &'a str>,
+    /// Modules that a module gives on as a whole.
+    stars: FxHashMap<&'a str, Vec<&'a str>>,
+    /// Variables of modules.
+    globals: FxHashSet<&'a str>,
     first_function: Vec<u32>,
     first_class: Vec<u32>,
 }
@@ -54,14 +59,17 @@ pub struct World<'a> {
 const CHAIN_LIMIT: usize = 16;
 
 impl<'a> World<'a> {
-    pub fn new(modules: &'a [Module]) -> World<'a> {
+    pub fn new(modules: &'a [Module], family: Family) -> World<'a> {
         let mut it = World {
+            family,
             modules,
             functions: Vec::new(),
             classes: Vec::new(),
             functions_by_name: FxHashMap::default(),
             classes_by_name: FxHashMap::default(),
             aliases: FxHashMap::default(),
+            stars: FxHashMap::default(),
+            globals: FxHashSet::default(),
             first_function: Vec::with_capacity(modules.len()),
             first_class: Vec::with_capacity(modules.len()),
         };
@@ -75,7 +83,7 @@ impl<'a> World<'a> {
     fn add(&mut self, number: u32, module: &'a Module) {
         self.first_function.push(id(self.functions.len()));
         self.first_class.push(id(self.classes.len()));
-        if !is_managed(module.language) {
+        if !self.family.has(module.language) {
             return;
         }
         let first_class = id(self.classes.len());
@@ -99,11 +107,18 @@ impl<'a> World<'a> {
             self.functions.push(FunctionEntry { module: number, id: FunctionId(index), ir: function, class });
         }
         for global in &module.globals {
-            if let Some(Operand::Module(means)) = global.value {
-                let (name, means) = (module.name(global.name), module.name(means));
-                if name != means {
-                    self.aliases.insert(name, means);
+            let name = module.name(global.name);
+            let Some(Operand::Module(means)) = global.value else {
+                if global.span != Span::NONE {
+                    self.globals.insert(name);
                 }
+                continue;
+            };
+            let means = module.name(means);
+            if let Some((of, _)) = name.rsplit_once(".*") {
+                self.stars.entry(of).or_default().push(means);
+            } else if name != means {
+                self.aliases.insert(name, means);
             }
         }
     }
@@ -133,12 +148,31 @@ impl<'a> World<'a> {
     pub fn resolve(&self, name: &'a str) -> &'a str {
         let mut name = name;
         for _ in 0..CHAIN_LIMIT {
-            match self.aliases.get(name) {
+            match self.aliases.get(name).copied().or_else(|| self.through_star(name)) {
                 Some(means) => name = means,
                 None => break,
             }
         }
         name
+    }
+
+    /// What `module.name` is if the module gives another one on as a whole.
+    fn through_star(&self, name: &str) -> Option<&'a str> {
+        if self.stars.is_empty() {
+            return None;
+        }
+        let (of, short) = name.rsplit_once('.')?;
+        let mut text = String::new();
+        self.stars.get(of)?.iter().find_map(|module| {
+            text.clear();
+            text.push_str(module);
+            text.push('.');
+            text.push_str(short);
+            let known = self.functions_by_name.get_key_value(text.as_str()).map(|it| *it.0);
+            let known = known.or_else(|| self.classes_by_name.get_key_value(text.as_str()).map(|it| *it.0));
+            let known = known.or_else(|| self.globals.get(text.as_str()).copied());
+            known.or_else(|| self.aliases.get_key_value(text.as_str()).map(|it| *it.1))
+        })
     }
 
     pub fn function(&self, name: &str) -> Option<FnId> {
@@ -150,7 +184,12 @@ impl<'a> World<'a> {
         if let Some(means) = self.aliases.get(name) {
             return self.functions_by_name.get(*means).copied();
         }
-        self.method(self.class(of)?, short)
+        if let Some(class) = self.class(of) {
+            return self.method(class, short);
+        }
+        // `of` is another name of a module or of something in one.
+        let means = self.aliases.get(of)?;
+        self.functions_by_name.get(format!("{}.{short}", self.resolve(means)).as_str()).copied()
     }
 
     pub fn class(&self, name: &str) -> Option<ClassRef> {
@@ -227,6 +266,17 @@ impl<'a> World<'a> {
         self.ancestors(class).iter().find_map(|it| self.class_entry(*it).methods.get(name).copied())
     }
 
+    /// The method that makes an object of a class what it is.
+    pub fn constructor(&self, class: ClassRef) -> Option<FnId> {
+        self.method(
+            class,
+            match self.family {
+                Family::Python => "__init__",
+                Family::JavaScript => "constructor",
+            },
+        )
+    }
+
     /// Methods of subclasses that override one.
     pub fn overrides(&self, class: ClassRef, name: &str) -> Vec<FnId> {
         let mut found = Vec::new();
@@ -244,10 +294,6 @@ impl<'a> World<'a> {
         }
         found
     }
-}
-
-fn is_managed(language: Language) -> bool {
-    matches!(language, Language::Python | Language::JavaScript | Language::TypeScript)
 }
 
 fn id(length: usize) -> u32 {

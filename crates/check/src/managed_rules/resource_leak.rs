@@ -10,10 +10,12 @@
 
 use crate::finding::{At, Found};
 use crate::ir::{
-    Argument, Base, Binary, BlockId, Callee, End, LocalId, Op, OpKind, Operand, Place, Reg, Span, Step, Unary,
+    Argument, Base, Binary, BlockId, Callee, End, LocalId, Op, OpKind, Operand, Place, ReadKind, Reg, Span,
+    Step, Unary,
 };
 use crate::managed::{
-    ClassRef, FnId, Managed, Rate, ResourceModel, Slot, SlotId, Target, Value, is_constructor,
+    ClassRef, Family, FnId, Managed, Rate, ResourceModel, Slot, SlotId, Target, Value, is_constructor,
+    new_target,
 };
 use heapwise_model::{Confidence, Kind, Rule, Severity};
 use rustc_hash::{FxHashMap, FxHashSet};
@@ -117,10 +119,16 @@ impl<'a> ResourceLeak<'_, 'a> {
     }
 
     fn opened(&mut self, function: FnId, op: &'a Op) -> Option<Tracked<'a>> {
-        let OpKind::Call { to, callee, args } = &op.kind else { return None };
+        let (to, target, args) = match &op.kind {
+            OpKind::Call { to, callee, args } => (*to, self.managed.target(function, callee), args),
+            OpKind::New { to, class, args } => {
+                (Some(*to), new_target(&self.managed.world, function, *class), args)
+            }
+            _ => return None,
+        };
         let mut tracked =
-            Tracked { function, reg: *to, lock: None, model: None, is_tuple: false, span: op.span };
-        match self.managed.target(function, callee) {
+            Tracked { function, reg: to, lock: None, model: None, is_tuple: false, span: op.span };
+        match target {
             Target::Library(name) => {
                 let model = self.managed.library.resource(name)?;
                 if self.wraps(function, name, args) {
@@ -282,19 +290,24 @@ impl<'a> ResourceLeak<'_, 'a> {
                 }
                 Progress::Holds
             }
-            OpKind::Grow { value: Some(value), .. } | OpKind::Yield { value, .. } => {
-                match self.holds(tracked, state, *value) {
-                    true => Progress::Gone,
-                    false => Progress::Holds,
-                }
+            OpKind::Grow { value: Some(value), .. }
+            | OpKind::Yield { value, .. }
+            | OpKind::Escape { value } => match self.holds(tracked, state, *value) {
+                true => Progress::Gone,
+                false => Progress::Holds,
+            },
+            // A stream that is walked is closed at its end.
+            OpKind::Read { container, how: ReadKind::Iterate } => {
+                let ends =
+                    tracked.model.is_some_and(|it| it.release.iter().any(|it| it == "Symbol.asyncIterator"));
+                if ends && self.holds(tracked, state, *container) { Progress::Gone } else { Progress::Holds }
             }
             OpKind::Closure { .. } => {
                 let is_seen = state.holders.iter().any(|it| self.captured.contains(&(tracked.function, *it)));
                 if is_seen { Progress::Gone } else { Progress::Holds }
             }
             OpKind::New { class, args, .. } => {
-                let class = self.managed.world.class(self.managed.text(tracked.function, *class));
-                let target = class.map_or(Target::Value(Operand::Opaque), Target::Class);
+                let target = new_target(&self.managed.world, tracked.function, *class);
                 self.call(tracked, state, target, args)
             }
             OpKind::Call { callee, args, .. } => {
@@ -321,6 +334,14 @@ impl<'a> ResourceLeak<'_, 'a> {
                 state.constants.sort_unstable_by_key(|it| it.0);
             }
             return Progress::Holds;
+        }
+        // `socket.onmessage = ...`: it stays for what comes in.
+        if let (Base::At(base), [Step::Field { name, .. }]) = (to.base, &*to.steps)
+            && self.managed.library.family == Family::JavaScript
+            && self.managed.text(tracked.function, *name).starts_with("on")
+            && self.holds(tracked, state, base)
+        {
+            return Progress::Gone;
         }
         if state.kept.is_some() && !holds {
             // `self.port = None`: given up, or replaced.
@@ -353,7 +374,7 @@ impl<'a> ResourceLeak<'_, 'a> {
     ) -> Progress {
         match target {
             Target::Library(name) => {
-                if is_program_end(name) {
+                if self.managed.library.is_exit(name) {
                     return Progress::Exits;
                 }
                 let Some(model) = tracked.model else { return Progress::Holds };
@@ -371,7 +392,7 @@ impl<'a> ResourceLeak<'_, 'a> {
                 self.method(tracked, state, receiver, name, class, args)
             }
             Target::Function(callee) => self.hand_over(tracked, state, callee, 0, args),
-            Target::Class(class) => match self.managed.world.method(class, "__init__") {
+            Target::Class(class) => match self.managed.world.constructor(class) {
                 Some(callee) => self.hand_over(tracked, state, callee, 1, args),
                 None => self.unknown(tracked, state, args),
             },
@@ -410,12 +431,20 @@ impl<'a> ResourceLeak<'_, 'a> {
         }
         if self.holds(tracked, state, receiver) {
             let Some(model) = tracked.model else { return Progress::Holds };
-            let is_released = model.release.iter().any(|it| it == name);
+            let is_released =
+                model.release.iter().any(|it| it == name) || self.waits_for_end(tracked.function, name, args);
             // Whoever got a wrapper may close it.
             let is_detached = matches!(name, "detach" | "makefile");
             return if is_released || is_detached { Progress::Gone } else { Progress::Holds };
         }
         self.own_method(tracked, state, receiver, name, class, args)
+    }
+
+    /// `on("exit", ...)`: it ends by itself.
+    fn waits_for_end(&self, function: FnId, name: &str, args: &[Argument]) -> bool {
+        let Some(Operand::String(event)) = args.first().map(|it| it.value) else { return false };
+        matches!(name, "on" | "once" | "addEventListener")
+            && matches!(self.managed.text(function, event), "exit" | "close" | "end" | "finish")
     }
 
     /// A method of the program's own classes may release what an attribute keeps.
@@ -435,7 +464,7 @@ impl<'a> ResourceLeak<'_, 'a> {
             // A method that is not looked into may do with the object's attributes what it likes.
             Some(_) if state.kept.is_some() || tracked.lock.is_some() => Progress::Gone,
             Some(callee) => self.hand_over(tracked, state, callee, 1, args),
-            None if is_borrowing_method(name) => Progress::Holds,
+            None if self.managed.library.is_borrowing_method(name) => Progress::Holds,
             None => self.unknown(tracked, state, args),
         }
     }
@@ -491,7 +520,9 @@ impl<'a> ResourceLeak<'_, 'a> {
                         Target::Method { receiver, name, .. } => {
                             let is_own = self.holds(&tracked, &state, receiver);
                             let closes = is_own && is_closing_method(name);
-                            closes || !is_borrowing_method(name) && self.has_argument(&tracked, &state, args)
+                            closes
+                                || !self.managed.library.is_borrowing_method(name)
+                                    && self.has_argument(&tracked, &state, args)
                         }
                         Target::Library(name) => {
                             let library = self.managed.library;
@@ -621,7 +652,9 @@ impl<'a> ResourceLeak<'_, 'a> {
 
     fn may_raise(&mut self, tracked: &Tracked<'a>, op: &'a Op) -> bool {
         match &op.kind {
-            OpKind::New { .. } | OpKind::Await { .. } => true,
+            // What opens may fail while it is waited for: then nothing is open.
+            OpKind::Await { value, .. } => !matches!(value, Operand::Reg(it) if tracked.reg == Some(*it)),
+            OpKind::New { .. } => true,
             OpKind::Call { callee, .. } => match callee {
                 Callee::Direct(name) => {
                     let name = self.managed.text(tracked.function, *name);
@@ -633,7 +666,7 @@ impl<'a> ResourceLeak<'_, 'a> {
                 }
                 Callee::Method { name, .. } => {
                     let name = self.managed.text(tracked.function, *name);
-                    !is_quiet_method(name)
+                    !self.managed.library.is_quiet_method(name)
                 }
                 Callee::Value(_) => true,
             },
@@ -730,13 +763,6 @@ fn kind_of(class: &str) -> Kind {
     Kind::from_name(class).unwrap_or(Kind::Descriptor)
 }
 
-fn is_program_end(name: &str) -> bool {
-    matches!(
-        name,
-        "sys.exit" | "exit" | "quit" | "os._exit" | "os.abort" | "os.execv" | "os.execvp" | "os.execve"
-    )
-}
-
 fn is_closing_method(name: &str) -> bool {
     matches!(
         name,
@@ -756,74 +782,6 @@ fn is_closing_method(name: &str) -> bool {
             | "communicate"
             | "join"
             | "aclose"
-    )
-}
-
-/// Methods of unknown objects that only use their arguments.
-fn is_borrowing_method(name: &str) -> bool {
-    matches!(
-        name,
-        "write"
-            | "writelines"
-            | "send"
-            | "sendall"
-            | "info"
-            | "debug"
-            | "warning"
-            | "error"
-            | "exception"
-            | "log"
-            | "format"
-            | "join"
-            | "dump"
-            | "load"
-            | "print"
-    )
-}
-
-/// Methods that do not raise for all that matters.
-fn is_quiet_method(name: &str) -> bool {
-    matches!(
-        name,
-        "append"
-            | "close"
-            | "info"
-            | "debug"
-            | "warning"
-            | "error"
-            | "exception"
-            | "log"
-            | "strip"
-            | "lower"
-            | "upper"
-            | "startswith"
-            | "endswith"
-            | "split"
-            | "splitlines"
-            | "get"
-            | "items"
-            | "keys"
-            | "values"
-            | "format"
-            | "join"
-            | "add"
-            | "release"
-            | "__enter__"
-            | "__exit__"
-            | "replace"
-            | "rstrip"
-            | "lstrip"
-            | "extend"
-            | "fileno"
-            | "is_set"
-            | "set"
-            | "setdefault"
-            | "clear"
-            | "update"
-            | "copy"
-            | "count"
-            | "title"
-            | "isdigit"
     )
 }
 

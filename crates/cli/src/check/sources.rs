@@ -29,7 +29,10 @@ const SOURCE_MAX: u64 = 64 << 20;
 pub fn language_of(path: &Path) -> Option<Language> {
     match path.extension()?.to_str()? {
         "py" | "pyw" | "ipynb" => Some(Language::Python),
-        _ => heapwise_lang_c::language_of(path.to_str()?),
+        _ => {
+            let path = path.to_str()?;
+            heapwise_lang_js::language_of(path).or_else(|| heapwise_lang_c::language_of(path))
+        }
     }
 }
 
@@ -45,7 +48,7 @@ pub fn find(paths: &[PathBuf], exclude: &GlobSet) -> Result<(Vec<Source>, Vec<St
             let language = language_of(path).ok_or_else(|| {
                 Failure::new(
                     format!("{}: the name does not tell a language that is known", path.display()),
-                    "C: .c; C++: .cc, .cpp, .cxx; Python: .py, .ipynb; headers are read where they are included",
+                    "C: .c; C++: .cc, .cpp, .cxx; Python: .py, .ipynb; JavaScript: .js, .mjs, .cjs, .jsx; TypeScript: .ts, .mts, .cts, .tsx; headers are read where they are included",
                 )
             })?;
             sources.push(Source { path: shown(path), language });
@@ -103,11 +106,13 @@ impl Texts {
         text
     }
 
-    /// The text that spans point into: that of Python is decoded.
+    /// The text that spans point into: that of Python and JavaScript is decoded.
     pub fn shown(&self, path: &str) -> Option<Arc<[u8]>> {
         let bytes = self.read(path)?;
         match language_of(Path::new(path)) {
-            Some(Language::Python) => Some(heapwise_lang_python::decode(&bytes).text.as_bytes().into()),
+            Some(Language::Python | Language::JavaScript | Language::TypeScript) => {
+                Some(heapwise_check::decode::decode(&bytes).text.as_bytes().into())
+            }
             _ => Some(bytes),
         }
     }
