@@ -193,6 +193,21 @@ impl<'a> Site<'a> {
         offset < scope.end
     }
 
+    /// What stands before a local's name where it is declared.
+    fn declaration(&self, local: LocalId) -> &str {
+        let span = self.function.locals[local.index()].span;
+        let start = match self.source.outline.at(span.start) {
+            Some(statement) => self.source.outline.get(statement).start,
+            // A parameter: after the one before it.
+            None => {
+                let before = self.source.slice(self.function.span.start, span.start);
+                let at = before.rfind(['(', ',']).map_or(0, |it| it + 1);
+                self.function.span.start + at as u32
+            }
+        };
+        self.source.slice(start, span.start)
+    }
+
     /// Adds an initializer to a declaration that has none.
     fn initialize(&self, local: LocalId, value: &str) -> Option<Edit> {
         let span = self.function.locals[local.index()].span;
@@ -200,7 +215,14 @@ impl<'a> Site<'a> {
         if span.file != self.function.span.file || self.source.slice(span.start, span.end) != name {
             return None;
         }
-        let statement = self.source.outline.get(self.source.outline.at(span.start)?);
+        let id = self.source.outline.at(span.start)?;
+        let statement = self.source.outline.get(id);
+        // A jump may not pass an initializer in C++.
+        let body = self.source.slice(self.function.span.start, self.function.span.end);
+        let may_be_passed = has_word(body, "goto") || self.source.outline.is_in_switch(id);
+        if self.module.language == Language::Cpp && may_be_passed {
+            return None;
+        }
         let rest = self.source.slice(span.end, statement.end).trim_start();
         let is_bare = statement.kind == StatementKind::Simple && rest.starts_with([';', ',']);
         is_bare.then(|| Edit::at(span.end, format!(" = {value}")))

@@ -219,7 +219,7 @@ fn files_are_changed_with_care() {
     let text = String::from_utf8_lossy(&diff.stdout).into_owned();
     assert_eq!(diff.status.code(), Some(1));
     assert!(text.starts_with("--- a/a.c\n+++ b/a.c\n@@ "), "{text}");
-    assert!(text.contains("\n+        free(p);\r\n"), "{text}");
+    assert!(text.contains("\n+    free(p);\r\n"), "{text}");
     assert_eq!(fs::read(&file).unwrap(), source);
 
     let json = check(&dir, &["--format", "json", "a.c"]);

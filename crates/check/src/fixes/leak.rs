@@ -122,7 +122,25 @@ fn propose_at(cx: &mut Cx<'_>, release: &Release, at: Place) -> Option<FoundFix>
     let names: Vec<String> = names.into_iter().collect();
     let ways = if puts.len() + returns.len() > 1 { ", on every path" } else { "" };
     let message = format!("{verb} {} after its last use{ways}", names.join(" and "));
-    Some(fix(&site, message, Safety::Safe, edits))
+    // What a macro makes may have a macro that gives it back.
+    let safety = if is_written(&site, at) { Safety::Safe } else { Safety::Unsafe };
+    Some(fix(&site, message, safety, edits))
+}
+
+/// Whether the source calls by name what makes it.
+fn is_written(site: &Site<'_>, at: Place) -> bool {
+    let text = site.source.slice(at.span.start, at.span.end);
+    let ops = site.function.blocks.iter().flat_map(|it| &it.ops).filter(|it| it.span == at.span);
+    ops.into_iter().any(|it| match it.kind {
+        OpKind::Call { callee: Callee::Direct(name), .. } => {
+            let name = site.module.name(name);
+            let name = name.rsplit_once('/').map_or(name, |it| it.0);
+            has_word(text, name.rsplit(':').next().unwrap_or(name))
+        }
+        OpKind::Call { .. } => true,
+        OpKind::Allocate { .. } => has_word(text, "new"),
+        _ => false,
+    })
 }
 
 /// A place where something may be given back.
@@ -234,7 +252,10 @@ impl Release {
         if name.is_empty() {
             return None;
         }
-        let release = format!("{}{name}{};", self.before, self.after);
+        // `free` takes no pointer to what is constant.
+        let is_const = self.before.ends_with('(') && has_word(site.declaration(local), "const");
+        let cast = if is_const && self.invalid == Invalid::Null { "(void *)" } else { "" };
+        let release = format!("{}{cast}{name}{};", self.before, self.after);
         Some(match (may_be_invalid && !self.is_total, self.invalid) {
             (false, _) => release,
             (true, Invalid::Null) => format!("if ({name} != {}) {release}", site.null()),

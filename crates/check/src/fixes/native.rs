@@ -121,6 +121,9 @@ pub fn double_free(cx: &mut Cx<'_>, found: &Found) -> Option<FoundFix> {
     if site.local_named(second.what, second_at.start) != Some(local) || second.by != first.by {
         return None;
     }
+    if site.declaration(local).trim_end().ends_with("const") {
+        return None;
+    }
     let edits =
         site.source.put(Position::After(first.statement), &[format!("{} = {};", first.what, site.null())])?;
     Some(fix(&site, format!("set {} to null when it is freed", first.what), Safety::Safe, edits))
@@ -306,7 +309,7 @@ pub fn uninitialized_read(cx: &mut Cx<'_>, found: &Found) -> Option<FoundFix> {
         Type::Bool if site.module.language == Language::Cpp => "false",
         Type::Int { .. } | Type::Float { .. } | Type::Bool => "0",
         // Elements and members may be enumerations, which C++ does not make from numbers.
-        Type::Array { .. } | Type::Record(_) if site.module.language == Language::C => "{0}",
+        Type::Array { length: Some(_), .. } | Type::Record(_) if site.module.language == Language::C => "{0}",
         _ => return None,
     };
     let edit = site.initialize(local, value)?;

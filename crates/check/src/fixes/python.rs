@@ -3,7 +3,7 @@
 use super::edit::Edit;
 use super::outline::{StatementId, StatementKind};
 use super::text::{Call, is_name};
-use super::{Cx, Site, fix};
+use super::{Cx, Site, fix, has_word};
 use crate::finding::{Found, FoundFix};
 use crate::ir::{Base, Callee, End, Function, LocalId, Module, OpKind, Operand, Place, Span, Step};
 use crate::managed::{Family, Library};
@@ -368,12 +368,17 @@ pub fn eager_sequence(cx: &mut Cx<'_>, found: &Found) -> Option<FoundFix> {
         && rest.starts_with(':');
     if let Some(call) = text.strip_suffix(".readlines()").filter(|_| is_walked) {
         let edits = vec![Edit::new(start + call.len() as u32, end, "")];
-        return Some(fix(&site, format!("walk {call} itself"), Safety::Safe, edits));
+        // What the loop does to the file itself came after all lines were read.
+        let body = site.source.slice(end, statement.end);
+        let safety = if is_name(call) && !has_word(body, call) { Safety::Safe } else { Safety::Unsafe };
+        return Some(fix(&site, format!("walk {call} itself"), safety, edits));
     }
     if let Some(call) = Call::read(text, start).filter(|it| it.name == "list" && it.end == end && is_walked) {
         let [only] = &call.arguments[..] else { return None };
         let edits = vec![Edit::new(start, only.start, ""), Edit::new(only.end(), end, "")];
-        return Some(fix(&site, "walk it without a list".to_owned(), Safety::Safe, edits));
+        // A copy of anything but numbers may guard against changes within the loop.
+        let safety = if only.text.starts_with("range(") { Safety::Safe } else { Safety::Unsafe };
+        return Some(fix(&site, "walk it without a list".to_owned(), safety, edits));
     }
     // `sum([x for x in y])`: what takes all of it anyway takes it one by one.
     let inner = text.strip_prefix('[').and_then(|it| it.strip_suffix(']'));
@@ -389,6 +394,10 @@ pub fn eager_sequence(cx: &mut Cx<'_>, found: &Found) -> Option<FoundFix> {
         || is_method
         || !site.source.slice(end, end + 1).starts_with(')')
     {
+        return None;
+    }
+    // A generator may not wait, and what ends early within it is an error.
+    if has_word(text, "await") || has_word(text, "async") || has_word(text, "next") {
         return None;
     }
     let edits = vec![Edit::new(start, start + 1, ""), Edit::new(end - 1, end, "")];

@@ -54,7 +54,9 @@ pub fn run(args: &Args, common: &Common) -> Result<u8, Failure> {
     }
     if args.is_fixing() && !common.quiet {
         fixed.iter().for_each(|it| output::print_note(&format!("fixed {it}")));
-        output::print_note(&format!("{} findings fixed in {} files", fixed.len(), changed.len()));
+        let count = |count: usize, what: &str| format!("{count} {what}{}", if count == 1 { "" } else { "s" });
+        let (findings, files) = (count(fixed.len(), "finding"), count(changed.len(), "file"));
+        output::print_note(&format!("{findings} fixed in {files}"));
     }
     report.notes.splice(0..0, notes);
     if sources.is_empty() {
