@@ -1,4 +1,4 @@
-//! The project's chores: `cargo xtask test`, `bench`, `corpus`, `differential`, `fuzz`.
+//! The project's chores: `cargo xtask test`, `bench`, `corpus`, `differential`, `fuzz`, `judge`.
 //!
 //! One file per verb. Everything here talks to Heapwise as its users do, through the binary, and to the rival
 //! tools through theirs; `sys` alone holds the system calls that std does not offer.
@@ -12,6 +12,7 @@ mod corpus;
 mod differential;
 mod fuzz;
 mod inputs;
+mod judge;
 mod measure;
 mod paths;
 mod rng;
@@ -32,6 +33,8 @@ cargo xtask corpus [--only BUG/VARIANT] [--misses] [--verify] [--fix]
         bugs times flow variants with repaired twins under `heapwise check`: recall and false alarms
 cargo xtask fuzz [--minutes N] [--only TARGET,...]
         each fuzz target for N minutes
+cargo xtask judge FOLDER...
+        errors of `heapwise check` on real projects, held against tests/real_code/judged.md
 The binary under test is $HEAPWISE, or the release build.
 ";
 
@@ -44,6 +47,7 @@ fn main() -> ExitCode {
         "corpus" => corpus::main(&rest),
         "differential" => differential::main(&rest),
         "fuzz" => fuzz::main(&rest),
+        "judge" => judge::main(&rest),
         "test" => test::main(&rest),
         "measure" => measure::main(&rest),
         _ => {

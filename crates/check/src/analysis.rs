@@ -30,7 +30,7 @@ use crate::ir::{Module, OpKind};
 use crate::models::Models;
 use crate::program::Program;
 use engine::Engine;
-use heapwise_model::{Language, Severity};
+use heapwise_model::{Confidence, Language, Severity};
 use rustc_hash::{FxHashMap, FxHashSet};
 use schedule::{Summaries, View};
 use std::sync::Arc;
@@ -98,14 +98,18 @@ pub fn analyze(program: &Program, models: &Models, options: &Options) -> Analysi
     all.incomplete.sort_unstable();
     all.findings
         .sort_by(|a, b| (a.place, a.rule, a.kind, &a.message).cmp(&(b.place, b.rule, b.kind, &b.message)));
-    let mut seen = FxHashSet::default();
-    // The same place may be seen from several callers.
+    // The same place may be seen from several callers, and in several modules that include its file.
+    let key = |it: &Finding| {
+        let module = &program.modules[it.place.module as usize];
+        (it.rule, module.files[it.place.span.file.index()].as_str(), it.place.span.start)
+    };
     let mut best: FxHashMap<_, Severity> = FxHashMap::default();
     for it in &all.findings {
-        let severity = best.entry((it.rule, it.place)).or_insert(it.severity);
+        let severity = best.entry(key(it)).or_insert(it.severity);
         *severity = (*severity).max(it.severity);
     }
-    all.findings.retain(|it| it.severity == best[&(it.rule, it.place)] && seen.insert((it.rule, it.place)));
+    let mut seen = FxHashSet::default();
+    all.findings.retain(|it| it.severity == best[&key(it)] && seen.insert(key(it)));
     all
 }
 
@@ -157,12 +161,17 @@ fn analyze_function(
     engine.run();
     // What holds on every path needs no caller.
     for id in 0..engine.latent.len() as u32 {
-        let holds = !engine.exits.is_empty() && engine.exits.iter().all(|it| it.0.latent.contains(&id));
+        let holds = !engine.is_incomplete
+            && !engine.exits.is_empty()
+            && engine.exits.iter().all(|it| it.0.latent.contains(&id));
         let is_root = cx.program.callers[function as usize] == 0;
         if holds || is_root {
             let mut finding = engine.latent[id as usize].clone();
             if !holds {
-                finding.severity = finding.severity.min(Severity::Warning);
+                let is_error = finding.severity == Severity::Error;
+                finding.severity = if is_error { Severity::Warning } else { Severity::Note };
+                finding.confidence = Confidence::Likely;
+                finding.message.push_str(", if it is called in a way that leads here");
             }
             engine.emit(finding);
         }

@@ -136,6 +136,10 @@ pub enum Effect {
     Escape {
         argument: u8,
     },
+    /// Writes something, no more than there is room for.
+    Overwrite {
+        argument: u8,
+    },
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -150,6 +154,8 @@ pub enum Returns {
     Within(u8),
     Size(Size),
     Number(i64),
+    /// Input of the program, from the number up to the size.
+    Between(i64, Size),
 }
 
 /// What one function does.
@@ -213,6 +219,9 @@ struct Entry {
     scans: Option<u8>,
     #[serde(default)]
     escapes: Vec<u8>,
+    /// Something is written where these arguments lead.
+    #[serde(default)]
+    overwrites: Vec<u8>,
     returns: Option<String>,
     #[serde(default)]
     noreturn: bool,
@@ -414,6 +423,7 @@ impl Models {
         }
         effects.extend(entry.prints.map(|format| Effect::Print { format }));
         effects.extend(entry.scans.map(|format| Effect::Scan { format }));
+        effects.extend(entry.overwrites.iter().map(|&argument| Effect::Overwrite { argument }));
         effects.extend(entry.escapes.iter().map(|&argument| Effect::Escape { argument }));
         if let Some(it) = &entry.frees {
             effects.push(Effect::Free { family: self.family(&it.family), argument: it.argument });
@@ -447,6 +457,8 @@ impl Models {
             Some("outside") => Returns::Outside(4),
             Some("outside-8") => Returns::Outside(8),
             Some("outside-1") => Returns::Outside(1),
+            Some(text) if text.starts_with("0 to ") => Returns::Between(0, size(&text[5..])?),
+            Some(text) if text.starts_with("-1 to ") => Returns::Between(-1, size(&text[6..])?),
             Some(text) => match text.strip_prefix("within ").unwrap_or(text).strip_prefix('a') {
                 Some(number) if number.parse::<u8>().is_ok() => {
                     let argument = number.parse().expect("checked");

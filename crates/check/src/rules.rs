@@ -25,7 +25,7 @@ fn found(engine: &mut Engine<'_>, rule: Rule, kind: Option<Kind>, message: Strin
     let place = engine.spot_of(here);
     let mut related = Vec::new();
     push_calls(engine, here, &mut related);
-    Finding { rule, kind, severity: Severity::Error, confidence: Confidence::Likely, message, place, related }
+    Finding { rule, kind, severity: Severity::Error, confidence: Confidence::Proven, message, place, related }
 }
 
 /// Adds where a trace's function was called.

@@ -1194,11 +1194,19 @@ impl Lower {
             && self.types.as_record(from).is_none()
             && !matches!(self.types.get(from), Ty::Unknown)
         {
+            // An implicit conversion goes through at most one constructor: [over.best.ics].
+            if self.is_converting {
+                self.discard(value);
+                return Ok(Operand::Opaque);
+            }
             // A temporary is made of what the class is constructed from.
             let temporary = self.temporary(target, span);
             self.push(OpKind::Live { local: temporary }, span);
             let at = self.at.saturating_sub(1);
-            self.construct(Place::local(temporary), record, vec![value], at)?;
+            self.is_converting = true;
+            let result = self.construct(Place::local(temporary), record, vec![value], at);
+            self.is_converting = false;
+            result?;
             if self.needs_destruction(target) {
                 self.keep_temporary(temporary, target);
             }
@@ -2715,7 +2723,12 @@ impl Lower {
             let span = self.span(start);
             return self.coerce(value, ret, span).map(Some);
         }
+        if matches!(self.types.get(ret), Ty::Reference(..)) {
+            let parens = (0..).take_while(|it| self.peek_at(*it).is(sym::LPAREN)).count();
+            self.place_wanted = Some(self.at + parens);
+        }
         let value = self.expression()?;
+        self.place_wanted = None;
         let value = self.settled(value);
         let span = self.span(start);
         if matches!(self.types.get(ret), Ty::Void) {

@@ -316,6 +316,7 @@ impl Lower {
             return Ok(condition);
         }
         self.at += 1;
+        let is_place = self.place_wanted == Some(start);
         let span = self.span(start);
         if self.is(sym::COLON) {
             return self.elvis(condition, start);
@@ -327,7 +328,7 @@ impl Lower {
         if let Some(is_true) = known {
             return self.constant_conditional(is_true);
         }
-        if !self.is_reachable() {
+        if !matches!(condition, V::Cond(..)) && !self.is_reachable() {
             self.expression()?;
             self.expect(sym::COLON)?;
             self.enter()?;
@@ -339,14 +340,14 @@ impl Lower {
         let (then_block, other_block) = self.branch(condition, span);
         self.switch_to(then_block);
         let then = self.expression()?;
-        let then = self.arm(then, start);
+        let then = self.arm(then, start, is_place);
         let then_end = self.body.fb.current();
         self.expect(sym::COLON)?;
         self.switch_to(other_block);
         self.enter()?;
         let other = self.conditional_tail()?;
         self.leave();
-        let other = self.arm(other, start);
+        let other = self.arm(other, start, is_place);
         self.join(then, then_end, other, start)
     }
 
@@ -369,7 +370,7 @@ impl Lower {
         let then_end = self.body.fb.current();
         self.switch_to(other_block);
         let other = self.conditional_tail()?;
-        let other = self.arm(other, start);
+        let other = self.arm(other, start, false);
         self.join((value, ty, false), then_end, other, start)
     }
 
@@ -392,10 +393,19 @@ impl Lower {
         Ok(if is_true { then } else { other })
     }
 
-    /// An operand of `?:` as a value, or as the address of a record.
-    fn arm(&mut self, value: V, start: usize) -> (Operand, T, bool) {
+    /// An operand of `?:` as a value, or as the address of a record or of a place that is wanted.
+    fn arm(&mut self, value: V, start: usize, is_place: bool) -> (Operand, T, bool) {
         let ty = self.type_of(&value);
         let span = self.span(start);
+        if is_place {
+            return match value {
+                V::Place(place, ty, None) => (self.address(place, span), ty, true),
+                other => {
+                    self.discard(other);
+                    (Operand::Opaque, ty, true)
+                }
+            };
+        }
         if self.types.as_record(ty).is_some() {
             let place = self.place_of(value, span);
             return (self.address(place, span), ty, true);
@@ -536,7 +546,8 @@ impl Lower {
             }
             return Ok(V::R(Operand::Int(i64::from(!is_and)), Types::TRUTH));
         }
-        if !self.is_reachable() {
+        // A condition in control flow has ended its block, and is reachable through its own.
+        if !matches!(left, V::Cond(..)) && !self.is_reachable() {
             self.binary(rank + 1)?;
             return Ok(V::R(Operand::Opaque, Types::TRUTH));
         }

@@ -62,6 +62,7 @@ impl Length {
                 }
             }
             let is_braced = lower.is(sym::LBRACE);
+            let scalars = if lower.peek().kind == Kind::String { lower.text_scalars(of) } else { 1 };
             while lower.at < end && !lower.is(sym::COMMA) {
                 if lower.is(sym::LPAREN) || lower.is(sym::LBRACE) || lower.is(sym::LBRACKET) {
                     lower.skip_brackets();
@@ -70,7 +71,7 @@ impl Length {
                 }
             }
             // Without inner braces, the scalars of an element follow each other.
-            loose += 1;
+            loose += scalars;
             if is_braced || loose >= flat {
                 loose = 0;
                 index += 1;
@@ -97,6 +98,17 @@ impl Lower {
             }
             _ => 1,
         }
+    }
+
+    /// How many scalars of an element of this type a string literal takes: an array of characters takes it whole.
+    fn text_scalars(&self, mut of: T) -> u64 {
+        while let Ty::Array(inner, count) = self.types.get(of) {
+            if matches!(self.types.get(inner), Ty::Int { is_char: true, .. }) {
+                return count.unwrap_or(1).max(1);
+            }
+            of = inner;
+        }
+        1
     }
 
     /// Reads the initializer of a local, if there is one.

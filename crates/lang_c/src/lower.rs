@@ -235,6 +235,10 @@ pub(crate) struct Lower {
     pub(crate) body_floor: Option<usize>,
     /// The local whose value is being returned.
     pub(crate) moved_out: Option<LocalId>,
+    /// The `?:` that begins at this token is bound to a reference: it is a place, not a value.
+    pub(crate) place_wanted: Option<usize>,
+    /// An argument is being converted by a constructor.
+    pub(crate) is_converting: bool,
     /// Functions around a lambda: id, first binding, `this`.
     pub(crate) outer: Vec<OuterFunction>,
 }
@@ -295,6 +299,8 @@ impl Lower {
             enums: FxHashMap::default(),
             body_floor: None,
             moved_out: None,
+            place_wanted: None,
+            is_converting: false,
             outer: Vec::new(),
         };
         if it.is_cpp {

@@ -1,10 +1,10 @@
 //! Calls: summaries of the program's own functions, models of libraries, and the unknown.
 
 use super::engine::{Engine, is_same_shape};
-use super::issue::Trace;
+use super::issue::{Assumption, Trace};
 use super::memory::{Text, each_value};
 use super::state::{Class, Content, FAR, Failure, Object, Piece, State, Status};
-use super::summary::{Demand, Disjunct, Need, Summary, each_part, source_of};
+use super::summary::{Demand, Disjunct, Guard, Need, Summary, each_part, source_of};
 use super::value::{Meaning, Source, Sym, Terms, Val};
 use crate::ir::{Argument, Binary, BlockId, Callee, Module, Name};
 use crate::rules;
@@ -199,7 +199,13 @@ impl Engine<'_> {
             if !self.is_possible(&mut state, way, &map) {
                 continue;
             }
-            state.is_assumed |= way.is_assumed;
+            state.is_certain &= way.is_certain;
+            state.has_failed |= way.has_failed;
+            if let Some(it) = way.assumptions.first {
+                let at = self.import(summary, it.at, call, &mut traces);
+                state.assumptions.add(Assumption { at, ..it });
+                state.assumptions.has_more |= way.assumptions.has_more;
+            }
             for demand in &way.demands {
                 self.meet(&mut state, summary, demand, &map, call, &mut traces);
             }
@@ -241,7 +247,14 @@ impl Engine<'_> {
             results.push((state, value));
             return;
         }
-        let Some(at) = results.iter().position(|it| is_same_shape(&it.0, &state)) else { return };
+        // What the caller tells apart by the result is kept apart as long as can be.
+        let Some(at) = results
+            .iter()
+            .position(|it| it.1 == value && is_same_shape(&it.0, &state))
+            .or_else(|| results.iter().position(|it| is_same_shape(&it.0, &state)))
+        else {
+            return;
+        };
         let (mut joined, other) = results.swap_remove(at);
         let mut part = 0x2_0000;
         let site = self.site;
@@ -261,6 +274,7 @@ impl Engine<'_> {
         let turn = state.turn();
         let site = self.site;
         let mut map: Vec<Val> = Vec::with_capacity(summary.meanings.len());
+        self.words.clear();
         let source_part = |part: usize| 0x1000 + part as u32;
         for (index, &meaning) in summary.meanings.iter().enumerate() {
             let fresh = |it: &mut Self, source| {
@@ -306,14 +320,14 @@ impl Engine<'_> {
                         let position = callee.parameters.iter().position(|it| *it == local);
                         match position.and_then(|it| args.get(it)) {
                             Some(value) if self.is_record(*value) => self
-                                .initial(state, *value, offset, bytes)
+                                .initial(state, (index, *value), offset, bytes)
                                 .unwrap_or_else(|| fresh(self, Source::Known)),
                             Some(value) if offset == 0 => *value,
                             // A record by value, or an argument that was not given.
                             _ => fresh(self, Source::Known),
                         }
                     } else {
-                        self.initial(state, map[object.index()], offset, bytes)
+                        self.initial(state, (index, map[object.index()]), offset, bytes)
                             .unwrap_or_else(|| fresh(self, Source::Known))
                     }
                 }
@@ -355,10 +369,23 @@ impl Engine<'_> {
                     fresh(self, source)
                 }
                 Meaning::Result { source, .. } => fresh(self, source),
+                // As the callee found it.
+                Meaning::Element { object, offset, bytes, stamp } if stamp.is_none() => {
+                    let offset = self.mapped(&map, offset);
+                    let offset = self.state_value(state, offset);
+                    match self.split(map[object.index()]) {
+                        Some((base, by)) if !base.is_none() && !offset.is_uninit() => {
+                            let at = self.symbols.add(by, offset);
+                            let value = self.peek(state, (base, at), bytes);
+                            if value.is_uninit() { fresh(self, Source::Vague) } else { value }
+                        }
+                        _ => fresh(self, Source::Vague),
+                    }
+                }
                 Meaning::Element { .. }
                 | Meaning::Stamp { .. }
                 | Meaning::Rounds { .. }
-                | Meaning::Join { .. } => fresh(self, Source::Known),
+                | Meaning::Join { .. } => fresh(self, Source::Vague),
             };
             map.push(value);
         }
@@ -370,10 +397,21 @@ impl Engine<'_> {
     }
 
     /// What lies where the callee found it at its start.
-    fn initial(&mut self, state: &mut State, object: Val, offset: i64, bytes: u32) -> Option<Val> {
+    fn initial(
+        &mut self,
+        state: &mut State,
+        (index, object): (usize, Val),
+        offset: i64,
+        bytes: u32,
+    ) -> Option<Val> {
         let (base, by) = self.split(object)?;
         if base.is_none() {
             return None;
+        }
+        if bytes == 8
+            && let Some(pieces) = self.word(state, (base, by.plus(offset)))
+        {
+            self.words.insert(Sym(index as u32), pieces);
         }
         let value = self.peek(state, (base, by.plus(offset)), bytes);
         if value.is_uninit() {
@@ -425,7 +463,7 @@ impl Engine<'_> {
                 if to.is_uninit() {
                     continue;
                 }
-                if !state.assume(&mut self.symbols, op, value, to) {
+                if !self.assume(state, op, value, to) {
                     return false;
                 }
             }
@@ -471,7 +509,24 @@ impl Engine<'_> {
             return;
         }
         let trace = self.import(summary, demand.trace, call, traces);
+        let mut guard = None;
+        if let Some(it) = demand.guard {
+            let value = self.mapped(map, Val::sym(it.sym));
+            let value = self.state_value(state, value);
+            let (lo, hi) = state.range(&self.symbols, value);
+            if lo > it.hi || hi < it.lo || lo == hi && it.not == Some(lo) {
+                return;
+            }
+            if lo == hi {
+                // It holds, as far as is known.
+            } else if let Some(sym) = value.as_sym()
+                && self.symbols.is_input(sym)
+            {
+                guard = Some(Guard { sym, ..it });
+            }
+        }
         let outer = self.place_of_report.replace(trace);
+        (self.is_unsure, self.guard) = (!demand.is_sure, guard);
         match demand.need {
             Need::Access { is_write, bytes } => {
                 let bytes = self.mapped(map, bytes);
@@ -493,7 +548,7 @@ impl Engine<'_> {
                         && let Meaning::Initial { object, .. } = self.symbols.meaning(sym)
                         && object == at.0
                     {
-                        self.demand(state, Demand { need: demand.need, pointer, trace });
+                        self.demand(state, Demand::new(demand.need, pointer, trace));
                     }
                 }
             }
@@ -503,7 +558,7 @@ impl Engine<'_> {
                     self.report(state, finding);
                 }
                 None if pointer.as_sym().is_some_and(|it| self.symbols.is_input(it)) => {
-                    self.demand(state, Demand { need: demand.need, pointer, trace });
+                    self.demand(state, Demand::new(demand.need, pointer, trace));
                 }
                 _ => {}
             },
@@ -516,7 +571,7 @@ impl Engine<'_> {
                     } else if terms.list().iter().any(|it| self.symbols.is_input(it.0))
                         && state.greatest(&self.symbols, terms, 2) > 0
                     {
-                        self.demand(state, Demand { need: demand.need, pointer, trace });
+                        self.demand(state, Demand::new(demand.need, pointer, trace));
                     }
                 }
             }
@@ -528,10 +583,11 @@ impl Engine<'_> {
                         self.report(state, finding);
                     }
                 } else if self.symbols.is_input(pointer.a) || self.symbols.is_input(pointer.b) {
-                    self.demand(state, Demand { need: Need::Apart { bytes }, pointer, trace });
+                    self.demand(state, Demand::new(Need::Apart { bytes }, pointer, trace));
                 }
             }
         }
+        (self.is_unsure, self.guard) = (false, None);
         self.place_of_report = outer;
     }
 
@@ -570,6 +626,9 @@ impl Engine<'_> {
             };
             for it in &mut new.segments {
                 it.piece = self.mapped_piece(state, map, it.piece);
+            }
+            for it in &object.segments {
+                self.write_word(&mut new, it.lo, it.piece);
             }
             for it in &mut new.elements {
                 it.0 = self.mapped(map, it.0);
@@ -622,6 +681,7 @@ impl Engine<'_> {
             let piece = self.mapped_piece(state, map, it.piece);
             if let Some(to) = state.object_mut(base) {
                 to.write(it.lo.saturating_add(by), it.hi.saturating_add(by), piece, stamp);
+                self.write_word(to, it.lo.saturating_add(by), it.piece);
             }
         }
         if let Some((lo, to, piece)) = object.reach {
@@ -639,12 +699,20 @@ impl Engine<'_> {
         let text = object.text.map(|(at, length)| (at + by, self.mapped(map, length)));
         if let Some(to) = state.object_mut(base) {
             for it in held {
-                if to.held.len() < 16 && !to.held.contains(&it) {
-                    to.held.push(it);
-                }
+                to.hold(it);
             }
             to.text = text;
             to.stamp = stamp;
+        }
+    }
+
+    /// Writes what the caller knows of the parts of a word that the callee copied.
+    fn write_word(&self, to: &mut Object, lo: i64, piece: Piece) {
+        let Piece::Value(value) = piece else { return };
+        let Some(pieces) = value.as_sym().and_then(|it| self.words.get(&it)) else { return };
+        let stamp = to.stamp;
+        for it in pieces {
+            to.write(lo + it.lo, lo + it.hi, it.piece, stamp);
         }
     }
 
@@ -678,7 +746,12 @@ impl Engine<'_> {
                 None => {
                     let like = kept
                         .iter()
-                        .position(|it| it.1.is_some() == value.is_some() && is_same_shape(&it.0, &state));
+                        .position(|it| it.1 == value && is_same_shape(&it.0, &state))
+                        .or_else(|| {
+                            kept.iter().position(|it| {
+                                it.1.is_some() == value.is_some() && is_same_shape(&it.0, &state)
+                            })
+                        });
                     match like {
                         Some(at) => {
                             let (mut joined, other) = kept.remove(at);
@@ -792,6 +865,7 @@ impl Engine<'_> {
             if let Need::Access { bytes, .. } | Need::Apart { bytes } = demand.need {
                 note(bytes);
             }
+            demand.guard.iter().for_each(|it| note(Val::sym(it.sym)));
         }
         // What was given to the function is part of the condition, used or not.
         for (sym, _) in state.facts.iter() {
@@ -827,7 +901,9 @@ impl Engine<'_> {
             objects: state.objects.iter().map(|(sym, object)| (*sym, (**object).clone())).collect(),
             latent: state.latent.to_vec(),
             demands,
-            is_assumed: state.is_assumed,
+            is_certain: state.is_certain,
+            has_failed: state.has_failed,
+            assumptions: state.assumptions,
         }
     }
 
@@ -837,8 +913,8 @@ impl Engine<'_> {
     }
 }
 
-fn join(to: &mut State, engine: &Engine<'_>, other: &State) {
-    to.join_demands(other, |it| engine.demands[it as usize].is_plain());
+fn join(to: &mut State, engine: &mut Engine<'_>, other: &State) {
+    engine.join_demands(to, other);
     to.join_facts(&engine.symbols, other);
 }
 
@@ -866,7 +942,7 @@ fn renumbered(mut meaning: Meaning, number: &[Sym]) -> Meaning {
             *object = of(*object);
             *stamp = of(*stamp);
         }
-        Meaning::Element { object, offset, stamp } => {
+        Meaning::Element { object, offset, stamp, .. } => {
             *object = of(*object);
             *stamp = of(*stamp);
             renumber_value(offset, number);
@@ -906,6 +982,7 @@ fn renumber(way: &mut Disjunct, number: &[Sym]) {
     }
     for demand in &mut way.demands {
         renumber_value(&mut demand.pointer, number);
+        demand.guard.iter_mut().for_each(|it| of(&mut it.sym));
         if let Need::Access { bytes, .. } | Need::Apart { bytes } = &mut demand.need {
             renumber_value(bytes, number);
         }

@@ -11,18 +11,19 @@
 
 use super::Context;
 use super::flow::{Flow, Slot};
-use super::issue::{Finding, Spot, Trace};
+use super::issue::{Assumed, Assumption, Assumptions, Finding, Spot, Trace};
 use super::schedule::View;
-use super::state::{Class, Content, Frame, Object, Piece, Segment, State, Status, TraceId};
-use super::summary::{Demand, Need};
+use super::state::{Class, Content, Failure, Frame, Object, Piece, Segment, State, Status, TraceId};
+use super::summary::{Demand, Guard, Need};
 use super::value::{Meaning, Source, Sym, Symbols, Val};
 use crate::ir::{
     Base, Binary, Block, BlockId, End, Function, Module, Name, Op, OpKind, Operand, Place, Reg, Span, Step,
     Type, TypeId, Unary,
 };
-use heapwise_model::{Rule, Severity};
-use rustc_hash::{FxHashMap, FxHashSet};
-use std::collections::BTreeSet;
+use heapwise_model::{Confidence, Rule, Severity};
+use rustc_hash::FxHashMap;
+use std::collections::hash_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 /// States kept per block.
@@ -50,7 +51,8 @@ pub struct Engine<'a> {
     pub demands: Vec<Demand>,
     demand_ids: FxHashMap<Demand, u32>,
     pub findings: Vec<Finding>,
-    reported: FxHashSet<(Rule, Spot)>,
+    /// Position in `findings`.
+    reported: FxHashMap<(Rule, Spot), usize>,
     pub exits: Vec<(State, Option<Val>)>,
     pub steps: usize,
     /// Steps that this function may take.
@@ -68,14 +70,40 @@ pub struct Engine<'a> {
     /// The pointer that is followed is null by a condition only, not by assignment: what was checked by some
     /// callee need not be possible here.
     pub is_null_assumed: bool,
+    /// What is checked is needed on some executions of a callee's way only.
+    pub is_unsure: bool,
+    /// ... and where this holds.
+    pub guard: Option<Guard>,
     /// Some container of a library was used.
     pub has_slots: bool,
     /// A text of wide units is handled.
     pub is_wide: bool,
     /// Per head of a loop: demands and latent issues of its further rounds.
-    rounds: FxHashMap<BlockId, (BTreeSet<u32>, BTreeSet<u32>)>,
+    rounds: FxHashMap<BlockId, Rounds>,
+    /// While a summary is applied: what the words that the callee found are made of, by its symbols.
+    pub words: FxHashMap<Sym, Vec<Segment>>,
     /// Locals that hold a parameter, by number of the local.
     is_parameter: Vec<bool>,
+}
+
+/// What the ways through further rounds of a loop need and run into: by how many of them.
+#[derive(Clone, Default)]
+struct Rounds {
+    ways: u32,
+    demands: BTreeMap<u32, u32>,
+    latent: BTreeMap<u32, u32>,
+}
+
+impl Rounds {
+    fn add(&mut self, state: &State) {
+        self.ways += 1;
+        for it in state.demands.iter() {
+            *self.demands.entry(*it).or_default() += 1;
+        }
+        for it in state.latent.iter() {
+            *self.latent.entry(*it).or_default() += 1;
+        }
+    }
 }
 
 /// A place, worked out.
@@ -113,7 +141,7 @@ impl<'a> Engine<'a> {
             demands: Vec::new(),
             demand_ids: FxHashMap::default(),
             findings: Vec::new(),
-            reported: FxHashSet::default(),
+            reported: FxHashMap::default(),
             exits: Vec::new(),
             steps: 0,
             budget: cx.options.steps + 6 * ir.blocks.len(),
@@ -126,9 +154,12 @@ impl<'a> Engine<'a> {
             span: Span::NONE,
             place_of_report: None,
             is_null_assumed: false,
+            is_unsure: false,
+            guard: None,
             has_slots: false,
             is_wide: false,
             rounds: FxHashMap::default(),
+            words: FxHashMap::default(),
             is_parameter,
             flow,
         }
@@ -189,21 +220,42 @@ impl<'a> Engine<'a> {
     // Reports.
 
     pub fn emit(&mut self, finding: Finding) {
-        if self.reported.insert((finding.rule, finding.place)) {
-            self.findings.push(finding);
+        match self.reported.entry((finding.rule, finding.place)) {
+            Entry::Vacant(it) => {
+                it.insert(self.findings.len());
+                self.findings.push(finding);
+            }
+            Entry::Occupied(it) => {
+                let known = &mut self.findings[*it.get()];
+                if known.severity < finding.severity {
+                    *known = finding;
+                }
+            }
         }
     }
 
     /// Reports a bug of this path: at once where the path depends on nothing that callers decide.
     pub fn report(&mut self, state: &mut State, mut finding: Finding) {
-        if state.is_assumed && finding.severity == Severity::Error {
-            finding.severity = Severity::Warning;
+        if !state.is_certain || self.is_unsure {
+            finding.confidence = Confidence::Likely;
         }
+        let mut assumptions = state.assumptions;
+        if self.is_unsure {
+            let at = self.here();
+            assumptions.add(Assumption { what: Assumed::Needed, at });
+        }
+        if state.has_failed && finding.rule == Rule::NullDereference {
+            let at = self.here();
+            assumptions.add(Assumption { what: Assumed::Failed, at });
+        }
+        self.weaken(&mut finding, assumptions);
         if !state.is_conditional {
             self.emit(finding);
             return;
         }
-        let known = self.latent.iter().position(|it| it.rule == finding.rule && it.place == finding.place);
+        let known = self.latent.iter().position(|it| {
+            it.rule == finding.rule && it.place == finding.place && it.severity == finding.severity
+        });
         let id = match known {
             Some(it) => it,
             None if self.latent.len() >= LATENT_MAX => return,
@@ -217,10 +269,38 @@ impl<'a> Engine<'a> {
         }
     }
 
-    pub fn demand(&mut self, state: &mut State, demand: Demand) {
-        if state.demands.len() >= DEMANDS_MAX {
-            return;
+    /// Says of a finding what its path assumes.
+    fn weaken(&self, finding: &mut Finding, assumptions: Assumptions) {
+        let Some(first) = assumptions.first else { return };
+        let is_error = finding.severity == Severity::Error;
+        finding.severity = if is_error && !assumptions.has_more { Severity::Warning } else { Severity::Note };
+        finding.message.push_str(first.what.text());
+        finding.related.push((first.what.place().to_owned(), self.spot_of(first.at)));
+    }
+
+    /// Restricts the path to executions where `left op right` holds; `false`: there are none.
+    pub fn assume(&mut self, state: &mut State, op: Binary, left: Val, right: Val) -> bool {
+        let is_possible = state.assume(&mut self.symbols, op, left, right);
+        if let Some(what) = state.assumed.take() {
+            let at = self.here();
+            state.assumptions.add(Assumption { what, at });
         }
+        for sym in [left.a, right.a] {
+            state.has_failed |= self.is_failed(state, sym);
+        }
+        is_possible
+    }
+
+    /// Whether the path goes on after an allocation that failed.
+    fn is_failed(&self, state: &State, sym: Sym) -> bool {
+        matches!(self.symbols.meaning(sym), Meaning::Made { .. })
+            && state.known(sym).is_some_and(|it| it.hi == 0)
+            && state
+                .object(sym)
+                .is_some_and(|it| it.failure == Failure::Null && matches!(it.class, Class::Heap(_)))
+    }
+
+    fn demand_id(&mut self, demand: Demand) -> u32 {
         // The trace tells only where: one demand of a kind is enough.
         let key = Demand { trace: 0, ..demand };
         let next = self.demands.len() as u32;
@@ -228,6 +308,53 @@ impl<'a> Engine<'a> {
         if id == next {
             self.demands.push(demand);
         }
+        id
+    }
+
+    /// Joins demands: those that say no more than that a pointer is followed stay, if unsure, where one way only makes
+    /// them; all others need both ways, since what they depend on is no longer known.
+    pub fn join_demands(&mut self, state: &mut State, other: &State) {
+        if state.demands == other.demands {
+            return;
+        }
+        let mut joined: Vec<u32> =
+            state.demands.iter().copied().filter(|it| other.demands.contains(it)).collect();
+        for &it in state.demands.iter().chain(other.demands.iter()) {
+            let demand = self.demands[it as usize];
+            if demand.is_plain() && !joined.contains(&it) {
+                let (with, without) =
+                    if state.demands.contains(&it) { (&*state, other) } else { (other, &*state) };
+                let guard = demand.guard.or_else(|| self.guard(with, without));
+                let unsure = self.demand_id(Demand { is_sure: false, guard, ..demand });
+                if !joined.contains(&unsure) {
+                    joined.push(unsure);
+                }
+            }
+        }
+        state.demands = Rc::new(joined);
+    }
+
+    /// What is known of something that the function was given on one way, and does not hold on another.
+    fn guard(&self, with: &State, without: &State) -> Option<Guard> {
+        with.facts.iter().find_map(|&(sym, fact)| {
+            if !self.symbols.is_input(sym) {
+                return None;
+            }
+            let other = without.fact(&self.symbols, sym);
+            let is_apart = fact.lo > other.hi
+                || fact.hi < other.lo
+                || other.lo == other.hi && fact.not == Some(other.lo);
+            is_apart.then_some(Guard { sym, lo: fact.lo, hi: fact.hi, not: fact.not })
+        })
+    }
+
+    pub fn demand(&mut self, state: &mut State, mut demand: Demand) {
+        if state.demands.len() >= DEMANDS_MAX {
+            return;
+        }
+        demand.is_sure &= !self.is_unsure;
+        demand.guard = demand.guard.or(self.guard);
+        let id = self.demand_id(demand);
         if !state.demands.contains(&id) {
             Rc::make_mut(&mut state.demands).push(id);
         }
@@ -297,11 +424,11 @@ impl<'a> Engine<'a> {
                     }
                     None => {
                         let mut no = state.clone();
-                        if state.assume(&mut self.symbols, Binary::NotEqual, value, Val::ZERO) {
+                        if self.assume(&mut state, Binary::NotEqual, value, Val::ZERO) {
                             self.leave(&mut state, *then, value);
                             self.enter(state, from, *then);
                         }
-                        if no.assume(&mut self.symbols, Binary::Equal, value, Val::ZERO) {
+                        if self.assume(&mut no, Binary::Equal, value, Val::ZERO) {
                             self.leave(&mut no, *other, value);
                             self.enter(no, from, *other);
                         }
@@ -314,10 +441,10 @@ impl<'a> Engine<'a> {
                 let value = self.state_value(&state, value);
                 for (case, to) in cases {
                     let mut taken = state.clone();
-                    if taken.assume(&mut self.symbols, Binary::Equal, value, Val::int(*case)) {
+                    if self.assume(&mut taken, Binary::Equal, value, Val::int(*case)) {
                         self.enter(taken, from, *to);
                     }
-                    if !state.assume(&mut self.symbols, Binary::NotEqual, value, Val::int(*case)) {
+                    if !self.assume(&mut state, Binary::NotEqual, value, Val::int(*case)) {
                         return;
                     }
                 }
@@ -397,9 +524,7 @@ impl<'a> Engine<'a> {
                 }
                 Some(_) => {
                     // What further rounds need is needed on every way out.
-                    let (demands, latent) = self.rounds.entry(to).or_default();
-                    demands.extend(state.demands.iter());
-                    latent.extend(state.latent.iter());
+                    self.rounds.entry(to).or_default().add(&state);
                     return;
                 }
             }
@@ -410,23 +535,34 @@ impl<'a> Engine<'a> {
     }
 
     pub fn note_left(&mut self, state: &mut State, head: BlockId) {
-        if !state.left.contains(&head) {
-            Rc::make_mut(&mut state.left).push(head);
+        let left = Rc::make_mut(&mut state.left);
+        match left.iter_mut().find(|it| it.0 == head) {
+            Some(it) => it.1 = true,
+            None => left.push((head, true)),
         }
     }
 
     /// Adds what the rounds of loops that the path has left need and run into.
     pub fn recall_rounds(&mut self, state: &mut State) {
-        for head in std::mem::take(&mut state.left).iter() {
-            let Some((demands, latent)) = self.rounds.get(head) else { continue };
-            for it in demands {
-                if !state.demands.contains(it) && state.demands.len() < DEMANDS_MAX {
-                    Rc::make_mut(&mut state.demands).push(*it);
+        for (head, is_sure) in std::mem::take(&mut state.left).iter() {
+            let Some(rounds) = self.rounds.get(head).cloned() else { continue };
+            for (it, ways) in rounds.demands {
+                if state.demands.contains(&it) || state.demands.len() >= DEMANDS_MAX {
+                    continue;
+                }
+                let it = if *is_sure && ways == rounds.ways {
+                    it
+                } else {
+                    let demand = self.demands[it as usize];
+                    self.demand_id(Demand { is_sure: false, ..demand })
+                };
+                if !state.demands.contains(&it) {
+                    Rc::make_mut(&mut state.demands).push(it);
                 }
             }
-            for it in latent {
-                if !state.latent.contains(it) {
-                    Rc::make_mut(&mut state.latent).push(*it);
+            for (it, ways) in rounds.latent {
+                if *is_sure && ways == rounds.ways && !state.latent.contains(&it) {
+                    Rc::make_mut(&mut state.latent).push(it);
                 }
             }
         }
@@ -461,16 +597,14 @@ impl<'a> Engine<'a> {
                 |it: &State, few: bool| it.is_same_memory(&state) && (!few || it.demands == state.demands);
             let few = kept.len() < DEMAND_WAYS_MAX.min(max / 2);
             if let Some(at) = kept.iter().position(|it| is_near(it, few)) {
-                let demands = &self.demands;
-                kept[at].join_demands(&state, |it| demands[it as usize].is_plain());
+                self.join_demands(&mut kept[at], &state);
                 kept[at].join_facts(&self.symbols, &state);
             } else if kept.len() < max {
                 kept.push(state);
             } else if let Some(at) = kept.iter().position(|it| is_same_shape(it, &state)) {
                 let mut joined = kept.remove(at);
                 self.join_memory(&mut joined, &state, block);
-                let demands = &self.demands;
-                joined.join_demands(&state, |it| demands[it as usize].is_plain());
+                self.join_demands(&mut joined, &state);
                 joined.join_facts(&self.symbols, &state);
                 kept.insert(at, joined);
             }
@@ -600,10 +734,11 @@ impl<'a> Engine<'a> {
         let stamp = self.symbols.id(Meaning::Stamp { site, turn: turn ^ 0x8000_0000 });
         let mut part = 0x1_0000;
         let mut lost = Vec::new();
+        let mut moved = Vec::new();
         for at in 0..state.registers.len() {
             let (a, b, c) = (first.registers[at], before.registers[at], state.registers[at]);
             if b != c {
-                let value = self.progress(Some(a), b, c, rounds, site, &mut part, &mut lost);
+                let value = self.progress(Some(a), b, c, rounds, site, &mut part, &mut lost, &mut moved);
                 Rc::make_mut(&mut state.registers)[at] = value;
             }
         }
@@ -653,7 +788,9 @@ impl<'a> Engine<'a> {
                                             _ => None,
                                         }
                                     });
-                                Piece::Value(self.progress(a, b, c, rounds, site, &mut part, &mut lost))
+                                Piece::Value(
+                                    self.progress(a, b, c, rounds, site, &mut part, &mut lost, &mut moved),
+                                )
                             }
                             _ => Piece::Written(stamp),
                         };
@@ -706,6 +843,7 @@ impl<'a> Engine<'a> {
         site: u32,
         part: &mut u32,
         lost: &mut Vec<Val>,
+        moved: &mut Vec<(Val, Val, Val)>,
     ) -> Val {
         if b == c {
             return c;
@@ -718,9 +856,25 @@ impl<'a> Engine<'a> {
             let by = self.symbols.scale(rounds, step);
             return self.symbols.add(c, by);
         }
+        // What keeps its distance to another value that moves keeps it in further rounds.
+        for &(other, after, joined) in moved.iter() {
+            let distance = self.symbols.subtract(c, after);
+            if !c.is_uninit() && self.symbols.subtract(b, other) == distance && !self.has_product(distance) {
+                return self.symbols.add(joined, distance);
+            }
+        }
         lost.extend([b, c]);
         *part += 1;
-        self.symbols.value(Meaning::Join { site, part: *part })
+        let value = self.symbols.value(Meaning::Join { site, part: *part });
+        if !b.is_uninit() && !c.is_uninit() {
+            moved.push((b, c, value));
+        }
+        value
+    }
+
+    /// Whether a difference could not be worked out.
+    fn has_product(&self, value: Val) -> bool {
+        [value.a, value.b].into_iter().any(|it| matches!(self.symbols.meaning(it), Meaning::Binary { .. }))
     }
 
     // Values.
@@ -753,7 +907,7 @@ impl<'a> Engine<'a> {
                 None => self.fresh(state, 0x100, Source::Known),
             },
             Operand::Class(_) | Operand::Module(_) | Operand::Opaque => {
-                self.fresh(state, 0x101, Source::Known)
+                self.fresh(state, 0x101, Source::Unknown)
             }
         }
     }
@@ -922,7 +1076,15 @@ impl<'a> Engine<'a> {
         let object = match self.symbols.meaning(base) {
             Meaning::Local(it) => {
                 let local = &self.ir.locals[it.index()];
-                let content = if self.is_parameter[it.index()] { Content::Initial } else { Content::Uninit };
+                let content = if self.is_parameter[it.index()] {
+                    Content::Initial
+                } else if self.is_opaque(local.ty) {
+                    // Whether its class has a constructor is not known.
+                    let part = 0x400 + it.0;
+                    Content::Written(self.fresh(state, part, Source::Unknown).a)
+                } else {
+                    Content::Uninit
+                };
                 let mut object = Object::new(Class::Storage, content);
                 object.size = self.size(local.ty);
                 let trace = Trace { spot: self.spot(local.span), via: 0 };
@@ -964,6 +1126,16 @@ impl<'a> Engine<'a> {
         state.put(base, object);
     }
 
+    /// Whether what values of the type hold is not known.
+    fn is_opaque(&self, ty: TypeId) -> bool {
+        match self.module.types[ty.index()] {
+            Type::Unknown => true,
+            Type::Array { element, .. } => matches!(self.module.types[element.index()], Type::Unknown),
+            Type::Record(class) => self.module.classes[class.index()].bytes == 0,
+            _ => false,
+        }
+    }
+
     pub fn size(&self, ty: TypeId) -> Option<Val> {
         self.module.size_of(ty).and_then(|it| i64::try_from(it).ok()).map(Val::int)
     }
@@ -997,7 +1169,11 @@ impl<'a> Engine<'a> {
             OpKind::Address { to, of } => {
                 let value = match self.place(state, of) {
                     Some(it) => self.pointer(it),
-                    None => self.fresh(state, 0, Source::Known),
+                    None => {
+                        // Whoever has the address may write there.
+                        self.forget_base(state, of);
+                        self.fresh(state, 0, Source::Unknown)
+                    }
                 };
                 self.set(state, *to, value);
             }
@@ -1052,7 +1228,7 @@ impl<'a> Engine<'a> {
             }
             OpKind::Assume { condition } => {
                 let value = self.value(state, *condition);
-                return state.assume(&mut self.symbols, Binary::NotEqual, value, Val::ZERO);
+                return self.assume(state, Binary::NotEqual, value, Val::ZERO);
             }
             OpKind::Allocate { to, family, bytes, is_zeroed, may_fail } => {
                 let bytes = self.value(state, *bytes);
@@ -1134,7 +1310,7 @@ impl<'a> Engine<'a> {
             && self.symbols.is_input(input)
             && needed > 1
         {
-            let demand = Demand { need: Need::Room { needed }, pointer: size, trace: object.made };
+            let demand = Demand::new(Need::Room { needed }, size, object.made);
             self.demand(state, demand);
         }
     }
@@ -1153,7 +1329,7 @@ impl<'a> Engine<'a> {
             }
         }
         let Some(at) = self.place(state, place) else {
-            return self.fresh(state, 0, Source::Known);
+            return self.fresh(state, 0, Source::Unknown);
         };
         if bytes > 8 || self.is_record_place(place) {
             if !self.access(state, at, Val::int(i64::from(bytes)), false) {
@@ -1217,14 +1393,25 @@ impl<'a> Engine<'a> {
     fn store_place(&mut self, state: &mut State, place: &Place, value: Val, bytes: u32) {
         match self.place(state, place) {
             Some(at) => self.store(state, at, bytes, value),
-            None => self.escape(state, &[value], false),
+            None => {
+                self.escape(state, &[value], false);
+                self.forget_base(state, place);
+            }
+        }
+    }
+
+    /// Something is written at an unknown place within an object.
+    fn forget_base(&mut self, state: &mut State, place: &Place) {
+        let base = Place { base: place.base, steps: Box::default() };
+        if let Some(at) = self.place(state, &base) {
+            self.forget_at(state, at);
         }
     }
 
     /// Demands of the caller that this pointer leads to so many bytes.
     pub fn demand_access(&mut self, state: &mut State, pointer: Val, bytes: Val, is_write: bool) {
         let trace = self.here();
-        self.demand(state, Demand { need: Need::Access { is_write, bytes }, pointer, trace });
+        self.demand(state, Demand::new(Need::Access { is_write, bytes }, pointer, trace));
     }
 }
 

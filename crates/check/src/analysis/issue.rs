@@ -26,6 +26,69 @@ pub struct Finding {
     pub related: Vec<(String, Spot)>,
 }
 
+/// What a path takes for granted beyond what it proves.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Assumption {
+    pub what: Assumed,
+    /// Number of the [`Trace`] where it is made.
+    pub at: u32,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Assumed {
+    /// That a condition on what a function did that is not seen can hold.
+    Unseen,
+    /// That a condition on what several paths or rounds of a loop left can hold.
+    Vague,
+    /// That an allocation fails.
+    Failed,
+    /// That what a function needs on some of its ways it needs on the way that is taken here.
+    Needed,
+}
+
+impl Assumed {
+    /// The end of a message.
+    pub fn text(self) -> &'static str {
+        match self {
+            Assumed::Unseen => ", if what code that is not seen returns or writes allows it",
+            Assumed::Vague => ", if a condition on values that earlier branches or rounds left can hold",
+            Assumed::Failed => ", if an allocation fails",
+            Assumed::Needed => ", if the function called does so with these arguments",
+        }
+    }
+
+    /// What the place is at which it is assumed.
+    pub fn place(self) -> &'static str {
+        match self {
+            Assumed::Unseen | Assumed::Vague | Assumed::Failed => "this condition is assumed to hold",
+            Assumed::Needed => "this call is assumed to do so",
+        }
+    }
+}
+
+/// The assumptions of a path: one makes a warning of an error, a second one a note.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Assumptions {
+    pub first: Option<Assumption>,
+    pub has_more: bool,
+}
+
+impl Assumptions {
+    pub fn add(&mut self, it: Assumption) {
+        match self.first {
+            None => self.first = Some(it),
+            Some(first) => self.has_more |= first != it,
+        }
+    }
+
+    /// Of two paths that meet, the one that assumes less tells.
+    pub fn meet(&mut self, other: Assumptions) {
+        if other.first.is_none() || self.first.is_some() && self.has_more && !other.has_more {
+            *self = other;
+        }
+    }
+}
+
 /// Something happened there; `via`: in a function that was called there, 0: in the function itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Trace {

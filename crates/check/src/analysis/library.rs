@@ -68,6 +68,15 @@ impl Engine<'_> {
                 }
                 it
             }
+            Returns::Between(least, most) => {
+                let most = self.size_of(state, most, args);
+                let it = self.fresh(state, 0x22, Source::Outside);
+                state.limit(&self.symbols, it.a, *least, super::state::narrow_range(4, true).1);
+                if let Some(most) = most {
+                    self.restrict(state, Binary::LessEqual, it, most);
+                }
+                it
+            }
             Returns::Argument(at) => args.get(usize::from(*at)).copied().unwrap_or(Val::ZERO),
             Returns::Number(it) => Val::int(*it),
             Returns::Size(size) => {
@@ -257,6 +266,17 @@ impl Engine<'_> {
                 self.scan(state, args, *format);
                 None
             }
+            Effect::Overwrite { argument } => {
+                let at = self.target(state, args, *argument)?;
+                let stamp = self.fresh(state, 0x32 + u32::from(*argument), Source::Known).a;
+                if !at.0.is_none() {
+                    self.ensure(state, at.0);
+                    if let Some(object) = state.object_mut(at.0) {
+                        object.forget(stamp);
+                    }
+                }
+                None
+            }
             Effect::Escape { argument } => {
                 let value = self.argument(state, args, *argument)?;
                 self.escape(state, &[value], false);
@@ -313,7 +333,7 @@ impl Engine<'_> {
                 self.report(state, finding);
             } else if self.symbols.is_input(distance.a) || self.symbols.is_input(distance.b) {
                 let trace = self.here();
-                self.demand(state, Demand { need: Need::Apart { bytes }, pointer: distance, trace });
+                self.demand(state, Demand::new(Need::Apart { bytes }, distance, trace));
             }
             return;
         }
@@ -321,7 +341,7 @@ impl Engine<'_> {
             let (to, from) = (self.pointer(to), self.pointer(from));
             let pointer = self.symbols.subtract(to, from);
             let trace = self.here();
-            self.demand(state, Demand { need: Need::Apart { bytes }, pointer, trace });
+            self.demand(state, Demand::new(Need::Apart { bytes }, pointer, trace));
         }
     }
 
@@ -469,6 +489,9 @@ impl Engine<'_> {
     }
 
     fn input_text(&mut self, state: &mut State, to: At, limit: Option<Val>, unit: u8) {
+        if limit == Some(Val::ZERO) {
+            return;
+        }
         if !self.access(state, to, Val::int(i64::from(unit)), true) {
             return;
         }

@@ -9,6 +9,7 @@ use super::summary::{Demand, Need};
 use super::value::{Meaning, Source, Sym, Terms, Val};
 use crate::ir::Binary;
 use crate::rules;
+use heapwise_model::Confidence;
 use rustc_hash::FxHashSet;
 
 /// The length of a text, in units.
@@ -38,7 +39,7 @@ impl Engine<'_> {
             {
                 let pointer = self.pointer(at);
                 let trace = self.here();
-                self.demand(state, Demand { need: Need::Initialized { bytes }, pointer, trace });
+                self.demand(state, Demand::new(Need::Initialized { bytes }, pointer, trace));
             }
             // Kept as it is: that it is null may be known by assumption only.
             return value;
@@ -114,6 +115,7 @@ impl Engine<'_> {
                 Piece::Value(value) if l == lo && h == hi => value,
                 Piece::Value(value) if l <= lo && h >= hi => match value.as_int() {
                     Some(it) => Val::int(extract(it, lo - l, bytes)),
+                    None if self.is_word(value) => self.part_of_word(value, lo - l, bytes),
                     None if l == lo => value,
                     None => self.symbols.value(Meaning::Other { value, tag: 16 + (lo - l) as u32 }),
                 },
@@ -126,6 +128,36 @@ impl Engine<'_> {
                 _ => written(self, object.stamp),
             },
         }
+    }
+
+    /// Whether a value is a whole word as the function found it, copied without looking at what it is made of.
+    fn is_word(&self, value: Val) -> bool {
+        let meaning = value.as_sym().map(|it| self.symbols.meaning(it));
+        matches!(meaning, Some(Meaning::Initial { bytes: 8, .. }))
+    }
+
+    fn part_of_word(&mut self, value: Val, from: i64, bytes: u32) -> Val {
+        match self.symbols.meaning(value.a) {
+            Meaning::Initial { object, offset, .. } => {
+                self.symbols.value(Meaning::Initial { object, offset: offset + from, bytes })
+            }
+            _ => value,
+        }
+    }
+
+    /// What a word is made of, if that is more than one piece; offsets from its start.
+    pub fn word(&self, state: &State, (base, offset): At) -> Option<Vec<Segment>> {
+        let lo = offset.as_int()?;
+        let object = state.object(base)?;
+        let inside = object.segments.iter().filter(|it| it.lo < lo + 8 && it.hi > lo);
+        let pieces: Vec<Segment> =
+            inside.map(|it| Segment { lo: it.lo - lo, hi: it.hi - lo, piece: it.piece }).collect();
+        let is_split = match pieces[..] {
+            [] => false,
+            [only] => only.hi - only.lo < 8,
+            _ => true,
+        };
+        (is_split && pieces.iter().all(|it| it.lo >= 0 && it.hi <= 8)).then_some(pieces)
     }
 
     fn peek_content(&mut self, base: Sym, object: &Object, lo: i64, hi: i64, bytes: u32) -> Val {
@@ -215,7 +247,7 @@ impl Engine<'_> {
         {
             return Val::int(it);
         }
-        let it = self.symbols.id(Meaning::Element { object: base, offset, stamp: object.stamp });
+        let it = self.symbols.id(Meaning::Element { object: base, offset, bytes, stamp: object.stamp });
         if bytes == 1 || bytes == 2 || bytes == 4 {
             let range = super::state::narrow_range(bytes as u8, true);
             state.limit(&self.symbols, it, range.0, super::state::narrow_range(bytes as u8, false).1);
@@ -267,9 +299,8 @@ impl Engine<'_> {
                         if it.lo < hi
                             && it.hi > lo
                             && let Piece::Value(value) = it.piece
-                            && object.held.len() < 16
                         {
-                            object.held.push(value);
+                            object.hold(value);
                         }
                     }
                     object.segments = before;
@@ -279,9 +310,7 @@ impl Engine<'_> {
                 object.text = text.filter(|_| value.as_int().is_some_and(|it| it != 0));
                 object.stamp = stamp;
                 object.elements = elements;
-                if object.held.len() < 16 && !value.a.is_none() {
-                    object.held.push(value);
-                }
+                object.hold(value);
             }
         }
     }
@@ -302,6 +331,7 @@ impl Engine<'_> {
             }
             (Some(lo), None) if object.reach.is_none() => {
                 // What was there may be there still.
+                object.hold_from(lo);
                 object.write(lo, FAR, Piece::Written(stamp), stamp);
                 object.cut_from(lo);
                 object.reach = Some((lo, bytes.plus(lo), piece));
@@ -320,7 +350,11 @@ impl Engine<'_> {
         let (Some(source), Some(count), Some(lo), Some(target)) =
             (source, bytes.as_int(), from.1.as_int(), to.1.as_int())
         else {
+            let kept = state.object(from.0).cloned();
             self.fill(state, to, bytes, Piece::Written(stamp));
+            if let (Some(kept), Some(object)) = (kept, state.object_mut(to.0)) {
+                each_value(&kept, |value| object.hold(value));
+            }
             return;
         };
         let hi = lo.saturating_add(count.max(0));
@@ -445,7 +479,9 @@ impl Engine<'_> {
         } else if self.symbols.is_input(base) {
             self.demand_access(state, Val::sym(base), Val::int(1), is_write);
         }
-        state.exclude(&self.symbols, base, 0);
+        if !self.is_unsure {
+            state.exclude(&self.symbols, base, 0);
+        }
     }
 
     fn bounds(
@@ -512,7 +548,7 @@ impl Engine<'_> {
                     let pointer = self.sum_of(terms);
                     let trace = self.here();
                     let need = Need::Within { is_write, is_under, is_stack };
-                    self.demand(state, Demand { need, pointer, trace });
+                    self.demand(state, Demand::new(need, pointer, trace));
                 }
             }
         }
@@ -749,7 +785,10 @@ impl Engine<'_> {
         }
         if let Status::Freed(before) = object.status {
             if matches!(object.class, Class::Heap(_) | Class::Storage) {
-                let finding = rules::double_free::finding(self, &object, before, by);
+                let mut finding = rules::double_free::finding(self, &object, before, by);
+                if !self.is_surely_there(state, base, &object) {
+                    finding.confidence = Confidence::Likely;
+                }
                 self.report(state, finding);
             }
             return;
@@ -980,13 +1019,16 @@ impl Engine<'_> {
             })
             .map(|it| (it.0, it.1.clone()))
             .collect();
-        for (_, object) in lost {
+        for (sym, object) in lost {
             let finding = match object.class {
                 Class::Heap(_) => rules::memory_leak::finding(self, &object, exit),
                 Class::Resource(class) => rules::resource_leak::finding(self, &object, class, exit),
                 Class::Storage => continue,
             };
             let mut finding = finding;
+            if !self.is_surely_there(&state, sym, &object) {
+                finding.confidence = Confidence::Likely;
+            }
             if self.is_main && finding.severity == heapwise_model::Severity::Error {
                 finding.severity = heapwise_model::Severity::Warning;
             }
@@ -1032,12 +1074,27 @@ impl Engine<'_> {
         let Some((base, _)) = value.and_then(|it| self.split(it)) else { return };
         let is_local = matches!(self.symbols.meaning(base), Meaning::Local(_))
             || state.object(base).is_some_and(|it| it.class == Class::Heap(self.cx.families.alloca));
-        if is_local {
+        // Temporaries stand for what the front end could not make out.
+        let is_named = match self.symbols.meaning(base) {
+            Meaning::Local(it) => !self.module.name(self.ir.locals[it.index()].name).is_empty(),
+            _ => true,
+        };
+        if is_local && is_named {
             self.ensure(state, base);
             if let Some(object) = state.object(base).cloned() {
                 let finding = rules::dangling_stack_address::returned(self, &object);
                 self.report(state, finding);
             }
+        }
+    }
+
+    /// Whether the allocation or acquisition has succeeded on this path.
+    fn is_surely_there(&self, state: &State, sym: Sym, object: &Object) -> bool {
+        let fact = state.fact(&self.symbols, sym);
+        match object.failure {
+            Failure::Never => true,
+            Failure::Null => fact.lo > 0 || fact.not == Some(0),
+            Failure::Negative => fact.lo >= 0,
         }
     }
 
@@ -1047,7 +1104,8 @@ impl Engine<'_> {
         match object.failure {
             Failure::Never => true,
             Failure::Null => fact.hi > 0,
-            Failure::Negative => fact.hi >= 0,
+            // One that is known by its number is not lost with its variable.
+            Failure::Negative => fact.hi >= 0 && fact.lo < fact.hi,
         }
     }
 
@@ -1062,9 +1120,9 @@ impl Engine<'_> {
 
     /// Compares and restricts; used by library models.
     pub fn restrict(&mut self, state: &mut State, op: Binary, left: Val, right: Val) -> bool {
-        let (conditional, assumed) = (state.is_conditional, state.is_assumed);
+        let before = (state.is_conditional, state.is_certain, state.assumed);
         let is_possible = state.assume(&mut self.symbols, op, left, right);
-        (state.is_conditional, state.is_assumed) = (conditional, assumed);
+        (state.is_conditional, state.is_certain, state.assumed) = before;
         is_possible
     }
 }

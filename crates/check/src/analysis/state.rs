@@ -3,6 +3,7 @@
 //! States fork at every branch, so their parts are shared and copied on write. A symbol without a fact has the
 //! range of its meaning; an object without an entry is as the function found it.
 
+use super::issue::{Assumed, Assumptions};
 use super::value::{Meaning, Source, Sym, Symbols, Terms, Val};
 use crate::ir::{Binary, BlockId};
 use std::rc::Rc;
@@ -11,6 +12,8 @@ use std::rc::Rc;
 pub const FAR: i64 = i64::MAX >> 8;
 /// Segments per object; older ones are forgotten into unknown content.
 const SEGMENTS_MAX: usize = 96;
+/// Values per object that lie at no known offset.
+const HELD_MAX: usize = 48;
 
 /// What is known of a symbol beyond its meaning.
 #[derive(Clone, Copy, PartialEq, Debug)]
@@ -207,18 +210,29 @@ impl Object {
         self.segments.insert(at, Segment { lo, hi, piece });
     }
 
+    /// A value lies somewhere in it.
+    pub fn hold(&mut self, value: Val) {
+        if !value.a.is_none() && self.held.len() < HELD_MAX && !self.held.contains(&value) {
+            self.held.push(value);
+        }
+    }
+
+    /// What lies from `lo` on may lie there still when something else is written.
+    pub fn hold_from(&mut self, lo: i64) {
+        for at in 0..self.segments.len() {
+            let segment = self.segments[at];
+            if let Piece::Value(value) = segment.piece
+                && segment.hi > lo
+            {
+                self.hold(value);
+            }
+        }
+    }
+
     /// Something unknown may have written anywhere.
     pub fn forget(&mut self, stamp: Sym) {
         self.is_written = true;
-        for segment in &self.segments {
-            if let Piece::Value(value) = segment.piece
-                && !value.a.is_none()
-                && self.held.len() < 16
-                && !self.held.contains(&value)
-            {
-                self.held.push(value);
-            }
-        }
+        self.hold_from(i64::MIN);
         self.segments.clear();
         self.elements.clear();
         self.reach = None;
@@ -257,12 +271,19 @@ pub struct State {
     /// Numbers of latent issues and of demands on the caller, in the function's tables.
     pub latent: Rc<Vec<u32>>,
     pub demands: Rc<Vec<u32>>,
-    /// Heads of loops that were left after more than two rounds.
-    pub left: Rc<Vec<BlockId>>,
+    /// Heads of loops that were left after more than two rounds, and whether on every way that met here.
+    pub left: Rc<Vec<(BlockId, bool)>>,
+    /// Sorted: symbols under conditions that facts cannot say, so that they need not take all of their values.
+    pub tangled: Rc<Vec<Sym>>,
     /// A branch was taken that depends on what the function was given.
     pub is_conditional: bool,
-    /// ... or on what an unknown function did.
-    pub is_assumed: bool,
+    /// An allocation was found to have failed.
+    pub has_failed: bool,
+    /// No condition was left open by anything but what the function was given.
+    pub is_certain: bool,
+    pub assumptions: Assumptions,
+    /// What conditions were assumed that the engine has not yet taken note of.
+    pub assumed: Option<Assumed>,
 }
 
 impl State {
@@ -275,8 +296,12 @@ impl State {
             latent: Rc::default(),
             demands: Rc::default(),
             left: Rc::default(),
+            tangled: Rc::default(),
             is_conditional: false,
-            is_assumed: false,
+            has_failed: false,
+            is_certain: true,
+            assumptions: Assumptions::default(),
+            assumed: None,
         }
     }
 
@@ -499,9 +524,9 @@ impl State {
 
     pub fn least(&self, symbols: &Symbols, terms: Terms, depth: u8) -> i64 {
         let mut negated = Terms::new(0);
-        negated.c = -terms.c;
+        negated.c = terms.c.saturating_neg();
         for &(sym, k) in terms.list() {
-            negated.add_term(sym, -k);
+            negated.add_term(sym, k.saturating_neg());
         }
         -self.greatest(symbols, negated, depth)
     }
@@ -510,7 +535,7 @@ impl State {
     pub fn reached(&self, symbols: &Symbols, terms: Terms, depth: u8) -> i64 {
         for at in 0..terms.list().len() {
             let (sym, k) = terms.list()[at];
-            if !symbols.is_free(sym) {
+            if !symbols.is_free(sym) || self.tangled.binary_search(&sym).is_ok() {
                 continue;
             }
             let fact = self.fact(symbols, sym);
@@ -647,6 +672,9 @@ impl State {
         if left.is_uninit() || right.is_uninit() {
             return None;
         }
+        if !terms.list().is_empty() && terms.c.unsigned_abs() > FAR.unsigned_abs() {
+            return None;
+        }
         let (lo, hi) = if terms.list().is_empty() {
             (terms.c, terms.c)
         } else {
@@ -733,16 +761,51 @@ impl State {
         true
     }
 
+    /// The sum or the parts of a symbol are restricted in a way that facts cannot say.
+    fn tangle(&mut self, symbols: &Symbols, sym: Sym) {
+        if sym.0 >= 2
+            && symbols.is_free(sym)
+            && let Err(at) = self.tangled.binary_search(&sym)
+        {
+            Rc::make_mut(&mut self.tangled).insert(at, sym);
+        }
+    }
+
+    fn tangle_parts(&mut self, symbols: &Symbols, sym: Sym) {
+        let mut work = vec![(sym, 4)];
+        while let Some((sym, depth)) = work.pop() {
+            let parts = match symbols.meaning(sym) {
+                Meaning::Binary { op, left, right } if !is_comparison(op) => {
+                    [left.a, left.b, right.a, right.b]
+                }
+                Meaning::Narrow { value, .. } | Meaning::Other { value, .. } => {
+                    [value.a, value.b, Sym::NONE, Sym::NONE]
+                }
+                _ => continue,
+            };
+            for part in parts.into_iter().filter(|it| it.0 >= 2 && depth > 0) {
+                self.tangle(symbols, part);
+                work.push((part, depth - 1));
+            }
+        }
+    }
+
     fn note_condition(&mut self, symbols: &Symbols, left: Val, right: Val) {
         for sym in [left.a, left.b, right.a, right.b] {
+            self.tangle_parts(symbols, sym);
             self.is_conditional |= symbols.is_input(sym);
-            self.is_assumed |= symbols.is_unknown(sym);
+            self.is_certain &= sym.is_none() || symbols.is_input(sym);
+            if symbols.is_unknown(sym) {
+                self.assumed = Some(Assumed::Unseen);
+            } else if symbols.is_vague(sym) && self.assumed.is_none() {
+                self.assumed = Some(Assumed::Vague);
+            }
         }
     }
 
     fn assume_linear(&mut self, symbols: &mut Symbols, op: Binary, left: Val, right: Val) -> bool {
         let mut terms = Terms::new(0);
-        if !terms.add(left, 1) || !terms.add(right, -1) {
+        if !terms.add(left, 1) || !terms.add(right, -1) || terms.c.unsigned_abs() > FAR.unsigned_abs() {
             return true;
         }
         match *terms.list() {
@@ -793,6 +856,9 @@ impl State {
                 is_possible
             }
             _ => {
+                for &(sym, _) in terms.list() {
+                    self.tangle(symbols, sym);
+                }
                 let sym = symbols.id(Meaning::Binary { op, left, right });
                 let opposite = symbols.id(Meaning::Binary { op: negated(op), left, right });
                 self.limit(symbols, sym, 1, 1) && self.limit(symbols, opposite, 0, 0)
@@ -855,29 +921,28 @@ impl State {
                 .all(|(a, b)| a.head == b.head && a.arrivals == b.arrivals)
     }
 
-    /// Joins demands: those that say no more than that a pointer is followed count if either way makes them, all
-    /// others if both do, since what they depend on is no longer known.
-    pub fn join_demands(&mut self, other: &State, is_plain: impl Fn(u32) -> bool) {
-        if self.demands == other.demands {
-            return;
-        }
-        let mut joined: Vec<u32> =
-            self.demands.iter().copied().filter(|it| is_plain(*it) || other.demands.contains(it)).collect();
-        for &it in other.demands.iter() {
-            if is_plain(it) && !joined.contains(&it) {
-                joined.push(it);
-            }
-        }
-        self.demands = Rc::new(joined);
-    }
-
     /// Joins what two states know of symbols; their memory is the same.
     pub fn join_facts(&mut self, symbols: &Symbols, other: &State) {
         self.is_conditional &= other.is_conditional;
-        self.is_assumed &= other.is_assumed;
-        for &head in other.left.iter() {
-            if !self.left.contains(&head) {
-                Rc::make_mut(&mut self.left).push(head);
+        self.is_certain &= other.is_certain;
+        self.has_failed &= other.has_failed;
+        self.assumptions.meet(other.assumptions);
+        if self.tangled != other.tangled {
+            for &sym in other.tangled.iter() {
+                if let Err(at) = self.tangled.binary_search(&sym) {
+                    Rc::make_mut(&mut self.tangled).insert(at, sym);
+                }
+            }
+        }
+        if self.left != other.left {
+            let left = Rc::make_mut(&mut self.left);
+            for it in left.iter_mut() {
+                it.1 &= other.left.contains(&(it.0, true));
+            }
+            for &(head, _) in other.left.iter() {
+                if left.iter().all(|it| it.0 != head) {
+                    left.push((head, false));
+                }
             }
         }
         if Rc::ptr_eq(&self.facts, &other.facts) {

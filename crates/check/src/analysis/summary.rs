@@ -1,6 +1,6 @@
 //! What a function does to its caller's memory: plain data, independent of how it was found.
 
-use super::issue::{Finding, Trace};
+use super::issue::{Assumptions, Finding, Trace};
 use super::state::{Fact, Object};
 use super::value::{Meaning, Source, Sym, Val};
 
@@ -26,9 +26,26 @@ pub struct Demand {
     pub pointer: Val,
     /// Where it is needed.
     pub trace: u32,
+    /// Whether it is needed on every execution of the way; otherwise on some.
+    pub is_sure: bool,
+    /// It is needed only where this holds.
+    pub guard: Option<Guard>,
+}
+
+/// A condition on one symbol: that it lies in a range, and is not a number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Guard {
+    pub sym: Sym,
+    pub lo: i64,
+    pub hi: i64,
+    pub not: Option<i64>,
 }
 
 impl Demand {
+    pub fn new(need: Need, pointer: Val, trace: u32) -> Demand {
+        Demand { need, pointer, trace, is_sure: true, guard: None }
+    }
+
     /// Whether it says no more than that a pointer is followed.
     pub fn is_plain(&self) -> bool {
         matches!(self.need, Need::Access { bytes, .. } if bytes == Val::int(1))
@@ -44,7 +61,9 @@ pub struct Disjunct {
     pub objects: Vec<(Sym, Object)>,
     pub latent: Vec<u32>,
     pub demands: Vec<Demand>,
-    pub is_assumed: bool,
+    pub is_certain: bool,
+    pub has_failed: bool,
+    pub assumptions: Assumptions,
 }
 
 /// All ways through a function that were looked at.
@@ -80,7 +99,7 @@ pub fn each_part(meaning: Meaning, mut f: impl FnMut(Sym)) {
             f(object);
             f(stamp);
         }
-        Meaning::Element { object, offset, stamp } => {
+        Meaning::Element { object, offset, stamp, .. } => {
             f(object);
             value(offset, &mut f);
             f(stamp);

@@ -210,6 +210,7 @@ pub enum Meaning {
     Element {
         object: Sym,
         offset: Val,
+        bytes: u32,
         stamp: Sym,
     },
     /// Units before the terminator of the text at this offset.
@@ -268,6 +269,8 @@ pub enum Source {
     Outside,
     /// A function of which nothing is known.
     Unknown,
+    /// What several paths or rounds of a loop left: not every value of its range need occur.
+    Vague,
 }
 
 /// All symbols of one function's analysis.
@@ -280,6 +283,9 @@ pub struct Symbols {
     is_free: Vec<bool>,
     /// Per symbol: whether it depends on what an unknown function did.
     is_unknown: Vec<bool>,
+    /// Per symbol: whether it stands for what several paths or rounds left, so that a condition on it may hold in
+    /// no execution.
+    is_vague: Vec<bool>,
     /// Whether the function's parameters come from outside of the program.
     pub is_entry: bool,
 }
@@ -292,6 +298,7 @@ impl Symbols {
             is_input: Vec::new(),
             is_free: Vec::new(),
             is_unknown: Vec::new(),
+            is_vague: Vec::new(),
             is_entry,
         };
         it.id(Meaning::Nothing);
@@ -317,6 +324,37 @@ impl Symbols {
 
     pub fn is_unknown(&self, sym: Sym) -> bool {
         self.is_unknown[sym.index()]
+    }
+
+    pub fn is_vague(&self, sym: Sym) -> bool {
+        self.is_vague[sym.index()]
+    }
+
+    fn vagueness(&self, meaning: Meaning) -> bool {
+        let of = |it: Sym| self.is_vague[it.index()];
+        let both = |v: Val| of(v.a) || of(v.b);
+        // Stamps tell writes apart; those of loops and merges do not say what was written.
+        let stamped = |it: Sym| match self.meanings[it.index()] {
+            Meaning::Stamp { .. } => true,
+            Meaning::Result { source, .. } => source == Source::Vague,
+            _ => false,
+        };
+        match meaning {
+            Meaning::Join { .. } => true,
+            Meaning::Result { source, .. } => source == Source::Vague,
+            Meaning::Written { stamp, .. } | Meaning::Length { stamp, .. } => stamped(stamp),
+            Meaning::Element { object, offset, stamp, .. } => {
+                !self.is_input[object.index()]
+                    && !matches!(
+                        self.meanings[stamp.index()],
+                        Meaning::Result { source: Source::Outside | Source::Unknown, .. }
+                    )
+                    || both(offset)
+            }
+            Meaning::Binary { left, right, .. } => both(left) || both(right),
+            Meaning::Narrow { value, .. } | Meaning::Other { value, .. } => both(value),
+            _ => false,
+        }
     }
 
     pub fn id(&mut self, meaning: Meaning) -> Sym {
@@ -352,7 +390,7 @@ impl Symbols {
                     matches!(of, Meaning::Result { source: Source::Unknown, .. }),
                 )
             }
-            Meaning::Element { object, offset, stamp } => {
+            Meaning::Element { object, offset, stamp, .. } => {
                 (input(object) || both(offset, &input), false, unknown(stamp))
             }
             Meaning::Slot { container, .. } => (input(container), false, false),
@@ -373,7 +411,9 @@ impl Symbols {
             Meaning::Other { value, .. } => (both(value, &input), false, both(value, &unknown)),
             _ => (false, false, false),
         };
+        let is_vague = self.vagueness(meaning);
         self.meanings.push(meaning);
+        self.is_vague.push(is_vague);
         self.is_input.push(is_input);
         self.is_free.push(is_free);
         self.is_unknown.push(is_unknown);

@@ -6,7 +6,7 @@ use crate::analysis::engine::Engine;
 use crate::analysis::issue::Finding;
 use crate::analysis::state::{Class, Object};
 use crate::analysis::value::{Sym, Val};
-use heapwise_model::{Kind, Rule};
+use heapwise_model::{Confidence, Kind, Rule};
 
 pub fn finding(
     engine: &mut Engine<'_>,
@@ -29,6 +29,11 @@ pub fn finding(
         _ => format!("memory beyond {what} is {verb}"),
     };
     let mut it = found(engine, rule(is_heap), Some(kind(is_write, is_under)), message);
+    // Otherwise some executions that get here stay within.
+    let is_constant = offset.as_int().is_some() && bytes.as_int().is_some() && size.as_int().is_some();
+    if !is_constant {
+        it.confidence = Confidence::Likely;
+    }
     explain(engine, &mut it, if is_heap { "allocated here" } else { "declared here" }, object.made);
     it
 }
@@ -39,7 +44,9 @@ pub fn beyond(engine: &mut Engine<'_>, is_write: bool, is_under: bool, is_stack:
     let what = if is_stack { "an object" } else { "a block" };
     let verb = if is_write { "written" } else { "read" };
     let message = format!("memory {side} {what} is {verb}");
-    found(engine, rule(!is_stack), Some(kind(is_write, is_under)), message)
+    let mut it = found(engine, rule(!is_stack), Some(kind(is_write, is_under)), message);
+    it.confidence = Confidence::Likely;
+    it
 }
 
 fn rule(is_heap: bool) -> Rule {

@@ -20,7 +20,7 @@ pub fn finding(engine: &Engine<'_>, object: &Object, exit: u32) -> Finding {
         rule: Rule::MemoryLeak,
         kind: Some(Kind::Definite),
         severity: Severity::Error,
-        confidence: Confidence::Likely,
+        confidence: Confidence::Proven,
         message: "this block is never freed on some path".to_owned(),
         place,
         related,

@@ -4,7 +4,7 @@ use super::{explain, found};
 use crate::analysis::engine::Engine;
 use crate::analysis::issue::Finding;
 use crate::analysis::state::Object;
-use heapwise_model::{Kind, Rule, Severity};
+use heapwise_model::{Confidence, Kind, Rule, Severity};
 
 /// On this path the pointer is null.
 pub fn null(engine: &mut Engine<'_>) -> Finding {
@@ -16,6 +16,7 @@ pub fn unchecked(engine: &mut Engine<'_>, object: &Object) -> Finding {
     let message = "the pointer is null if the allocation fails; it is followed without a check".to_owned();
     let mut it = found(engine, Rule::NullDereference, Some(Kind::UncheckedAllocation), message);
     it.severity = Severity::Warning;
+    it.confidence = Confidence::Likely;
     explain(engine, &mut it, "allocated here", object.made);
     it
 }

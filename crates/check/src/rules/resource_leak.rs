@@ -37,7 +37,7 @@ pub fn finding(engine: &Engine<'_>, object: &Object, class: u16, exit: u32) -> F
         rule: Rule::ResourceLeak,
         kind: Some(kind),
         severity: Severity::Error,
-        confidence: Confidence::Likely,
+        confidence: Confidence::Proven,
         message: format!("{what} is never closed on some path"),
         place,
         related,

@@ -4,7 +4,7 @@ use super::{explain, found};
 use crate::analysis::engine::Engine;
 use crate::analysis::issue::Finding;
 use crate::analysis::state::Object;
-use heapwise_model::{Kind, Rule, Severity};
+use heapwise_model::{Confidence, Kind, Rule, Severity};
 
 pub fn finding(engine: &mut Engine<'_>, object: &Object, freed: u32, is_write: bool) -> Finding {
     let (kind, what) = if is_write { (Kind::Write, "written") } else { (Kind::Read, "read") };
@@ -16,6 +16,7 @@ pub fn passed(engine: &mut Engine<'_>, object: &Object, freed: u32) -> Finding {
     let mut it =
         with_events(engine, object, freed, Kind::Call, "a freed block is passed to a function".to_owned());
     it.severity = Severity::Warning;
+    it.confidence = Confidence::Likely;
     it
 }
 
