@@ -130,7 +130,7 @@ impl<W: io::Write> Writer<W> {
 
     #[inline(always)]
     fn limit(&mut self) {
-        if self.columns.count() % LIMIT_INTERVAL == 0 && self.columns.len() >= BLOCK_BYTES {
+        if self.columns.count().is_multiple_of(LIMIT_INTERVAL) && self.columns.len() >= BLOCK_BYTES {
             self.flush();
         }
     }
