@@ -73,10 +73,10 @@ impl<'a> Lowering<'a> {
     pub fn hoist_require(&mut self, pattern: &'a BindingPattern<'a>, init: &'a Expression<'a>) -> bool {
         let Some((module, kind)) = self.required_name(init) else { return false };
         match pattern {
-            BindingPattern::BindingIdentifier(id) => {
-                if id.symbol_id.get().is_some_and(|it| self.is_fixed(it)) {
-                    self.import(id, &module, kind);
-                }
+            BindingPattern::BindingIdentifier(id)
+                if id.symbol_id.get().is_some_and(|it| self.is_fixed(it)) =>
+            {
+                self.import(id, &module, kind);
             }
             BindingPattern::ObjectPattern(it) => {
                 let kind = match init.get_inner_expression() {
