@@ -14,6 +14,7 @@
 
 pub mod call;
 pub mod engine;
+pub mod facts;
 pub mod flow;
 pub mod issue;
 pub mod library;

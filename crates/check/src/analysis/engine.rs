@@ -570,6 +570,9 @@ impl<'a> Engine<'a> {
 
     /// Values that depend on where control came from.
     fn join_values(&mut self, state: &mut State, from: BlockId, to: BlockId) {
+        if !self.flow.has_choices[to.index()] {
+            return;
+        }
         let mut values: Vec<(Reg, Val)> = Vec::new();
         for op in &self.ir.blocks[to.index()].ops {
             let OpKind::Phi { to, from: choices } = &op.kind else { continue };

@@ -3,7 +3,7 @@
 //! Blocks are numbered so that a loop's blocks come before what follows the loop: paths that leave a loop meet
 //! at its exit before they go on. Loops are natural loops of retreating edges.
 
-use crate::ir::{Base, BlockId, End, Function, LocalId, OpKind, Operand, Place};
+use crate::ir::{Base, BlockId, End, Function, LocalId, Op, OpKind, Operand, Place};
 
 /// Where a register's value is kept.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -23,6 +23,8 @@ pub struct Flow {
     /// Per block: heads of the loops that it belongs to.
     pub loops: Vec<Vec<BlockId>>,
     pub is_head: Vec<bool>,
+    /// Per block: whether values in it depend on where control came from.
+    pub has_choices: Vec<bool>,
     pub slots: Vec<Slot>,
     pub shared: usize,
     /// Greatest number of registers local to one block.
@@ -98,11 +100,14 @@ impl Flow {
             first_site.push(site);
             site = site.saturating_add(block.ops.len() as u32 + 1);
         }
+        let is_choice = |it: &Op| matches!(it.kind, OpKind::Phi { .. });
+        let has_choices = function.blocks.iter().map(|it| it.ops.iter().any(is_choice)).collect();
         let mut it = Flow {
             order,
             blocks,
             loops,
             is_head,
+            has_choices,
             slots: vec![Slot::Unused; function.registers as usize],
             shared: 0,
             locals: 0,

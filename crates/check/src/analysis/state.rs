@@ -3,6 +3,8 @@
 //! States fork at every branch, so their parts are shared and copied on write. A symbol without a fact has the
 //! range of its meaning; an object without an entry is as the function found it.
 
+pub use super::facts::Fact;
+use super::facts::Facts;
 use super::issue::{Assumed, Assumptions};
 use super::value::{Meaning, Source, Sym, Symbols, Terms, Val};
 use crate::ir::{Binary, BlockId};
@@ -14,18 +16,6 @@ pub const FAR: i64 = i64::MAX >> 8;
 const SEGMENTS_MAX: usize = 96;
 /// Values per object that lie at no known offset.
 const HELD_MAX: usize = 48;
-
-/// What is known of a symbol beyond its meaning.
-#[derive(Clone, Copy, PartialEq, Debug)]
-pub struct Fact {
-    pub lo: i64,
-    pub hi: i64,
-    /// One value that it does not have.
-    pub not: Option<i64>,
-    /// It is at most that symbol plus that number.
-    pub le: Option<(Sym, i64)>,
-    pub ge: Option<(Sym, i64)>,
-}
 
 /// Number of a [`super::Trace`] of the function's analysis.
 pub type TraceId = u32;
@@ -261,8 +251,7 @@ pub struct Frame {
 
 #[derive(Clone, Debug)]
 pub struct State {
-    /// Sorted by symbol.
-    pub facts: Rc<Vec<(Sym, Fact)>>,
+    pub facts: Rc<Facts>,
     /// Sorted by symbol.
     pub objects: Rc<Vec<(Sym, Rc<Object>)>>,
     /// Registers that live across blocks.
@@ -334,10 +323,7 @@ impl State {
     }
 
     pub fn known(&self, sym: Sym) -> Option<&Fact> {
-        if self.facts.is_empty() {
-            return None;
-        }
-        self.facts.binary_search_by_key(&sym, |it| it.0).ok().map(|at| &self.facts[at].1)
+        self.facts.get(sym)
     }
 
     pub fn fact(&self, symbols: &Symbols, sym: Sym) -> Fact {
@@ -350,12 +336,16 @@ impl State {
         }
     }
 
-    fn set_fact(&mut self, sym: Sym, fact: Fact) {
-        let facts = Rc::make_mut(&mut self.facts);
-        match facts.binary_search_by_key(&sym, |it| it.0) {
-            Ok(at) => facts[at].1 = fact,
-            Err(at) => facts.insert(at, (sym, fact)),
+    /// Least and greatest value of a symbol.
+    fn bounds(&self, symbols: &Symbols, sym: Sym) -> (i64, i64) {
+        match self.known(sym) {
+            Some(it) => (it.lo, it.hi),
+            None => self.range_of_meaning(symbols, sym, 3),
         }
+    }
+
+    fn set_fact(&mut self, sym: Sym, fact: Fact) {
+        Rc::make_mut(&mut self.facts).set(sym, fact);
     }
 
     fn range_of_meaning(&self, symbols: &Symbols, sym: Sym, depth: u8) -> (i64, i64) {
@@ -498,8 +488,8 @@ impl State {
     pub fn greatest(&self, symbols: &Symbols, terms: Terms, depth: u8) -> i64 {
         let mut all = i128::from(terms.c);
         for &(sym, k) in terms.list() {
-            let fact = self.fact(symbols, sym);
-            let by = if k > 0 { fact.hi } else { fact.lo };
+            let (lo, hi) = self.bounds(symbols, sym);
+            let by = if k > 0 { hi } else { lo };
             if by.abs() >= FAR {
                 all = i128::from(FAR);
                 break;
@@ -675,9 +665,7 @@ impl State {
         if !terms.list().is_empty() && terms.c.unsigned_abs() > FAR.unsigned_abs() {
             return None;
         }
-        let (lo, hi) = if terms.list().is_empty() {
-            (terms.c, terms.c)
-        } else {
+        if !terms.list().is_empty() {
             if let &[(a, 1), (b, -1)] | &[(b, -1), (a, 1)] = terms.list()
                 && symbols.is_base(a)
                 && symbols.is_base(b)
@@ -692,24 +680,35 @@ impl State {
                     _ => {}
                 }
             }
-            (self.least(symbols, terms, 2), self.greatest(symbols, terms, 2))
-        };
-        let is_never_zero = lo > 0
-            || hi < 0
-            || matches!(terms.list(), &[(sym, k)] if k.abs() == 1 && self.fact(symbols, sym).not == Some(-terms.c * k));
+        }
+        // Bounds cost a search each: only those that the operator asks for are worked out.
+        let lo = || self.least(symbols, terms, 2);
+        let hi = || self.greatest(symbols, terms, 2);
+        let known = |yes: bool, no: &dyn Fn() -> bool| if yes { Some(true) } else { no().then_some(false) };
         match op {
-            Binary::Equal if is_never_zero => Some(false),
-            Binary::Equal if lo == 0 && hi == 0 => Some(true),
-            Binary::NotEqual if is_never_zero => Some(true),
-            Binary::NotEqual if lo == 0 && hi == 0 => Some(false),
-            Binary::Less if hi < 0 => Some(true),
-            Binary::Less if lo >= 0 => Some(false),
-            Binary::LessEqual if hi <= 0 => Some(true),
-            Binary::LessEqual if lo > 0 => Some(false),
-            Binary::Greater if lo > 0 => Some(true),
-            Binary::Greater if hi <= 0 => Some(false),
-            Binary::GreaterEqual if lo >= 0 => Some(true),
-            Binary::GreaterEqual if hi < 0 => Some(false),
+            Binary::Equal | Binary::NotEqual => {
+                let is_excluded = matches!(terms.list(), &[(sym, k)] if k.abs() == 1
+                    && self.known(sym).is_some_and(|it| it.not == Some(-terms.c * k)));
+                let is_zero = if is_excluded {
+                    Some(false)
+                } else {
+                    let lo = lo();
+                    if lo > 0 {
+                        Some(false)
+                    } else {
+                        match hi() {
+                            hi if hi < 0 => Some(false),
+                            0 if lo == 0 => Some(true),
+                            _ => None,
+                        }
+                    }
+                };
+                is_zero.map(|it| it == (op == Binary::Equal))
+            }
+            Binary::Less => known(hi() < 0, &|| lo() >= 0),
+            Binary::LessEqual => known(hi() <= 0, &|| lo() > 0),
+            Binary::Greater => known(lo() > 0, &|| hi() <= 0),
+            Binary::GreaterEqual => known(lo() >= 0, &|| hi() < 0),
             _ => None,
         }
     }
@@ -721,9 +720,9 @@ impl State {
 
     /// Restricts the path to executions where `left op right` holds; `false`: there are none.
     pub fn assume(&mut self, symbols: &mut Symbols, op: Binary, left: Val, right: Val) -> bool {
-        let mut work = vec![(op, left, right)];
+        let mut next = Some((op, left, right));
         let mut fuel = 8;
-        while let Some((op, left, right)) = work.pop() {
+        while let Some((op, left, right)) = next.take() {
             fuel -= 1;
             if fuel == 0 {
                 return true;
@@ -750,7 +749,7 @@ impl State {
                     if !self.limit(symbols, sym, number, number) {
                         return false;
                     }
-                    work.push((if truth { inner } else { negated(inner) }, l, r));
+                    next = Some((if truth { inner } else { negated(inner) }, l, r));
                     continue;
                 }
             }
@@ -973,7 +972,7 @@ impl State {
                 joined.push((sym, one));
             }
         }
-        self.facts = Rc::new(joined);
+        self.facts = Rc::new(Facts::new(joined));
     }
 }
 

@@ -77,8 +77,7 @@ impl Val {
         Val { c: self.c.saturating_add(c), ..self }
     }
 
-    fn of(mut terms: Terms) -> Option<Val> {
-        terms.tidy();
+    fn of(terms: Terms) -> Option<Val> {
         let c = terms.c;
         match terms.list() {
             [] => Some(Val::int(c)),
@@ -90,7 +89,7 @@ impl Val {
     }
 }
 
-/// A sum of at most six symbols with factors.
+/// A sum of at most six symbols with factors; sorted by symbol, no factor is 0.
 #[derive(Clone, Copy)]
 pub struct Terms {
     parts: [(Sym, i64); 6],
@@ -123,16 +122,23 @@ impl Terms {
     }
 
     pub fn add_term(&mut self, sym: Sym, factor: i64) -> bool {
-        if let Some(part) = self.parts[..self.count].iter_mut().find(|it| it.0 == sym) {
-            let Some(k) = part.1.checked_add(factor) else { return false };
-            part.1 = k;
-        } else if self.count < self.parts.len() {
-            self.parts[self.count] = (sym, factor);
-            self.count += 1;
-        } else {
+        let at = self.list().iter().position(|it| it.0 >= sym).unwrap_or(self.count);
+        if at < self.count && self.parts[at].0 == sym {
+            let Some(k) = self.parts[at].1.checked_add(factor) else { return false };
+            self.parts[at].1 = k;
+            if k == 0 {
+                self.remove(at);
+            }
+            return true;
+        }
+        if self.count == self.parts.len() {
             return false;
         }
-        self.tidy();
+        if factor != 0 {
+            self.parts.copy_within(at..self.count, at + 1);
+            self.parts[at] = (sym, factor);
+            self.count += 1;
+        }
         true
     }
 
@@ -141,18 +147,6 @@ impl Terms {
         self.parts.copy_within(at + 1..self.count, at);
         self.count -= 1;
         part
-    }
-
-    fn tidy(&mut self) {
-        let mut to = 0;
-        for from in 0..self.count {
-            if self.parts[from].1 != 0 {
-                self.parts[to] = self.parts[from];
-                to += 1;
-            }
-        }
-        self.count = to;
-        self.parts[..to].sort_unstable();
     }
 }
 
