@@ -75,7 +75,8 @@ pub fn main(given: &[String]) -> Result<ExitCode, String> {
     let variants = variants(memcheck);
     let only: Vec<&str> = only.split(',').filter(|it| !it.is_empty()).collect();
     let results = paths::root().join("benches/results").join(format!("{name}.md"));
-    let mut text = heading(rounds);
+    let about = format!("memcheck runs in the first {MEMCHECK_ROUNDS} rounds only.");
+    let mut text = heading("What observing costs, as ratios to the bare program", "bench", &about, rounds);
     let mut all_same = true;
     for workload in workloads(&cache, quick)? {
         if !only.is_empty() && !only.contains(&workload.name) {
@@ -92,7 +93,8 @@ pub fn main(given: &[String]) -> Result<ExitCode, String> {
     Ok(ExitCode::from(u8::from(!all_same)))
 }
 
-fn build() -> Result<(), String> {
+/// Builds the binary that is measured.
+pub fn build() -> Result<(), String> {
     let status = Command::new("cargo")
         .args(["build", "--release", "--package", "heapwise"])
         .current_dir(paths::root())
@@ -315,7 +317,8 @@ fn recording(workload: &Workload, dir: &Path) -> Result<Option<Recording>, Strin
     Ok(Some(Recording { bytes: meta.len(), events: allocations + frees, read_seconds: best }))
 }
 
-fn heading(rounds: usize) -> String {
+/// Title, machine and date of a table.
+pub fn heading(title: &str, verb: &str, about: &str, rounds: usize) -> String {
     let cpu = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let model = cpu
         .lines()
@@ -328,8 +331,8 @@ fn heading(rounds: usize) -> String {
     let load = fs::read_to_string("/proc/loadavg").unwrap_or_default();
     let load = load.split(' ').next().unwrap_or_default();
     format!(
-        "# What observing costs\n\nMade by `cargo xtask bench`, {rounds} rounds: ratios to the bare program within each round, median (min..max). \
-         CPU time is that of the whole process tree. memcheck runs in the first {MEMCHECK_ROUNDS} rounds only.\n\n\
+        "# {title}\n\nMade by `cargo xtask {verb}`, {rounds} rounds: ratios within each round, median (min..max). \
+         CPU time is that of the whole process tree. {about}\n\n\
          {date}; {model}, {cores} cores; Linux {kernel}; load before: {load}.\n"
     )
 }

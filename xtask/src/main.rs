@@ -1,4 +1,4 @@
-//! The project's chores: `cargo xtask test`, `bench`, `corpus`, `differential`, `fuzz`, `judge`.
+//! The project's chores: `cargo xtask test`, `bench`, `bench-check`, `corpus`, `differential`, `fuzz`, `judge`.
 //!
 //! One file per verb. Everything here talks to Heapwise as its users do, through the binary, and to the rival
 //! tools through theirs; `sys` alone holds the system calls that std does not offer.
@@ -8,6 +8,7 @@ mod args;
 #[cfg(test)]
 mod arrows;
 mod bench;
+mod bench_check;
 mod corpus;
 mod differential;
 mod fuzz;
@@ -27,6 +28,10 @@ cargo xtask test [--no-install] [--differential N]
         everything CI runs: format, lints, build, tests, N random programs, the report in a browser
 cargo xtask bench [--rounds N] [--only NAME,...] [--quick] [--memcheck] [--no-build] [--name FILE]
         ratios of CPU and wall time and memory to the bare program; writes benches/results/FILE.md
+cargo xtask bench-check [--rounds N] [--c PATH,...] [--python PATH,...] [--only PROGRAM,...] [--timeout SECONDS]
+        [--no-build] [--name FILE]
+        `heapwise check` beside cppcheck, clang, gcc, ruff and pylint, as far as they are installed: lines per second,
+        CPU time as ratios to ours, memory, findings; --name writes benches/results/FILE.md
 cargo xtask differential [--count N] [--seed S] [--keep] [--itself]
         random programs under valgrind and heapwise (--itself: valgrind twice); --print shows the program of S
 cargo xtask corpus [--only BUG/VARIANT] [--misses] [--verify] [--fix]
@@ -44,6 +49,7 @@ fn main() -> ExitCode {
     let rest: Vec<String> = args.collect();
     let done = match verb.as_str() {
         "bench" => bench::main(&rest),
+        "bench-check" => bench_check::main(&rest),
         "corpus" => corpus::main(&rest),
         "differential" => differential::main(&rest),
         "fuzz" => fuzz::main(&rest),
