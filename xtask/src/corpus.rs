@@ -161,7 +161,9 @@ fn check_one(case: &Case, heapwise: &Path) -> Result<Verdict, String> {
 fn check_with(case: &Case, heapwise: &Path, options: &[&str]) -> Result<Verdict, String> {
     let failed = |what: &str| format!("{}: {what}", case.folder.display());
     let mut command = Command::new(heapwise);
-    command.args(["check", "--format", "json", "--jobs", "1", "--fail-on", "never", "--quiet"]).args(options);
+    command
+        .args(["check", "--format", "json", "--jobs", "1", "--no-cache", "--fail-on", "never", "--quiet"])
+        .args(options);
     let output = command.current_dir(&case.folder).output().map_err(|error| failed(&error.to_string()))?;
     let document: serde_json::Value = serde_json::from_slice(&output.stdout)
         .map_err(|error| failed(&format!("{error}: {}", String::from_utf8_lossy(&output.stderr))))?;

@@ -37,9 +37,10 @@ pub struct Checked {
 
 /// Runs all rules. The result depends on nothing but its arguments.
 pub fn check(program: &Program, models: &Models, options: &Options) -> Checked {
-    let native = analysis::analyze(program, models, options);
+    let (native, managed) =
+        rayon::join(|| analysis::analyze(program, models, options), || managed::check(&program.modules));
     let mut found: Vec<Found> = native.findings.into_iter().map(|it| of_native(program, it)).collect();
-    found.extend(managed::check(&program.modules));
+    found.extend(managed);
     Checked { found, incomplete: native.incomplete.len() }
 }
 

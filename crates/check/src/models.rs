@@ -227,6 +227,36 @@ struct Entry {
     noreturn: bool,
 }
 
+/// Keys of an entry.
+pub const KEYS: &[&str] = &[
+    "names",
+    "allocates",
+    "bytes",
+    "zeroed",
+    "fails",
+    "through",
+    "duplicates",
+    "reallocates",
+    "frees",
+    "acquires",
+    "releases",
+    "reads",
+    "writes",
+    "fills",
+    "copies",
+    "copies-text",
+    "reads-text",
+    "reads-wide-text",
+    "inputs-text",
+    "formats",
+    "prints",
+    "scans",
+    "escapes",
+    "overwrites",
+    "returns",
+    "noreturn",
+];
+
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Given {
@@ -505,6 +535,15 @@ mod tests {
         let models = Models::bundled();
         let malloc = models.get(models.find("std::malloc").expect("malloc is known"));
         assert!(matches!(malloc.effects[..], [Effect::Allocate { fails: Fails::Null, .. }]));
+    }
+
+    #[test]
+    fn keys_are_those_that_are_read() {
+        let error =
+            Models::default().add("t", "[[function]]\nnames = []\n'?' = 1\n").unwrap_err().to_string();
+        let known: Vec<&str> =
+            error.split("expected one of").nth(1).unwrap().split('`').skip(1).step_by(2).collect();
+        assert_eq!(known, KEYS);
     }
 
     #[test]

@@ -10,6 +10,7 @@
 use crate::ir::{
     Base, Callee, Class, Function, FunctionId, GlobalId, Module, Name, OpKind, Operand, Place, Step, Type,
 };
+use heapwise_model::Language;
 use rustc_hash::{FxHashMap, FxHashSet};
 
 /// Where a function stands.
@@ -79,7 +80,10 @@ impl Program {
             local_functions: FxHashMap::default(),
             first_function: Vec::new(),
             globals_of_module: Vec::new(),
-            symbols_of_module: modules.iter().map(|it| vec![NO_SYMBOL; it.names.len()]).collect(),
+            symbols_of_module: modules
+                .iter()
+                .map(|it| if is_linked(it) { vec![NO_SYMBOL; it.names.len()] } else { Vec::new() })
+                .collect(),
             calls: Vec::new(),
             callers: Vec::new(),
             is_address_taken: Vec::new(),
@@ -98,6 +102,10 @@ impl Program {
         it.link_calls();
         it.components = components(&it.calls);
         it
+    }
+
+    fn linked_modules(&self) -> impl Iterator<Item = (usize, &Module)> {
+        self.modules.iter().enumerate().filter(|it| is_linked(it.1))
     }
 
     fn symbol(&mut self, text: &str) -> u32 {
@@ -128,6 +136,9 @@ impl Program {
 
     fn add_module(&mut self, number: u32, module: &Module) {
         self.first_function.push(u32::try_from(self.functions.len()).expect("fewer than 2^32 functions"));
+        if !is_linked(module) {
+            return;
+        }
         for (index, function) in module.functions.iter().enumerate() {
             let id = u32::try_from(self.functions.len()).expect("fewer than 2^32 functions");
             let symbol = self.name_symbol(number, module, function.name);
@@ -174,6 +185,10 @@ impl Program {
     fn link_globals(&mut self, modules: &[Module]) {
         let mut by_name: FxHashMap<&str, u32> = FxHashMap::default();
         for (number, module) in modules.iter().enumerate() {
+            if !is_linked(module) {
+                self.globals_of_module.push(Vec::new());
+                continue;
+            }
             let mut of_module = Vec::with_capacity(module.globals.len());
             for (index, global) in module.globals.iter().enumerate() {
                 let name = module.name(global.name);
@@ -212,7 +227,7 @@ impl Program {
     /// Globals that nothing writes keep their initial value.
     fn find_constants(&mut self) {
         let mut is_changed = vec![false; self.globals.len()];
-        for (number, module) in self.modules.iter().enumerate() {
+        for (number, module) in self.linked_modules() {
             let linked = &self.globals_of_module[number];
             let mut mark = |place: &Place| {
                 if let Base::Global(it) = place.base {
@@ -229,7 +244,7 @@ impl Program {
             }
         }
         let mut contents: FxHashMap<u32, Vec<(i64, u32, u32, Operand)>> = FxHashMap::default();
-        for (number, module) in self.modules.iter().enumerate() {
+        for (number, module) in self.linked_modules() {
             let functions = module.functions.iter().filter(|it| is_initializer(module, it));
             for op in functions.flat_map(|it| it.blocks.first()).flat_map(|it| &it.ops) {
                 if let OpKind::Store { to, value, bytes } = &op.kind
@@ -324,7 +339,7 @@ impl Program {
             targets.dedup();
             calls.push(targets);
         }
-        for (number, module) in self.modules.iter().enumerate() {
+        for (number, module) in self.linked_modules() {
             for global in &module.globals {
                 if let Some(Operand::Function(name)) = global.value
                     && let Some(to) = self.function(number as u32, name)
@@ -424,6 +439,12 @@ impl Program {
         found.dedup();
         found
     }
+}
+
+/// Whether a module takes part in linking. Python and JavaScript resolve names at run time: their modules keep
+/// their place in the list, but none of their functions and globals has a number.
+fn is_linked(module: &Module) -> bool {
+    matches!(module.language, Language::C | Language::Cpp)
 }
 
 /// Whether a function is what writes the initial values of a module's globals.

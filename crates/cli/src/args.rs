@@ -243,6 +243,13 @@ pub struct Check {
     /// Print all places where what this line allocates or opens may be freed or closed (C, C++); text or JSON.
     #[arg(long, value_name = "FILE:LINE", conflicts_with_all = ["fix", "unsafe_fixes", "diff"], value_parser = file_line)]
     pub where_free: Option<(String, u32)>,
+    /// How files are compiled: compile_commands.json or its folder [default: the nearest one upward
+    /// from the first PATH, also in folders called build].
+    #[arg(long, short = 'p', value_name = "PATH")]
+    pub compile_commands: Option<PathBuf>,
+    /// Keep no results of this check, and use none of an earlier one.
+    #[arg(long)]
+    pub no_cache: bool,
     /// Threads [default: all cores].
     #[arg(long, short, value_name = "N")]
     pub jobs: Option<usize>,

@@ -4,12 +4,15 @@
 //! sources --lower, all cores--> modules --link--> program --analyze--> found --fixes--> Report
 //! ```
 
+pub mod cache;
+pub mod compile_commands;
 pub mod fixes;
 pub mod ignores;
 pub mod patch;
 pub mod sources;
 pub mod where_free;
 
+use compile_commands::Commands;
 use heapwise_check::analysis::Options;
 use heapwise_check::finding::{At, Found, FoundFix};
 use heapwise_check::ir::{Module, Span};
@@ -39,29 +42,32 @@ pub struct Run {
     incomplete: usize,
 }
 
+/// What is checked, and how.
+#[derive(Clone, Copy)]
+pub struct Subject<'a> {
+    pub sources: &'a [Source],
+    pub texts: &'a Texts,
+    pub models: &'a Models,
+    pub commands: &'a Commands,
+}
+
 /// Checks files; `tick` is called once for each file that was read. To be called on [`on_workers`].
-pub fn check(sources: &[Source], texts: &Texts, models: &Models, tick: &(dyn Fn() + Sync)) -> Run {
-    let lowered = sources.par_iter().map(|source| {
-        let module = lower(source, texts);
+pub fn check(subject: &Subject<'_>, tick: &(dyn Fn() + Sync)) -> Run {
+    let lowered = subject.sources.par_iter().map(|source| {
+        let module = lower(source, subject);
         tick();
         module
     });
-    run(lowered.collect(), models)
+    run(lowered.collect(), subject.models)
 }
 
 /// Checks again where the texts of `changed` files are others; everything else is taken from `before`.
-pub fn check_again(
-    before: &Run,
-    sources: &[Source],
-    texts: &Texts,
-    models: &Models,
-    changed: &BTreeSet<String>,
-) -> Run {
-    let lowered = sources.par_iter().zip(&before.program.modules).map(|(source, module)| {
+pub fn check_again(before: &Run, subject: &Subject<'_>, changed: &BTreeSet<String>) -> Run {
+    let lowered = subject.sources.par_iter().zip(&before.program.modules).map(|(source, module)| {
         let is_changed = module.files.iter().any(|it| changed.contains(it));
-        if is_changed { lower(source, texts) } else { module.clone() }
+        if is_changed { lower(source, subject) } else { module.clone() }
     });
-    run(lowered.collect(), models)
+    run(lowered.collect(), subject.models)
 }
 
 fn run(modules: Vec<Module>, models: &Models) -> Run {
@@ -71,24 +77,41 @@ fn run(modules: Vec<Module>, models: &Models) -> Run {
 }
 
 /// What is told of a run.
-pub fn report(run: &Run, sources: &[Source], texts: &Texts) -> Report {
+pub fn report(run: &Run, subject: &Subject<'_>) -> Report {
+    let Subject { sources, texts, .. } = *subject;
     let mut notes = notes(&run.program.modules);
     if run.incomplete > 0 {
         notes.push(format!("{} functions have more paths than were followed", run.incomplete));
     }
     let mut places = Places { texts, lines: BTreeMap::new() };
-    let lines = sources.iter().map(|it| places.lines(&it.path).map_or(0, Lines::count)).sum();
+    let seen: Vec<Seen> = sources.par_iter().map(|it| Seen::of(it, texts)).collect();
+    let lines = seen.iter().map(|it| it.lines).sum();
     let findings = run.found.iter().map(|it| finding(&run.program, &mut places, it)).collect();
     let mut report =
         Report { version: env!("CARGO_PKG_VERSION").to_owned(), findings, notes, ..Report::default() };
-    suppress(&mut report, sources, texts);
+    suppress(&mut report, sources, seen);
     sort(&mut report.findings);
     report.sources = excerpts(&report.findings, texts);
     report.read = Some(SourceTotals { files: sources.len() as u64, lines });
     report
 }
 
-fn lower(source: &Source, texts: &Texts) -> Module {
+/// What a source says besides its code.
+struct Seen {
+    lines: u64,
+    ignores: Vec<Ignore>,
+}
+
+impl Seen {
+    fn of(source: &Source, texts: &Texts) -> Seen {
+        let Some(text) = texts.shown(&source.path) else { return Seen { lines: 0, ignores: Vec::new() } };
+        let lines = memchr::memchr_iter(b'\n', &text).count() as u64 + 1;
+        Seen { lines, ignores: ignores::find(&text) }
+    }
+}
+
+fn lower(source: &Source, subject: &Subject<'_>) -> Module {
+    let Subject { texts, commands, .. } = *subject;
     let Some(text) = texts.read(&source.path) else {
         let mut module = Module::new(&source.path, source.language);
         module.notes.push("could not be read, or is larger than 64 MiB".to_owned());
@@ -97,10 +120,7 @@ fn lower(source: &Source, texts: &Texts) -> Module {
     match source.language {
         Language::Python => heapwise_lang_python::lower(&source.path, &module_name(&source.path), &text),
         Language::JavaScript | Language::TypeScript => heapwise_lang_js::lower(&source.path, &text),
-        language => {
-            let unit = heapwise_lang_c::Unit { language, ..heapwise_lang_c::Unit::new(&source.path) };
-            heapwise_lang_c::lower(&unit, texts)
-        }
+        language => heapwise_lang_c::lower(&commands.unit(&source.path, language), texts),
     }
 }
 
@@ -212,18 +232,14 @@ fn fix(program: &Program, places: &mut Places, fix: &FoundFix) -> Fix {
 }
 
 /// Takes out what comments in the source say to ignore, and notes comments that ignore nothing.
-fn suppress(report: &mut Report, sources: &[Source], texts: &Texts) {
-    let paths: BTreeSet<&str> = sources.iter().map(|it| it.path.as_str()).collect();
-    let mut ignores: BTreeMap<String, Vec<Ignore>> = BTreeMap::new();
-    for path in paths {
-        let found = texts.shown(path).map(|it| ignores::find(&it)).unwrap_or_default();
-        if !found.is_empty() {
-            ignores.insert(path.to_owned(), found);
-        }
+fn suppress(report: &mut Report, sources: &[Source], seen: Vec<Seen>) {
+    let mut ignores: BTreeMap<&str, Vec<Ignore>> = BTreeMap::new();
+    for (source, seen) in sources.iter().zip(seen).filter(|it| !it.1.ignores.is_empty()) {
+        ignores.insert(&source.path, seen.ignores);
     }
     report.findings.retain(|it| {
         let Place::Source(at) = &it.place else { return true };
-        !ignores.get_mut(&at.path).is_some_and(|list| ignores::covers(list, it.rule, at.line))
+        !ignores.get_mut(at.path.as_str()).is_some_and(|list| ignores::covers(list, it.rule, at.line))
     });
     for (path, list) in ignores {
         for ignore in list {

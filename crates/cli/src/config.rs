@@ -4,7 +4,8 @@
 
 use crate::{Failure, analyze};
 use globset::{Glob, GlobMatcher};
-use heapwise_model::{Finding, Kind, Report, Rule};
+use heapwise_check::models::Models;
+use heapwise_model::{Finding, Kind, Place, Report, Rule};
 use std::path::{Path, PathBuf};
 use toml::{Table, Value};
 
@@ -19,6 +20,14 @@ pub struct Config {
     pub ignore: Vec<Rule>,
     /// `[check]`: files and folders that are left out.
     pub exclude: Vec<Glob>,
+    /// `[check.per-file]`: files, and the rules that are not reported there.
+    per_file: Vec<(GlobMatcher, Vec<Rule>)>,
+    /// `[[function]]`: what functions of the user's libraries do, as a table of models.
+    pub models: Option<String>,
+    /// All of the file and its place: what tells two configurations apart.
+    pub identity: String,
+    /// Where the file stands: globs of files are told from there.
+    folder: PathBuf,
 }
 
 /// A finding of a run that is left out: every key that is given must match.
@@ -31,9 +40,9 @@ pub struct Suppress {
 }
 
 const FILE: &str = "heapwise.toml";
-const TOP: [&str; 3] = ["run", "suppress", "check"];
+const TOP: [&str; 4] = ["run", "suppress", "check", "function"];
 const RUN: [&str; 1] = ["free-stacks"];
-const CHECK: [&str; 3] = ["select", "ignore", "exclude"];
+const CHECK: [&str; 4] = ["select", "ignore", "exclude", "per-file"];
 const SUPPRESS: [&str; 5] = ["rule", "kind", "function", "module", "path"];
 
 /// The known name with the least edit distance.
@@ -68,7 +77,12 @@ impl Config {
         };
         let text = std::fs::read_to_string(&path)
             .map_err(|error| Failure::new(format!("cannot read {}: {error}", path.display()), None))?;
-        Config::parse(&text).map_err(|message| Failure::new(format!("{}: {message}", path.display()), None))
+        let mut config = Config::parse(&text)
+            .map_err(|message| Failure::new(format!("{}: {message}", path.display()), None))?;
+        let path = std::path::absolute(&path)?;
+        config.identity = format!("{}\n{text}", path.display());
+        config.folder = path.parent().map(Path::to_owned).unwrap_or_default();
+        Ok(config)
     }
 
     fn parse(text: &str) -> Result<Config, String> {
@@ -85,13 +99,22 @@ impl Config {
         if let Some(check) = table.get("check") {
             let check = check.as_table().ok_or("[check] must be a table")?;
             known_keys(check, &CHECK, "check.")?;
-            config.select = rules(check, "select")?;
-            config.ignore = rules(check, "ignore")?;
-            for text in strings(check, "exclude")? {
+            config.select = rules_of(check, "select", "check")?;
+            config.ignore = rules_of(check, "ignore", "check")?;
+            for text in strings(check, "exclude", "check")? {
                 let glob = Glob::new(text).map_err(|error| format!("check.exclude: {error}"))?;
                 config.exclude.push(glob);
             }
+            if let Some(table) = check.get("per-file") {
+                let table = table.as_table().ok_or("[check.per-file] must be a table")?;
+                for files in table.keys() {
+                    let glob = Glob::new(files).map_err(|error| format!("check.per-file: {error}"))?;
+                    let rules = rules_of(table, files, "check.per-file")?;
+                    config.per_file.push((glob.compile_matcher(), rules));
+                }
+            }
         }
+        config.models = models(&table)?;
         if let Some(list) = table.get("suppress") {
             let list = list.as_array().ok_or("suppress must be an array of tables: [[suppress]]")?;
             for entry in list {
@@ -99,6 +122,17 @@ impl Config {
             }
         }
         Ok(config)
+    }
+
+    /// Whether `[check.per-file]` leaves a finding of `check` out.
+    pub fn is_ignored_in_file(&self, finding: &Finding) -> bool {
+        let Place::Source(at) = &finding.place else { return false };
+        let path = Path::new(&at.path);
+        let absolute = std::path::absolute(path).unwrap_or_default();
+        let inside = absolute.strip_prefix(&self.folder).unwrap_or(path);
+        self.per_file.iter().any(|(glob, rules)| {
+            rules.contains(&finding.rule) && (glob.is_match(inside) || glob.is_match(path))
+        })
     }
 
     /// Whether the file says to leave this finding out.
@@ -112,15 +146,28 @@ fn find() -> Option<PathBuf> {
     here.ancestors().map(|it| it.join(FILE)).find(|it| it.is_file())
 }
 
-/// An array of strings; empty where the key is missing.
-fn strings<'a>(table: &'a Table, key: &str) -> Result<Vec<&'a str>, String> {
-    let Some(value) = table.get(key) else { return Ok(Vec::new()) };
-    let list = value.as_array().and_then(|it| it.iter().map(Value::as_str).collect::<Option<Vec<_>>>());
-    list.ok_or_else(|| format!("check.{key} must be an array of strings"))
+/// The tables of models, checked.
+fn models(table: &Table) -> Result<Option<String>, String> {
+    let Some(list) = table.get("function") else { return Ok(None) };
+    let entries = list.as_array().ok_or("function must be an array of tables: [[function]]")?;
+    for entry in entries {
+        let entry = entry.as_table().ok_or("[[function]] must be a table")?;
+        known_keys(entry, heapwise_check::models::KEYS, "function.")?;
+    }
+    let text = Table::from_iter([("function".to_owned(), list.clone())]).to_string();
+    Models::default().add("[[function]]", &text).map_err(|error| error.to_string())?;
+    Ok(Some(text))
 }
 
-fn rules(table: &Table, key: &str) -> Result<Vec<Rule>, String> {
-    strings(table, key)?.into_iter().map(rule).collect()
+/// An array of strings; empty where the key is missing.
+fn strings<'a>(table: &'a Table, key: &str, prefix: &str) -> Result<Vec<&'a str>, String> {
+    let Some(value) = table.get(key) else { return Ok(Vec::new()) };
+    let list = value.as_array().and_then(|it| it.iter().map(Value::as_str).collect::<Option<Vec<_>>>());
+    list.ok_or_else(|| format!("{prefix}.{key} must be an array of strings"))
+}
+
+fn rules_of(table: &Table, key: &str, prefix: &str) -> Result<Vec<Rule>, String> {
+    strings(table, key, prefix)?.into_iter().map(rule).collect()
 }
 
 fn rule(name: &str) -> Result<Rule, String> {
@@ -213,6 +260,52 @@ mod tests {
         assert!(error("[check]\nselect = \"double-free\"\n").contains("array of strings"));
         assert!(error("[check]\nselect = [\"double-fre\"]\n").contains("double-free"));
         assert!(error("[check]\nexcluded = []\n").contains("check.exclude"));
+    }
+
+    #[test]
+    fn rules_are_left_out_per_file() {
+        let text = "[check.per-file]\n\"tests/**\" = [\"memory-leak\"]\n\"*.gen.c\" = [\"double-free\"]\n";
+        let config = Config::parse(text).expect("valid");
+        let finding = |rule, path: &str| {
+            let at = heapwise_model::Location { path: path.to_owned(), ..Default::default() };
+            let finding = Finding {
+                rule,
+                kind: None,
+                severity: heapwise_model::Severity::Error,
+                confidence: heapwise_model::Confidence::Proven,
+                engine: heapwise_model::Engine::Check,
+                language: None,
+                message: String::new(),
+                place: Place::Source(at),
+                related: Vec::new(),
+                help: None,
+                bytes: None,
+                blocks: None,
+                stacks: Vec::new(),
+                held: None,
+                fix: None,
+            };
+            config.is_ignored_in_file(&finding)
+        };
+        assert!(finding(Rule::MemoryLeak, "tests/sub/a.c"));
+        assert!(finding(Rule::DoubleFree, "src/x.gen.c"));
+        assert!(!finding(Rule::DoubleFree, "tests/a.c"));
+        assert!(!finding(Rule::MemoryLeak, "src/tests.c"));
+        let error = |text: &str| Config::parse(text).err().expect("refused");
+        assert!(error("[check.per-file]\n\"a\" = [\"memory-leek\"]\n").contains("did you mean memory-leak?"));
+        assert!(error("[check.per-file]\n\"a\" = 1\n").contains("array of strings"));
+    }
+
+    #[test]
+    fn users_models_are_checked() {
+        let models = |text: &str| Config::parse(text).map(|it| it.models);
+        let known = models("[[function]]\nnames = [\"pool_get\"]\nallocates = \"pool\"\nbytes = \"a1\"\n");
+        assert!(known.expect("valid").is_some_and(|it| it.contains("pool_get")));
+        let error = |text: &str| models(text).expect_err("refused");
+        let unknown = error("[[function]]\nnames = [\"f\"]\nalocates = \"pool\"\n");
+        assert_eq!(unknown, "unknown key function.alocates; did you mean function.allocates?");
+        assert!(error("[[function]]\nnames = [\"f\"]\nallocates = \"p\"\nbytes = \"b7\"\n").contains("size"));
+        assert!(error("[[function]]\nallocates = \"p\"\n").contains("names"));
     }
 
     #[test]

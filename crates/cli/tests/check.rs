@@ -12,6 +12,7 @@ use serde_json::Value;
 
 fn check(dir: &Path, args: &[&str]) -> Output {
     let mut command = Command::new(heapwise());
+    command.env("XDG_CACHE_HOME", dir.join(".cache"));
     finish(command.arg("check").args(args).current_dir(dir), b"", Duration::from_secs(60))
 }
 
@@ -154,4 +155,117 @@ fn hostile_sources() {
     std::os::unix::fs::symlink(dir, dir.join("loop")).unwrap();
     let output = check(dir, &["--fail-on", "never"]);
     assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+#[test]
+fn threads_change_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    for at in 0..40 {
+        // Calls across files, deep and in circles, so that what is ready first differs.
+        let (next, other) = ((at * 7 + 1) % 40, (at * 3 + 2) % 40);
+        let code = format!(
+            "#include <stdlib.h>\nvoid f{next}(char *p, int n);\nvoid f{other}(char *p, int n);\n\
+             void f{at}(char *p, int n) {{\n  char *q = malloc(10);\n  if (n == {at}) {{ free(p); return; }}\n\
+             \x20 if (n > 3) f{next}(q, n - 1); else f{other}(q, n);\n}}\n\
+             int g{at}(void) {{ char *p = malloc(4); if (!p) return 1; f{at}(p, {other}); p[4] = 0; return *p; }}\n"
+        );
+        fs::write(dir.join(format!("f{at}.c")), code).unwrap();
+        let code =
+            format!("import f{next}\nseen = []\ndef add(x):\n    seen.append(x)\n    f{next}.add(x)\n");
+        fs::write(dir.join(format!("f{at}.py")), code).unwrap();
+    }
+    let outputs = ["1", "2", "7"].map(|jobs| {
+        let output = check(dir, &["--format", "json", "--fail-on", "never", "--no-cache", "--jobs", jobs]);
+        String::from_utf8(output.stdout).unwrap()
+    });
+    assert!(outputs[0].matches("\"rule\"").count() >= 30, "{}", outputs[0]);
+    assert!(outputs[0] == outputs[1] && outputs[1] == outputs[2]);
+}
+
+#[test]
+fn compile_commands_and_configuration() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    for folder in ["src", "api", "build"] {
+        fs::create_dir(dir.join(folder)).unwrap();
+    }
+    fs::write(dir.join("api/size.h"), "#define SIZE 8\nvoid *pool_get(int n);\nvoid pool_put(void *p);\n")
+        .unwrap();
+    let code = "#include <size.h>\nint main(void) {\n  char *p = pool_get(SIZE + MORE);\n  p[9] = 1;\n\
+                \x20 char b[SIZE];\n  b[SIZE + MORE - 2] = 1;\n  return b[SIZE + MORE - 2];\n}\n";
+    fs::write(dir.join("src/a.c"), code).unwrap();
+    let rules = || findings(dir).into_iter().map(|it| it.1).collect::<Vec<_>>();
+    assert_eq!(rules(), Vec::<String>::new(), "neither SIZE nor MORE is known");
+    let commands =
+        r#"[{"directory": ".", "file": "../src/a.c", "command": "cc -I../api -DMORE=2 -c ../src/a.c"}]"#;
+    fs::write(dir.join("build/compile_commands.json"), commands).unwrap();
+    assert_eq!(rules(), ["stack-buffer-overflow"; 2]);
+    let other = dir.join("other.json");
+    fs::write(&other, commands.replace("=2", "=1")).unwrap();
+    let output = check(dir, &["--compile-commands", other.to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stdout));
+    fs::write(&other, "[{").unwrap();
+    assert_eq!(check(dir, &["-p", "other.json"]).status.code(), Some(2));
+
+    let config = |text: &str| fs::write(dir.join("heapwise.toml"), text).unwrap();
+    config(
+        "[[function]]\nnames = [\"pool_get\"]\nallocates = \"pool\"\nbytes = \"a0\"\n\
+         [[function]]\nnames = [\"pool_put\"]\nfrees = { family = \"pool\" }\n",
+    );
+    assert_eq!(rules(), ["memory-leak", "stack-buffer-overflow", "stack-buffer-overflow"]);
+    config("[check.per-file]\n\"src/*.c\" = [\"stack-buffer-overflow\"]\n");
+    assert_eq!(rules(), Vec::<String>::new());
+}
+
+#[test]
+fn kept_results_are_those_of_a_check() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    fs::write(dir.join("a.c"), format!("#include \"late.h\"\n{LEAK}")).unwrap();
+    fs::write(dir.join("b.py"), "seen = []\ndef add(x):\n    seen.append(x)\n").unwrap();
+    let run = |args: &[&str]| {
+        let output = check(dir, &[&["--format", "json", "--fail-on", "never"], args].concat());
+        assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let entries = || -> Vec<_> {
+        let found = fs::read_dir(dir.join(".cache/heapwise")).into_iter().flatten();
+        found.map(|it| it.unwrap().path()).collect()
+    };
+    let fresh = run(&["--no-cache"]);
+    assert!(fresh.contains("memory-leak"), "{fresh}");
+    assert_eq!(entries().len(), 0);
+    assert_eq!(run(&[]), fresh);
+    assert_eq!(entries().len(), 1);
+    assert_eq!(run(&[]), fresh);
+    let entry = entries().remove(0);
+    let bytes = fs::read(&entry).unwrap();
+    for damage in 0..6 {
+        let mut damaged = bytes.clone();
+        match damage {
+            0 => damaged.truncate(bytes.len() / 2),
+            1 => damaged.truncate(3),
+            2 => damaged.clear(),
+            3 => damaged[0] ^= 1,
+            4 => damaged[60] ^= 1,
+            _ => damaged.extend(b"more"),
+        }
+        fs::write(&entry, damaged).unwrap();
+        assert_eq!(run(&[]), fresh, "damage {damage}");
+        assert_eq!(fs::read(&entry).unwrap(), bytes, "damage {damage}: written anew");
+    }
+    // What a result depends on: a source, a header that was not there, options, and which files there are.
+    fs::write(dir.join("late.h"), "#define malloc(n) ((char *)0)\n").unwrap();
+    assert!(!run(&[]).contains("memory-leak"));
+    fs::remove_file(dir.join("late.h")).unwrap();
+    assert_eq!(run(&[]), fresh);
+    fs::write(dir.join("a.c"), LEAK.replace("malloc(10)", "0")).unwrap();
+    assert!(!run(&[]).contains("memory-leak"));
+    assert_eq!(run(&["b.py"]), run(&["b.py", "--no-cache"]));
+    assert_eq!(run(&["--ignore", "unbounded-growth"]), run(&["--ignore", "unbounded-growth", "--no-cache"]));
+    // A place that cannot be used changes nothing.
+    fs::remove_dir_all(dir.join(".cache")).unwrap();
+    fs::write(dir.join(".cache"), "").unwrap();
+    assert_eq!(run(&[]), run(&["--no-cache"]));
 }

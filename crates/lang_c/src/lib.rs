@@ -63,6 +63,8 @@ pub struct Unit {
     pub include_dirs: Vec<String>,
     /// `NAME` or `NAME=VALUE`.
     pub defines: Vec<String>,
+    /// Headers that are read before the file.
+    pub includes: Vec<String>,
 }
 
 impl Unit {
@@ -70,7 +72,7 @@ impl Unit {
     pub fn new(path: impl Into<String>) -> Unit {
         let path = path.into();
         let language = language_of(&path).unwrap_or(Language::C);
-        Unit { path, language, include_dirs: Vec::new(), defines: Vec::new() }
+        Unit { path, language, include_dirs: Vec::new(), defines: Vec::new(), includes: Vec::new() }
     }
 }
 

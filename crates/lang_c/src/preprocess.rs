@@ -170,6 +170,9 @@ impl Preprocessor<'_> {
             let (name, value) = define.split_once('=').unwrap_or((define, "1"));
             text.push_str(&format!("#define {} {}\n", name, value.replace('\n', " ")));
         }
+        for header in &self.unit.includes {
+            text.push_str(&format!("#include \"{}\"\n", header.replace(['\n', '"'], " ")));
+        }
         let file = self.file_id("<built-in>".into());
         self.run(file, "<built-in>".into(), text.into_bytes().into());
     }

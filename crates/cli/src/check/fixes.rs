@@ -8,21 +8,13 @@
 //! and the rest is tried again.
 
 use super::patch::{Changes, Patch};
-use super::sources::{Source, Texts};
-use super::{Run, check_again};
-use heapwise_check::models::Models;
+use super::sources::Texts;
+use super::{Run, Subject, check_again};
 use heapwise_model::{Finding, Fix, Place, Rule, Safety};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// How often what is left is tried again.
 const MAX_TRIES: usize = 8;
-
-/// What is checked, and with which texts.
-pub struct Subject<'a> {
-    pub sources: &'a [Source],
-    pub texts: &'a Texts,
-    pub models: &'a Models,
-}
 
 /// Gives a run's findings their fixes, not verified.
 pub fn propose(run: &mut Run, subject: &Subject<'_>) {
@@ -92,7 +84,7 @@ fn failed(
     let changed = patch.apply(subject.texts);
     let texts = subject.texts.with(&changed);
     let paths: BTreeSet<String> = changed.into_keys().collect();
-    let again = check_again(run, subject.sources, &texts, subject.models, &paths);
+    let again = check_again(run, &Subject { texts: &texts, ..*subject }, &paths);
     let new = keys(&again);
     let mut failed = BTreeSet::new();
     // A file that reads worse than before.

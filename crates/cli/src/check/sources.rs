@@ -124,6 +124,11 @@ impl Texts {
         Texts { files: Mutex::new(files) }
     }
 
+    /// All files that were asked for, and their bytes.
+    pub fn all(&self) -> Vec<(String, Option<Arc<[u8]>>)> {
+        self.lock().iter().map(|(path, text)| (path.clone(), text.clone())).collect()
+    }
+
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<String, Option<Arc<[u8]>>>> {
         // A thread that panicked with the lock held left a map that is sound all the same.
         self.files.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
@@ -175,10 +180,6 @@ impl Lines {
     pub fn new(text: &[u8]) -> Lines {
         let ends = memchr::memchr_iter(b'\n', text).map(|it| it as u32 + 1);
         Lines { starts: std::iter::once(0).chain(ends).collect() }
-    }
-
-    pub fn count(&self) -> u64 {
-        self.starts.len() as u64
     }
 
     /// The byte at a line and column, both from 1.

@@ -1,21 +1,16 @@
 //! `check --where-free FILE:LINE`: every place where what a line makes may be given back.
 
-use super::check;
-use super::sources::{Lines, Source, Texts};
+use super::sources::Lines;
+use super::{Subject, check};
 use crate::Failure;
 use crate::args::{Common, Format};
 use crate::output::{self, Stream};
 use heapwise_check::fixes::edit::Position;
 use heapwise_check::fixes::{FreePlace, where_free};
-use heapwise_check::models::Models;
 use serde_json::{Value, json};
 
-pub fn run(
-    common: &Common,
-    (sources, texts, models): (&[Source], &Texts, &Models),
-    file: &str,
-    line: u32,
-) -> Result<u8, Failure> {
+pub fn run(common: &Common, subject: &Subject<'_>, file: &str, line: u32) -> Result<u8, Failure> {
+    let Subject { sources, texts, models, .. } = *subject;
     let file = file.strip_prefix("./").unwrap_or(file);
     if !sources.iter().any(|it| it.path == file) {
         return Err(Failure::new(
@@ -23,7 +18,7 @@ pub fn run(
             "heapwise check --where-free FILE:LINE FILE, with the same FILE",
         ));
     }
-    let run = check(sources, texts, models, &|| ());
+    let run = check(subject, &|| ());
     let text = texts.shown(file).unwrap_or_default();
     let lines = Lines::new(&text);
     let start = lines

@@ -2,9 +2,11 @@
 
 use crate::Failure;
 use crate::args::{Check as Args, Common, Format};
-use crate::check::fixes::{self, Subject};
+use crate::check::cache::{self, Cache};
+use crate::check::compile_commands::Commands;
+use crate::check::fixes;
 use crate::check::sources::{self, Texts};
-use crate::check::{Run, check, check_again, on_workers, patch, report, where_free};
+use crate::check::{Run, Subject, check, check_again, on_workers, patch, report, where_free};
 use crate::config::Config;
 use crate::output::{self, Stream};
 use globset::GlobSetBuilder;
@@ -23,21 +25,33 @@ pub fn run(args: &Args, common: &Common) -> Result<u8, Failure> {
     }
     let exclude = exclude.build().map_err(|error| Failure::new(error, "shorten the lists of globs"))?;
     let paths = if args.paths.is_empty() { vec![PathBuf::from(".")] } else { args.paths.clone() };
-    let (sources, notes) = sources::find(&paths, &exclude)?;
+    let (sources, mut notes) = sources::find(&paths, &exclude)?;
+    let commands = Commands::load(args.compile_commands.as_deref(), &paths, &mut notes)?;
     let texts = Texts::default();
-    let models = Models::bundled();
+    let mut models = Models::bundled();
+    if let Some(table) = &config.models {
+        models.add("heapwise.toml", table).map_err(|error| Failure::new(error, None))?;
+    }
+    let subject = Subject { sources: &sources, texts: &texts, models: &models, commands: &commands };
     if let Some((file, line)) = &args.where_free {
         let jobs = args.jobs.unwrap_or(0);
-        return on_workers(jobs, || where_free::run(common, (&sources, &texts, &models), file, *line));
+        return on_workers(jobs, || where_free::run(common, &subject, file, *line));
     }
     let bar = progress(sources.len(), common);
     let jobs = args.jobs.unwrap_or(0);
     let wanted = Wanted { common, config: &config };
+    let kept = kept(args, &wanted, &subject);
     let outcome = on_workers(jobs, || {
-        let run = check(&sources, &texts, &models, &|| bar.inc(1));
+        if let Some(report) = kept.as_ref().and_then(|(cache, key)| cache.load(key, &texts)) {
+            return Ok(Outcome { report, changed: BTreeMap::new(), fixed: Vec::new() });
+        }
+        let run = check(&subject, &|| bar.inc(1));
         bar.finish_and_clear();
-        let subject = Subject { sources: &sources, texts: &texts, models: &models };
-        mend(run, &subject, args, &wanted)
+        let outcome = mend(run, &subject, args, &wanted)?;
+        if let Some((cache, key)) = &kept {
+            cache.store(key, &texts, &outcome.report);
+        }
+        Ok::<_, Failure>(outcome)
     })?;
     let Outcome { mut report, changed, fixed } = outcome;
     if args.diff {
@@ -66,6 +80,16 @@ pub fn run(args: &Args, common: &Common) -> Result<u8, Failure> {
     Ok(u8::from(output::fails(&report, common)))
 }
 
+/// Where the result is kept, and its name there. What changes files, and what reads or writes a baseline, is done.
+fn kept(args: &Args, wanted: &Wanted<'_>, subject: &Subject<'_>) -> Option<(Cache, String)> {
+    let (common, config) = (wanted.common, wanted.config);
+    if args.no_cache || args.changes() || common.baseline.is_some() || common.write_baseline.is_some() {
+        return None;
+    }
+    let options = [config.identity.clone(), format!("{:?} {:?}", common.select, common.ignore)];
+    Some((Cache::of_user()?, cache::key(subject, &options)?))
+}
+
 /// Which findings are told of.
 struct Wanted<'a> {
     common: &'a Common,
@@ -81,6 +105,7 @@ impl Wanted<'_> {
                 && (config.select.is_empty() || config.select.contains(&it.rule))
                 && !common.ignore.contains(&it.rule)
                 && !config.ignore.contains(&it.rule)
+                && !config.is_ignored_in_file(it)
         });
         let dropped = count - report.findings.len();
         if dropped > 0 {
@@ -106,7 +131,7 @@ struct Outcome {
 /// Finds fixes that work and, if asked to, applies them in memory.
 fn mend(mut run: Run, subject: &Subject<'_>, args: &Args, wanted: &Wanted<'_>) -> Result<Outcome, Failure> {
     let told = |run: &Run, texts: &Texts| -> Result<Report, Failure> {
-        let mut report = report(run, subject.sources, texts);
+        let mut report = report(run, &Subject { texts, ..*subject });
         wanted.filter(&mut report)?;
         Ok(report)
     };
@@ -140,7 +165,7 @@ fn mend(mut run: Run, subject: &Subject<'_>, args: &Args, wanted: &Wanted<'_>) -
         let paths = new.keys().cloned().collect();
         changed.extend(new);
         let texts = subject.texts.with(&changed);
-        run = check_again(&run, subject.sources, &texts, subject.models, &paths);
+        run = check_again(&run, &Subject { texts: &texts, ..*subject }, &paths);
         first = if args.diff { first } else { told(&run, &texts)? };
         fixes::propose(&mut run, &Subject { texts: &texts, ..*subject });
     }

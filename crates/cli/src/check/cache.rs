@@ -1,0 +1,315 @@
+//! Results of earlier checks, so that nothing is checked again that has not changed.
+//!
+//! ```text
+//! key = tool, folder, files, how each is compiled, options      entry = what every file read held, the result
+//! ```
+//!
+//! An entry holds for the files that its check asked for, headers and those that were not there among them: each
+//! must hold what it held then, by its hash. So a result that comes from here is the one that a check would give.
+//! Entries are written whole or not at all; what is damaged, of another version or too large is as if it were
+//! not there. Invariant: nothing in an entry is an index, and nothing in it is trusted to be short.
+//!
+//! Absent on purpose: parts of results. One changed file is a new check.
+
+use super::Subject;
+use super::sources::Texts;
+use heapwise_model::{
+    Confidence, Edit, Engine, Excerpt, Finding, Fix, Kind, Language, Location, Place, Related, Report, Rule,
+    Safety, Severity, SourceTotals,
+};
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use std::fs;
+use std::io::Write;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::PathBuf;
+use std::time::SystemTime;
+
+/// First bytes of an entry; the last one counts its versions.
+const MAGIC: &[u8; 8] = b"hwcheck\x01";
+/// Larger results are not kept.
+const ENTRY_MAX: u64 = 64 << 20;
+/// What all entries may take; the ones that were not used for longest go.
+const TOTAL_MAX: u64 = 256 << 20;
+const END: &str = "checked";
+
+type Hash = [u8; 32];
+
+/// The folder of entries.
+pub struct Cache {
+    folder: PathBuf,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Entry {
+    /// What each file held; `None`: there was none.
+    files: Vec<(String, Option<Hash>)>,
+    notes: Vec<String>,
+    findings: Vec<KeptFinding>,
+    excerpts: Vec<(String, u32, Vec<String>)>,
+    totals: (u64, u64),
+}
+
+#[derive(Serialize, Deserialize)]
+struct KeptFinding {
+    rule: String,
+    kind: Option<String>,
+    severity: Severity,
+    confidence: Confidence,
+    language: Option<Language>,
+    message: String,
+    place: KeptLocation,
+    related: Vec<(String, KeptLocation)>,
+    help: Option<String>,
+    fix: Option<(String, Safety, Vec<(KeptLocation, String)>)>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct KeptLocation(String, u32, Option<u32>, Option<u32>, Option<u32>, Option<String>);
+
+impl Cache {
+    /// The user's; `None` where there is no place for it.
+    pub fn of_user() -> Option<Cache> {
+        let absolute = |it: &PathBuf| it.is_absolute();
+        let folder =
+            std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from).filter(absolute).or_else(|| {
+                let home = std::env::var_os("HOME").map(PathBuf::from).filter(absolute)?;
+                Some(home.join(".cache"))
+            })?;
+        Some(Cache { folder: folder.join("heapwise") })
+    }
+
+    /// The result of a check, if all that it read is as it was.
+    pub fn load(&self, key: &str, texts: &Texts) -> Option<Report> {
+        let path = self.path(key);
+        if fs::metadata(&path).ok()?.len() > ENTRY_MAX {
+            return None;
+        }
+        let bytes = fs::read(&path).ok()?;
+        let (magic, rest) = bytes.split_first_chunk::<8>()?;
+        let (sum, body) = rest.split_first_chunk::<32>()?;
+        if magic != MAGIC || *sum != hash(body) {
+            return None;
+        }
+        let entry: Entry = serde_json::from_slice(body).ok()?;
+        let is_same = |(path, known): &(String, Option<Hash>)| texts.read(path).map(|it| hash(&it)) == *known;
+        if !entry.files.par_iter().all(is_same) {
+            return None;
+        }
+        let report = entry.report()?;
+        // When it was used last decides what goes first. A folder that cannot be written still serves.
+        let _ = fs::File::options().write(true).open(&path).and_then(|it| it.set_modified(SystemTime::now()));
+        Some(report)
+    }
+
+    /// Keeps a result. Whether that works out changes nothing for the user.
+    pub fn store(&self, key: &str, texts: &Texts, report: &Report) {
+        let Some(entry) = Entry::new(texts, report) else { return };
+        let Ok(body) = serde_json::to_vec(&entry) else { return };
+        if body.len() as u64 > ENTRY_MAX - 40 {
+            return;
+        }
+        if self.write(key, &body).is_ok() {
+            self.trim();
+        }
+    }
+
+    fn path(&self, key: &str) -> PathBuf {
+        self.folder.join(format!("{key}.{END}"))
+    }
+
+    fn write(&self, key: &str, body: &[u8]) -> std::io::Result<()> {
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(&self.folder)?;
+        let draft = self.folder.join(format!("{key}.{}", std::process::id()));
+        let mut file =
+            fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&draft)?;
+        let written = file
+            .write_all(MAGIC)
+            .and_then(|()| file.write_all(&hash(body)))
+            .and_then(|()| file.write_all(body))
+            .and_then(|()| fs::rename(&draft, self.path(key)));
+        if written.is_err() {
+            let _ = fs::remove_file(&draft);
+        }
+        written
+    }
+
+    /// Removes the entries that were not used for longest, until the rest is small enough.
+    fn trim(&self) {
+        let Ok(entries) = fs::read_dir(&self.folder) else { return };
+        let mut all: Vec<(SystemTime, u64, PathBuf)> = entries
+            .flatten()
+            .filter(|it| it.path().extension().is_some_and(|it| it == END))
+            .filter_map(|it| it.metadata().ok().map(|meta| (meta, it.path())))
+            .filter_map(|(meta, path)| Some((meta.modified().ok()?, meta.len(), path)))
+            .collect();
+        let mut total: u64 = all.iter().map(|it| it.1).sum();
+        all.sort();
+        for (_, length, path) in all {
+            if total <= TOTAL_MAX {
+                return;
+            }
+            if fs::remove_file(path).is_ok() {
+                total -= length;
+            }
+        }
+    }
+}
+
+fn hash(bytes: &[u8]) -> Hash {
+    Sha256::digest(bytes).into()
+}
+
+/// What a result depends on besides the content of files. `options`: all that was asked for and configured.
+/// `None`: the tool does not know which build it is.
+pub fn key(subject: &Subject<'_>, options: &[String]) -> Option<String> {
+    let tool = std::env::current_exe().and_then(fs::metadata).ok()?;
+    let here = std::env::current_dir().ok()?;
+    let mut all = Sha256::new();
+    let mut add = |text: &str| {
+        all.update((text.len() as u64).to_le_bytes());
+        all.update(text);
+    };
+    add(env!("CARGO_PKG_VERSION"));
+    add(&format!("{} {:?}", tool.len(), tool.modified().ok()?));
+    add(&here.to_string_lossy());
+    options.iter().for_each(|it| add(it));
+    for it in subject.sources {
+        match it.language {
+            Language::C | Language::Cpp => {
+                add(&format!("{:?}", subject.commands.unit(&it.path, it.language)))
+            }
+            other => add(&format!("{other:?} {}", it.path)),
+        }
+    }
+    Some(all.finalize().iter().map(|it| format!("{it:02x}")).collect())
+}
+
+impl Entry {
+    /// `None`: the report holds what entries have no room for.
+    fn new(texts: &Texts, report: &Report) -> Option<Entry> {
+        let mut files: Vec<(String, Option<Hash>)> =
+            texts.all().into_par_iter().map(|(path, text)| (path, text.map(|it| hash(&it)))).collect();
+        files.sort();
+        let totals = report.read?;
+        Some(Entry {
+            files,
+            notes: report.notes.clone(),
+            findings: report.findings.iter().map(KeptFinding::new).collect::<Option<_>>()?,
+            excerpts: report
+                .sources
+                .iter()
+                .map(|it| (it.path.clone(), it.first_line, it.lines.clone()))
+                .collect(),
+            totals: (totals.files, totals.lines),
+        })
+    }
+
+    fn report(self) -> Option<Report> {
+        let excerpt = |(path, first_line, lines)| Excerpt { path, first_line, lines };
+        Some(Report {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            findings: self.findings.into_iter().map(KeptFinding::finding).collect::<Option<_>>()?,
+            notes: self.notes,
+            sources: self.excerpts.into_iter().map(excerpt).collect(),
+            read: Some(SourceTotals { files: self.totals.0, lines: self.totals.1 }),
+            ..Report::default()
+        })
+    }
+}
+
+impl KeptFinding {
+    fn new(it: &Finding) -> Option<KeptFinding> {
+        // Named one by one, so that a new field is not forgotten here.
+        let Finding {
+            rule,
+            kind,
+            severity,
+            confidence,
+            engine,
+            language,
+            message,
+            place,
+            related,
+            help,
+            bytes,
+            blocks,
+            stacks,
+            held,
+            fix,
+        } = it;
+        let is_plain = *engine == Engine::Check
+            && bytes.is_none()
+            && blocks.is_none()
+            && stacks.is_empty()
+            && held.is_none();
+        if !is_plain {
+            return None;
+        }
+        let of_place = |it: &Place| match it {
+            Place::Source(at) => Some(KeptLocation::new(at)),
+            _ => None,
+        };
+        let related = related.iter().map(|it| Some((it.message.clone(), of_place(&it.place)?)));
+        let fix = fix.as_ref().map(|Fix { message, safety, edits }| {
+            let edits = edits.iter().map(|it| (KeptLocation::new(&it.location), it.insert.clone()));
+            (message.clone(), *safety, edits.collect())
+        });
+        Some(KeptFinding {
+            rule: rule.name().to_owned(),
+            kind: kind.map(|it| it.name().to_owned()),
+            severity: *severity,
+            confidence: *confidence,
+            language: *language,
+            message: message.clone(),
+            place: of_place(place)?,
+            related: related.collect::<Option<_>>()?,
+            help: help.clone(),
+            fix,
+        })
+    }
+
+    fn finding(self) -> Option<Finding> {
+        let related = self
+            .related
+            .into_iter()
+            .map(|(message, at)| Related { message, place: Place::Source(at.location()) });
+        let fix = self.fix.map(|(message, safety, edits)| {
+            let edits = edits.into_iter().map(|(at, insert)| Edit { location: at.location(), insert });
+            Fix { message, safety, edits: edits.collect() }
+        });
+        Some(Finding {
+            rule: Rule::from_name(&self.rule)?,
+            kind: match &self.kind {
+                Some(name) => Some(Kind::from_name(name)?),
+                None => None,
+            },
+            severity: self.severity,
+            confidence: self.confidence,
+            engine: Engine::Check,
+            language: self.language,
+            message: self.message,
+            place: Place::Source(self.place.location()),
+            related: related.collect(),
+            help: self.help,
+            bytes: None,
+            blocks: None,
+            stacks: Vec::new(),
+            held: None,
+            fix,
+        })
+    }
+}
+
+impl KeptLocation {
+    fn new(it: &Location) -> KeptLocation {
+        let Location { path, line, column, end_line, end_column, function } = it;
+        KeptLocation(path.clone(), *line, *column, *end_line, *end_column, function.clone())
+    }
+
+    fn location(self) -> Location {
+        let KeptLocation(path, line, column, end_line, end_column, function) = self;
+        Location { path, line, column, end_line, end_column, function }
+    }
+}
