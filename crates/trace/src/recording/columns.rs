@@ -15,7 +15,7 @@
 //!
 //! Times are rounded down to 1,024 ns; the order of events is exact.
 
-use super::{Cursor, Sink, push_varint, unzigzag, zigzag};
+use super::{Cursor, push_varint, unzigzag, zigzag};
 use crate::{Addr, Event, Family, Nanos, StackId};
 
 const ALLOC: u8 = 0;
@@ -171,11 +171,49 @@ impl Columns {
     }
 }
 
-/// Events whose addresses are read ahead: enough for their cache misses to overlap, few enough to stay in the cache.
-const WINDOW: usize = 64;
+/// Rows given on at once.
+const ROWS: usize = 2048;
 
-/// Gives the events of a block to `sink`; `None` where the block says something impossible.
-pub fn decode(block: &[u8], sink: &mut impl Sink) -> Option<()> {
+/// An allocation, free or resize as it is read.
+#[derive(Clone, Copy)]
+pub struct Row {
+    at: Nanos,
+    addr: Addr,
+    /// Where a resized block is now.
+    new: Addr,
+    size: u64,
+    thread: u32,
+    stack: StackId,
+    op: u8,
+}
+
+impl Row {
+    /// The event; of a kind that [`decode`] lets through.
+    #[inline(always)]
+    pub fn event(&self) -> Event<'static> {
+        let &Row { at, addr, new, size, thread, stack, op } = self;
+        let family = Family::from_bits(op >> 2);
+        match op & 3 {
+            ALLOC => Event::Alloc { at, thread, addr, size, family, stack },
+            FREE => Event::Free { at, thread, addr, size, family, stack },
+            _ => Event::Resize { at, thread, old: addr, new, size, stack },
+        }
+    }
+
+    /// The addresses it is about.
+    #[inline(always)]
+    pub fn addrs(&self) -> impl Iterator<Item = Addr> {
+        [self.addr, self.new].into_iter().take(1 + usize::from(self.op & 3 == RESIZE))
+    }
+}
+
+/// Gives the events of a block to `give`, some at a time in `rows`, which it empties; `None` where the block says
+/// something impossible, or `give` wants no more.
+pub fn decode(
+    block: &[u8],
+    rows: &mut Vec<Row>,
+    give: &mut impl FnMut(&mut Vec<Row>) -> Option<()>,
+) -> Option<()> {
     let mut head = Cursor::new(block);
     let count = head.varint()?;
     let state = State { time: head.varint()?, thread: head.varint()? as u32, ..State::default() };
@@ -191,11 +229,11 @@ pub fn decode(block: &[u8], sink: &mut impl Sink) -> Option<()> {
     if count != ops.len() as u64 {
         return None;
     }
-    let mut addrs = [Addr(0); 2 * WINDOW];
-    for ops in ops.chunks(WINDOW) {
-        let known = columns.addrs(ops, &mut addrs);
-        sink.expect(&addrs[..known]);
-        columns.events(ops, &addrs[..known], sink)?;
+    for ops in ops.chunks(ROWS) {
+        rows.reserve(ops.len());
+        let whole = ops.iter().try_for_each(|&op| columns.row(op).map(|row| rows.push(row)));
+        give(rows)?;
+        whole?;
     }
     Some(())
 }
@@ -209,57 +247,35 @@ struct Decoder<'a> {
 }
 
 impl Decoder<'_> {
-    /// The addresses of `ops`, two for a resize; how many there are.
     #[inline(always)]
-    fn addrs(&mut self, ops: &[u8], out: &mut [Addr; 2 * WINDOW]) -> usize {
-        let mut known = 0;
-        let wanted = ops.iter().map(|op| 1 + usize::from(op & 3 == RESIZE)).sum::<usize>();
-        for addr in &mut out[..wanted] {
-            let Some(step) = read_addr(&mut self.addrs) else { break };
-            self.state.addr = self.state.addr.wrapping_add_signed(step);
-            *addr = Addr(self.state.addr);
-            known += 1;
+    fn row(&mut self, op: u8) -> Option<Row> {
+        let kind = op & 3;
+        let addr = self.addr()?;
+        let new = if kind == RESIZE { self.addr()? } else { Addr(0) };
+        let state = &mut self.state;
+        if op & HAS_TIME != 0 {
+            state.time = state.time.saturating_add(self.others.varint()?);
         }
-        known
+        if op & HAS_THREAD != 0 {
+            state.thread = self.others.varint()? as u32;
+        }
+        let last = state.stacks.get_mut(kind as usize)?;
+        if op & SAME_STACK == 0 {
+            *last = self.stacks.varint()? as u32;
+        }
+        let stack = StackId(*last);
+        let has_size = kind != FREE || Family::from_bits(op >> 2) == Family::Map;
+        if has_size && op & SAME_SIZE == 0 {
+            state.size = self.sizes.varint()?;
+        }
+        let at = Nanos(state.time.saturating_mul(TIME_UNIT));
+        let size = if has_size { state.size } else { 0 };
+        Some(Row { at, addr, new, size, thread: state.thread, stack, op })
     }
 
     #[inline(always)]
-    fn events(&mut self, ops: &[u8], addrs: &[Addr], sink: &mut impl Sink) -> Option<()> {
-        let mut addrs = addrs.iter().copied();
-        let state = &mut self.state;
-        for &op in ops {
-            let kind = op & 3;
-            let family = Family::from_bits(op >> 2);
-            if op & HAS_TIME != 0 {
-                state.time = state.time.saturating_add(self.others.varint()?);
-            }
-            if op & HAS_THREAD != 0 {
-                state.thread = self.others.varint()? as u32;
-            }
-            let last = state.stacks.get_mut(kind as usize)?;
-            if op & SAME_STACK == 0 {
-                *last = self.stacks.varint()? as u32;
-            }
-            let stack = StackId(*last);
-            let has_size = kind != FREE || family == Family::Map;
-            if has_size && op & SAME_SIZE == 0 {
-                state.size = self.sizes.varint()?;
-            }
-            let (at, thread, size) = (Nanos(state.time.saturating_mul(TIME_UNIT)), state.thread, state.size);
-            let addr = addrs.next()?;
-            match kind {
-                ALLOC => sink.event(Event::Alloc { at, thread, addr, size, family, stack }),
-                FREE => {
-                    let size = if has_size { size } else { 0 };
-                    sink.event(Event::Free { at, thread, addr, size, family, stack });
-                }
-                RESIZE => {
-                    let new = addrs.next()?;
-                    sink.event(Event::Resize { at, thread, old: addr, new, size, stack });
-                }
-                _ => return None,
-            }
-        }
-        Some(())
+    fn addr(&mut self) -> Option<Addr> {
+        self.state.addr = self.state.addr.wrapping_add_signed(read_addr(&mut self.addrs)?);
+        Some(Addr(self.state.addr))
     }
 }

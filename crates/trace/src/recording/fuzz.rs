@@ -52,7 +52,7 @@ fn from_blocks(mut rest: &[u8]) -> Vec<u8> {
 pub fn blocks_of(recording: &[u8]) -> Vec<u8> {
     let mut out = vec![0];
     let input = recording.get(HEADER_BYTES..).unwrap_or_default();
-    let mut reader = BlockReader { input, offset: 0, stored: Vec::new(), raw: Vec::new() };
+    let mut reader = BlockReader::new(input, 0);
     while let Ok(Next::Block(kind)) = reader.next() {
         let raw = &reader.raw[..reader.raw.len().min(usize::from(u16::MAX))];
         out.push(kind);

@@ -1,9 +1,18 @@
 //! Reads a recording that may be cut, damaged or hostile.
+//!
+//! ```text
+//!   file -> BlockReader -> unpack -+-> records, rows of events -+-> Feed -> sink
+//!                                  +-> Outbox  (channel)  ------+
+//! ```
+//!
+//! What is large enough is unpacked by a second thread, a few pieces ahead of the sink.
 
+use super::columns::Row;
 use super::*;
 use crate::{Addr, Event};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
+use std::sync::mpsc::{Receiver, SyncSender, channel, sync_channel};
 
 /// Why nothing could be read.
 #[derive(Debug, thiserror::Error)]
@@ -85,8 +94,8 @@ fn u32_at(bytes: &[u8], at: usize) -> u32 {
     bytes.get(at..at + 4).map_or(0, |it| u32::from_le_bytes(it.try_into().expect("four bytes")))
 }
 
-fn read_from(
-    mut input: impl Read,
+pub(super) fn read_from(
+    mut input: impl Read + Send,
     total: u64,
     path: &Path,
     sink: &mut impl Sink,
@@ -123,28 +132,152 @@ fn read_from(
     if extra > 4096 || io::copy(&mut (&mut input).take(extra), &mut io::sink()).map_err(at)? != extra {
         return Err(unusable("its header is damaged"));
     }
-    let mut reader =
-        BlockReader { input, offset: HEADER_BYTES as u64 + extra, stored: Vec::new(), raw: Vec::new() };
-    let mut ids = record::Ids::default();
+    let mut reader = BlockReader::new(input, HEADER_BYTES as u64 + extra);
+    let mut feed = Feed { sink, progress, ids: record::Ids::default(), offset: reader.offset, total };
+    let is_ahead = total >= AHEAD_MIN && std::thread::available_parallelism().is_ok_and(|it| it.get() > 1);
+    let end = is_ahead.then(|| read_ahead(&mut reader, &mut feed)).flatten();
+    end.unwrap_or_else(|| unpack(&mut reader, &mut feed, total)).map_err(at)
+}
+
+/// Smaller recordings are not worth a thread.
+const AHEAD_MIN: u64 = 64 << 10;
+/// Pieces that may wait to be taken.
+const PIECES: usize = 4;
+
+/// Takes the pieces of a recording in order; `None`: no more is wanted.
+trait Pieces {
+    /// A block begins at this offset.
+    fn block(&mut self, offset: u64) -> Option<()>;
+    /// Unpacked records; the buffer may be kept.
+    fn records(&mut self, raw: &mut Vec<u8>) -> Option<()>;
+    /// Decoded events; the buffer is empty after it.
+    fn rows(&mut self, rows: &mut Vec<Row>) -> Option<()>;
+}
+
+/// Gives pieces to the sink.
+struct Feed<'a, S> {
+    sink: &'a mut S,
+    progress: &'a mut dyn FnMut(u64, u64),
+    ids: record::Ids,
+    /// Of the block that the pieces are of.
+    offset: u64,
+    total: u64,
+}
+
+impl<S: Sink> Pieces for Feed<'_, S> {
+    fn block(&mut self, offset: u64) -> Option<()> {
+        self.offset = offset;
+        (self.progress)(offset, self.total);
+        Some(())
+    }
+
+    fn records(&mut self, raw: &mut Vec<u8>) -> Option<()> {
+        record::decode(raw, &mut self.ids, self.sink)
+    }
+
+    fn rows(&mut self, rows: &mut Vec<Row>) -> Option<()> {
+        let mut addrs = [Addr(0); 2 * WINDOW];
+        for window in rows.chunks(WINDOW) {
+            let touched = window.iter().flat_map(Row::addrs);
+            let known = addrs.iter_mut().zip(touched).map(|(place, addr)| *place = addr).count();
+            self.sink.expect(&addrs[..known]);
+            window.iter().for_each(|row| self.sink.event(row.event()));
+        }
+        rows.clear();
+        Some(())
+    }
+}
+
+/// Events whose addresses are read ahead: enough for their cache misses to overlap, few enough to stay in the cache.
+const WINDOW: usize = 64;
+
+/// A piece on its way to another thread.
+enum Piece {
+    Block(u64),
+    Records(Vec<u8>),
+    Rows(Vec<Row>),
+}
+
+/// Sends pieces, and takes emptied buffers back.
+struct Outbox {
+    pieces: SyncSender<Piece>,
+    emptied: Receiver<Vec<Row>>,
+}
+
+impl Pieces for Outbox {
+    fn block(&mut self, offset: u64) -> Option<()> {
+        self.pieces.send(Piece::Block(offset)).ok()
+    }
+
+    fn records(&mut self, raw: &mut Vec<u8>) -> Option<()> {
+        self.pieces.send(Piece::Records(std::mem::take(raw))).ok()
+    }
+
+    fn rows(&mut self, rows: &mut Vec<Row>) -> Option<()> {
+        let next = self.emptied.try_recv().unwrap_or_default();
+        self.pieces.send(Piece::Rows(std::mem::replace(rows, next))).ok()
+    }
+}
+
+fn damaged(offset: u64, total: u64, reason: &'static str) -> End {
+    End::Damaged { offset, lost: total.saturating_sub(offset), reason }
+}
+
+/// A block's checksum is right, but what it says is not possible.
+const CONTRADICTION: &str = "a block contradicts itself";
+
+/// Unpacks all blocks.
+fn unpack(reader: &mut BlockReader<impl Read>, out: &mut impl Pieces, total: u64) -> io::Result<End> {
+    let mut rows = Vec::new();
     loop {
-        progress(reader.offset, total);
         let offset = reader.offset;
-        let damaged = |reason| End::Damaged { offset, lost: total.saturating_sub(offset), reason };
-        match reader.next().map_err(at)? {
+        if out.block(offset).is_none() {
+            return Ok(End::Complete);
+        }
+        let taken = match reader.next()? {
             Next::End => return Ok(End::Complete),
-            Next::Bad(reason) => return Ok(damaged(reason)),
-            Next::Block(kind) => {
-                let decoded = match kind {
-                    KIND_RECORDS => record::decode(&reader.raw, &mut ids, sink),
-                    KIND_EVENTS => columns::decode(&reader.raw, sink),
-                    _ => Some(()),
-                };
-                if decoded.is_none() {
-                    return Ok(damaged("a block contradicts itself"));
-                }
-            }
+            Next::Bad(reason) => return Ok(damaged(offset, total, reason)),
+            Next::Block(KIND_RECORDS) => out.records(&mut reader.raw),
+            Next::Block(KIND_EVENTS) => columns::decode(&reader.raw, &mut rows, &mut |rows| out.rows(rows)),
+            Next::Block(_) => Some(()),
+        };
+        if taken.is_none() {
+            return Ok(damaged(offset, total, CONTRADICTION));
         }
     }
+}
+
+/// Unpacks in a second thread what this one gives to the sink. `None`, and nothing is read, when there can be no
+/// other thread.
+fn read_ahead<S: Sink>(
+    reader: &mut BlockReader<impl Read + Send>,
+    feed: &mut Feed<'_, S>,
+) -> Option<io::Result<End>> {
+    let total = feed.total;
+    let (pieces, inbox) = sync_channel(PIECES);
+    let (give_back, emptied) = channel();
+    let mut outbox = Outbox { pieces, emptied };
+    std::thread::scope(|scope| {
+        let unpacking = std::thread::Builder::new()
+            .spawn_scoped(scope, move || unpack(reader, &mut outbox, total))
+            .ok()?;
+        for piece in inbox {
+            let taken = match piece {
+                Piece::Block(offset) => feed.block(offset),
+                Piece::Records(mut raw) => feed.records(&mut raw),
+                Piece::Rows(mut rows) => {
+                    let taken = feed.rows(&mut rows);
+                    // The other side may have ended.
+                    let _ = give_back.send(rows);
+                    taken
+                }
+            };
+            if taken.is_none() {
+                return Some(Ok(damaged(feed.offset, total, CONTRADICTION)));
+            }
+        }
+        Some(unpacking.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+    })
 }
 
 pub(super) struct BlockReader<R> {
@@ -152,12 +285,21 @@ pub(super) struct BlockReader<R> {
     pub offset: u64,
     pub stored: Vec<u8>,
     pub raw: Vec<u8>,
+    /// Made for the first packed block.
+    unpacker: Option<zstd::bulk::Decompressor<'static>>,
 }
 
 pub(super) enum Next {
     Block(u8),
     End,
     Bad(&'static str),
+}
+
+impl<R> BlockReader<R> {
+    /// Of what follows a header; the next block begins at `offset`.
+    pub fn new(input: R, offset: u64) -> BlockReader<R> {
+        BlockReader { input, offset, stored: Vec::new(), raw: Vec::new(), unpacker: None }
+    }
 }
 
 impl<R: Read> BlockReader<R> {
@@ -193,7 +335,11 @@ impl<R: Read> BlockReader<R> {
             PACKING_ZSTD => {
                 // The size is bounded above, so a bomb gets no more than that.
                 self.raw.resize(raw, 0);
-                match zstd::bulk::decompress_to_buffer(&self.stored, &mut self.raw) {
+                if self.unpacker.is_none() {
+                    self.unpacker = Some(zstd::bulk::Decompressor::new()?);
+                }
+                let unpacker = self.unpacker.as_mut().expect("made just now");
+                match unpacker.decompress_to_buffer(&self.stored, &mut self.raw) {
                     Ok(n) if n == raw => {}
                     _ => return Ok(Next::Bad("a block cannot be unpacked")),
                 }

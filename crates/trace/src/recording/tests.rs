@@ -196,3 +196,32 @@ fn numbers_of_all_lengths() {
         assert_eq!(Cursor::new(bytes).varint(), number);
     }
 }
+
+#[test]
+fn reading_ends_at_a_block_that_contradicts_itself() {
+    let events: Vec<_> = definitions().into_iter().chain(generated(100_000)).collect();
+    let good = write(&events);
+    assert!(good.len() > 64 << 10, "large enough for a second thread");
+    let more = &good[HEADER_BYTES..];
+    // A stack whose parent does not exist; two events without addresses.
+    let stack = fuzz::wrap_block(KIND_RECORDS, 9, &[4, 2, 100, 1]);
+    let no_addresses = fuzz::wrap_block(KIND_EVENTS, 9, &[2, 0, 0, 2, 0, 0, 0, 0, 0, 0]);
+    for bad in [stack, no_addresses] {
+        let bytes = [&good, &bad[..], more, more, more].concat();
+        let mut count = 0;
+        let mut offsets = Vec::new();
+        let end = reader::read_from(
+            &bytes[..],
+            bytes.len() as u64,
+            std::path::Path::new("recording"),
+            &mut |_: Event<'_>| count += 1,
+            &mut |at, _| offsets.push(at),
+        );
+        let lost = (bytes.len() - good.len()) as u64;
+        let reason = "a block contradicts itself";
+        assert_eq!(end.expect("readable"), End::Damaged { offset: good.len() as u64, lost, reason });
+        assert_eq!(count, events.len());
+        assert_eq!(offsets.last(), Some(&(good.len() as u64)));
+        assert!(offsets.is_sorted());
+    }
+}
