@@ -665,20 +665,18 @@ impl State {
         if !terms.list().is_empty() && terms.c.unsigned_abs() > FAR.unsigned_abs() {
             return None;
         }
-        if !terms.list().is_empty() {
-            if let &[(a, 1), (b, -1)] | &[(b, -1), (a, 1)] = terms.list()
-                && symbols.is_base(a)
-                && symbols.is_base(b)
-                && a != b
-                && self.is_there(a)
-                && self.is_there(b)
-            {
-                // Two objects never share an address while both are there.
-                match op {
-                    Binary::Equal => return Some(false),
-                    Binary::NotEqual => return Some(true),
-                    _ => {}
-                }
+        // Two objects never share an address while both are there.
+        if let &[(a, 1), (b, -1)] | &[(b, -1), (a, 1)] = terms.list()
+            && symbols.is_base(a)
+            && symbols.is_base(b)
+            && a != b
+            && self.is_there(a)
+            && self.is_there(b)
+        {
+            match op {
+                Binary::Equal => return Some(false),
+                Binary::NotEqual => return Some(true),
+                _ => {}
             }
         }
         // Bounds cost a search each: only those that the operator asks for are worked out.

@@ -62,8 +62,11 @@ struct KeptFinding {
     place: KeptLocation,
     related: Vec<(String, KeptLocation)>,
     help: Option<String>,
-    fix: Option<(String, Safety, Vec<(KeptLocation, String)>)>,
+    fix: Option<KeptFix>,
 }
+
+#[derive(Serialize, Deserialize)]
+struct KeptFix(String, Safety, Vec<(KeptLocation, String)>);
 
 #[derive(Serialize, Deserialize)]
 struct KeptLocation(String, u32, Option<u32>, Option<u32>, Option<u32>, Option<String>);
@@ -254,7 +257,7 @@ impl KeptFinding {
         let related = related.iter().map(|it| Some((it.message.clone(), of_place(&it.place)?)));
         let fix = fix.as_ref().map(|Fix { message, safety, edits }| {
             let edits = edits.iter().map(|it| (KeptLocation::new(&it.location), it.insert.clone()));
-            (message.clone(), *safety, edits.collect())
+            KeptFix(message.clone(), *safety, edits.collect())
         });
         Some(KeptFinding {
             rule: rule.name().to_owned(),
@@ -275,7 +278,7 @@ impl KeptFinding {
             .related
             .into_iter()
             .map(|(message, at)| Related { message, place: Place::Source(at.location()) });
-        let fix = self.fix.map(|(message, safety, edits)| {
+        let fix = self.fix.map(|KeptFix(message, safety, edits)| {
             let edits = edits.into_iter().map(|(at, insert)| Edit { location: at.location(), insert });
             Fix { message, safety, edits: edits.collect() }
         });
