@@ -196,25 +196,33 @@ fn halt(tid: i32) -> Halt {
     // SAFETY: zero is a valid value of this plain structure, which outlives the calls.
     unsafe {
         let mut info: libc::siginfo_t = std::mem::zeroed();
-        let look = libc::WNOHANG | libc::__WALL;
-        // Fails when it has ended, too.
-        let is_known = libc::waitid(libc::P_PID, tid as u32, &mut info, libc::WSTOPPED | look) == 0;
-        if is_known && info.si_pid() == tid {
-            // `signal | event << 8` (ptrace(2)).
-            return match (info.si_status() & 0xff, info.si_status() >> 8) {
-                (_, libc::PTRACE_EVENT_STOP) => Halt::Stopped,
-                (signal, _) => Halt::Signaled(signal),
-            };
-        }
-        // The end of our own child is told to who started it.
-        let leave = if is_own_child(tid) { libc::WNOWAIT } else { 0 };
-        let mut info: libc::siginfo_t = std::mem::zeroed();
-        if libc::waitid(libc::P_PID, tid as u32, &mut info, libc::WEXITED | leave | look) != 0
-            || info.si_pid() == tid
-        {
+        // Stops of traced threads are told whether asked for or not.
+        let look = libc::WSTOPPED | libc::WEXITED | libc::WNOHANG | libc::__WALL | libc::WNOWAIT;
+        if libc::waitid(libc::P_PID, tid as u32, &mut info, look) != 0 {
             return Halt::Gone;
         }
-        Halt::NotYet
+        if info.si_pid() != tid {
+            return Halt::NotYet;
+        }
+        let has_ended = matches!(info.si_code, libc::CLD_EXITED | libc::CLD_KILLED | libc::CLD_DUMPED);
+        // The end of our own child is told to who started it.
+        if has_ended && is_own_child(tid) {
+            return Halt::Gone;
+        }
+        let take = if has_ended { libc::WEXITED } else { libc::WSTOPPED } | libc::WNOHANG | libc::__WALL;
+        let is_taken = libc::waitid(libc::P_PID, tid as u32, &mut info, take) == 0 && info.si_pid() == tid;
+        if has_ended {
+            return Halt::Gone;
+        }
+        if !is_taken {
+            // It was killed in between.
+            return Halt::NotYet;
+        }
+        // `signal | event << 8` (ptrace(2)).
+        match (info.si_status() & 0xff, info.si_status() >> 8) {
+            (_, libc::PTRACE_EVENT_STOP) => Halt::Stopped,
+            (signal, _) => Halt::Signaled(signal),
+        }
     }
 }
 

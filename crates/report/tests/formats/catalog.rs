@@ -34,12 +34,13 @@ fn programs(section: &str) -> Vec<(&'static str, &str)> {
         ("c", code) => ("c", code),
         ("cpp", code) => ("c++", code),
         ("python", code) => ("python", code),
+        ("javascript", code) => ("javascript", code),
         (other, _) => panic!("unknown language {other}"),
     };
     fences.map(program).collect()
 }
 
-/// Needs `cc` and `c++`; without them there is nothing to compile with, and the test says so.
+/// Needs `cc`, `c++` and `node`; the test says which examples it skips without them.
 #[test]
 fn examples_compile() {
     let folder = tempfile::tempdir().unwrap();
@@ -48,19 +49,22 @@ fn examples_compile() {
             let programs = programs(section(page(*rule), heading));
             assert!(!programs.is_empty(), "{rule}: {heading}");
             for (language, code) in programs.into_iter().filter(|it| it.0 != "python") {
-                let file = folder.path().join("example.c");
+                let is_script = language == "javascript";
+                let file = folder.path().join(if is_script { "example.js" } else { "example.c" });
                 std::fs::write(&file, code).unwrap();
-                let (compiler, quiet) = match language {
-                    "c" => ("cc", "-Wno-free-nonheap-object"),
-                    _ => ("c++", "-Wno-mismatched-new-delete"),
+                let (compiler, options) = match language {
+                    "javascript" => ("node", vec!["--check"]),
+                    "c" => ("cc", vec!["-x", "c", "-Wno-free-nonheap-object"]),
+                    _ => ("c++", vec!["-x", "c++", "-Wno-mismatched-new-delete"]),
                 };
-                let run = Command::new(compiler)
-                    .args(["-x", language, "-fsyntax-only", "-Wall", "-Wextra", quiet])
-                    .arg(&file)
-                    .output();
+                let mut command = Command::new(compiler);
+                if !is_script {
+                    command.args(["-fsyntax-only", "-Wall", "-Wextra"]);
+                }
+                let run = command.args(options).arg(&file).output();
                 let Ok(run) = run else {
-                    eprintln!("skipped: no compiler `{compiler}` here");
-                    return;
+                    eprintln!("skipped: no `{compiler}` here");
+                    continue;
                 };
                 let errors = String::from_utf8_lossy(&run.stderr);
                 let is_quiet = heading == "Bad" || errors.is_empty();
