@@ -654,7 +654,9 @@ impl<'a> Judge<'_, 'a> {
         let mut message =
             format!("{of} only grows: {place} adds to it {how_often}, and nothing takes anything out");
         if severity != Severity::Error {
-            message.push_str(match (life, growth.rate, growth.is_distinct) {
+            let is_often = matches!(growth.rate, Rate::Endless | Rate::Event);
+            let needs_keys = growth.is_distinct || is_often && kinds.is_map(self.managed);
+            message.push_str(match (life, growth.rate, needs_keys) {
                 (_, _, true) => ", if ever new keys come",
                 (Life::Instance, ..) => ", if the object lives long",
                 (Life::Closure, ..) => ", if the closure lives long",

@@ -192,6 +192,7 @@ pub fn diff(path: &str, old: &[u8], new: &[u8]) -> String {
     if stretches.is_empty() {
         return out;
     }
+    let path = path.trim_start_matches('/');
     let _ = writeln!(out, "--- a/{path}\n+++ b/{path}");
     let mut at = 0;
     while at < stretches.len() {
