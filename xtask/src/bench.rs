@@ -33,7 +33,7 @@ impl Variant {
     }
 }
 
-const MEMCHECK_ROUNDS: usize = 2;
+const MEMCHECK_ROUNDS: usize = 1;
 
 /// A program that all variants run.
 struct Workload {
@@ -75,7 +75,7 @@ pub fn main(given: &[String]) -> Result<ExitCode, String> {
     let variants = variants(memcheck);
     let only: Vec<&str> = only.split(',').filter(|it| !it.is_empty()).collect();
     let results = paths::root().join("benches/results").join(format!("{name}.md"));
-    let about = format!("memcheck runs in the first {MEMCHECK_ROUNDS} rounds only.");
+    let about = format!("memcheck runs in {MEMCHECK_ROUNDS} of them.");
     let mut text = heading("What observing costs, as ratios to the bare program", "bench", &about, rounds);
     let mut all_same = true;
     for workload in workloads(&cache, quick)? {
