@@ -14,9 +14,6 @@ use clap::Parser;
 use std::io;
 use std::process::ExitCode;
 
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 /// Why a verb could not do its work: exit code 2. What, where, and what to try.
 #[derive(Debug, thiserror::Error)]
 pub enum Failure {
