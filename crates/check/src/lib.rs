@@ -16,7 +16,6 @@ pub mod fixes;
 pub mod growth;
 pub mod ir;
 pub mod managed;
-pub mod managed_rules;
 pub mod models;
 pub mod program;
 pub mod rules;

@@ -105,7 +105,7 @@ pub fn check(modules: &[Module]) -> Vec<Found> {
         let library = Library::bundled(family);
         let mut managed = Managed::new(modules, &library);
         crate::growth::check(&mut managed, &mut found);
-        crate::managed_rules::check(&mut managed, &mut found);
+        crate::rules::managed::check(&mut managed, &mut found);
     }
     found.sort_by(|a, b| (a.at, a.rule, &a.message).cmp(&(b.at, b.rule, &b.message)));
     found.dedup();

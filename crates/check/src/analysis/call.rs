@@ -7,7 +7,7 @@ use super::state::{Class, Content, FAR, Failure, Object, Piece, State, Status};
 use super::summary::{Demand, Disjunct, Guard, Need, Summary, each_part, source_of};
 use super::value::{Meaning, Source, Sym, Terms, Val};
 use crate::ir::{Argument, Binary, BlockId, Callee, Module, Name};
-use crate::rules;
+use crate::rules::native as rules;
 use rustc_hash::FxHashMap;
 use std::rc::Rc;
 

@@ -7,7 +7,7 @@ use super::summary::{Demand, Need};
 use super::value::{Meaning, Source, Sym, Terms, Val};
 use crate::ir::Binary;
 use crate::models::{Effect, Factor, Fails, Model, Returns, Size};
-use crate::rules;
+use crate::rules::native as rules;
 
 impl Engine<'_> {
     /// Does what a model says; the paths that go on with what the call returns.

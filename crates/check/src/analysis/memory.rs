@@ -8,7 +8,7 @@ use super::state::{
 use super::summary::{Demand, Need};
 use super::value::{Meaning, Source, Sym, Terms, Val};
 use crate::ir::Binary;
-use crate::rules;
+use crate::rules::native as rules;
 use heapwise_model::Confidence;
 use rustc_hash::FxHashSet;
 
