@@ -24,7 +24,14 @@ pub struct ModuleBuilder {
     module: Module,
     names: FxHashMap<Box<str>, Name>,
     types: FxHashMap<Type, TypeId>,
+    /// Those made by [`ModuleBuilder::global_named`].
+    globals: FxHashMap<Name, GlobalId>,
+    /// Statements that copies of `finally` blocks may still add.
+    finally_budget: u32,
 }
+
+/// Statements that copies of `finally` blocks may add to a module: each way out of one has its own.
+const FINALLY_BUDGET: u32 = 100_000;
 
 impl ModuleBuilder {
     pub fn new(path: impl Into<String>, language: Language) -> ModuleBuilder {
@@ -32,6 +39,8 @@ impl ModuleBuilder {
             module: Module::new(path, language),
             names: FxHashMap::default(),
             types: FxHashMap::default(),
+            globals: FxHashMap::default(),
+            finally_budget: FINALLY_BUDGET,
         };
         // Name 0 is the empty one: temporaries and anonymous things have it.
         it.name("");
@@ -78,6 +87,32 @@ impl ModuleBuilder {
     pub fn global(&mut self, global: Global) -> GlobalId {
         self.module.globals.push(global);
         GlobalId(next(self.module.globals.len() - 1))
+    }
+
+    /// The global of this linkage name and of unknown type, made if it is new; whether it is.
+    pub fn global_named(&mut self, name: Name, is_external: bool) -> (GlobalId, bool) {
+        if let Some(it) = self.globals.get(&name) {
+            return (*it, false);
+        }
+        let ty = self.ty(Type::Unknown);
+        let global = Global { name, ty, is_external, is_const: false, value: None, span: Span::NONE };
+        let id = self.global(global);
+        self.globals.insert(name, id);
+        (id, true)
+    }
+
+    /// Whether a copy of a `finally` block of so many statements may be written out; a note says where not.
+    pub fn may_copy_finally(&mut self, statements: usize) -> bool {
+        const NOTE: &str = "too many ways through finally blocks: some are not followed";
+        let cost = next(statements).max(1);
+        if let Some(rest) = self.finally_budget.checked_sub(cost) {
+            self.finally_budget = rest;
+            return true;
+        }
+        if !self.module.notes.iter().any(|it| it == NOTE) {
+            self.note(NOTE);
+        }
+        false
     }
 
     pub fn global_mut(&mut self, id: GlobalId) -> &mut Global {
@@ -242,6 +277,15 @@ impl FunctionBuilder {
         let reg = self.reg();
         self.push(make(reg), span);
         Operand::Reg(reg)
+    }
+
+    /// Continues in `join`, to which the blocks of `from` lead, each with its value; the value there.
+    pub fn join(&mut self, join: BlockId, from: Vec<(BlockId, Operand)>, span: Span) -> Operand {
+        if from.is_empty() {
+            return Operand::Opaque;
+        }
+        self.switch_to(join);
+        self.value(span, |to| OpKind::Phi { to, from: from.into() })
     }
 
     /// Ends the current block.

@@ -263,8 +263,7 @@ impl<'a> Lowering<'a> {
             from.push((block, value));
             self.goto(join, span);
         }
-        self.f().switch_to(join);
-        self.value(span, |to| OpKind::Phi { to, from: from.into() })
+        self.f().join(join, from, span)
     }
 
     /// Exports, prototypes, lengths, and methods bound to their own object.
@@ -505,8 +504,7 @@ impl<'a> Lowering<'a> {
             from.push((block, right));
             self.goto(join, span);
         }
-        self.f().switch_to(join);
-        self.value(span, |to| OpKind::Phi { to, from: from.into() })
+        self.f().join(join, from, span)
     }
 
     fn conditional(&mut self, it: &'a ast::ConditionalExpression<'a>, span: Span) -> Operand {
@@ -524,11 +522,7 @@ impl<'a> Lowering<'a> {
                 self.goto(join, span);
             }
         }
-        if from.is_empty() {
-            return Operand::Opaque;
-        }
-        self.f().switch_to(join);
-        self.value(span, |to| OpKind::Phi { to, from: from.into() })
+        self.f().join(join, from, span)
     }
 
     /// Branches on an expression; which of the two ways there are.

@@ -31,9 +31,6 @@ use oxc_span::GetSpan;
 use oxc_syntax::scope::ScopeId;
 use rustc_hash::{FxHashMap, FxHashSet};
 
-/// Statements of `finally` bodies written out again in one module, in all; beyond it a way ends where the body
-/// would begin.
-const FINALLY_BUDGET: u32 = 100_000;
 /// Longer literals are cut: they are equal to nothing.
 const LITERAL_LIMIT: usize = 256;
 
@@ -53,7 +50,6 @@ pub fn module<'a>(path: &str, program: &'a ast::Program<'a>, scoping: &'a Scopin
         frames: Vec::new(),
         symbols: vec![None; scoping.symbols_len()],
         prefixes: vec![prefix],
-        globals: FxHashMap::default(),
         classes: FxHashMap::default(),
         linkage_names: FxHashMap::default(),
         reserved: FxHashMap::default(),
@@ -64,7 +60,6 @@ pub fn module<'a>(path: &str, program: &'a ast::Program<'a>, scoping: &'a Scopin
         attribute: None,
         stars: 0,
         fields: FxHashSet::default(),
-        finally_budget: FINALLY_BUDGET,
     };
     it.whole_module(program);
     it.module.finish()
@@ -82,7 +77,6 @@ pub struct Lowering<'a> {
     symbols: Vec<Option<Meaning>>,
     /// What linkage names begin with, with a dot at the end.
     pub prefixes: Vec<String>,
-    globals: FxHashMap<Name, GlobalId>,
     classes: FxHashMap<Name, ClassId>,
     /// How often a linkage name was given.
     linkage_names: FxHashMap<Box<str>, u32>,
@@ -100,7 +94,6 @@ pub struct Lowering<'a> {
     pub stars: u32,
     /// Attributes seen, by class.
     pub fields: FxHashSet<(ClassId, Name)>,
-    pub finally_budget: u32,
 }
 
 /// A function that is being built.
@@ -246,14 +239,7 @@ impl<'a> Lowering<'a> {
 
     /// The global of this linkage name, made if it is new.
     pub fn global_named(&mut self, name: Name, is_external: bool) -> GlobalId {
-        if let Some(it) = self.globals.get(&name) {
-            return *it;
-        }
-        let global =
-            Global { name, ty: self.unknown, is_external, is_const: false, value: None, span: Span::NONE };
-        let id = self.module.global(global);
-        self.globals.insert(name, id);
-        id
+        self.module.global_named(name, is_external).0
     }
 
     /// A global by the text of its linkage name.

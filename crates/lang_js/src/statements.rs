@@ -163,22 +163,10 @@ impl<'a> Lowering<'a> {
     }
 
     fn finally_copy(&mut self, body: &'a [Statement<'a>]) {
-        let cost = u32::try_from(body.len()).unwrap_or(u32::MAX).max(1);
-        match self.finally_budget.checked_sub(cost) {
-            Some(rest) => {
-                self.finally_budget = rest;
-                self.block(body);
-            }
-            None => self.out_of_budget(),
+        match self.module.may_copy_finally(body.len()) {
+            true => self.block(body),
+            false => self.f().end(End::Unreachable, Span::NONE),
         }
-    }
-
-    fn out_of_budget(&mut self) {
-        const NOTE: &str = "too many ways through finally blocks: some are not followed";
-        if !self.module.module().notes.iter().any(|it| it == NOTE) {
-            self.module.note(NOTE);
-        }
-        self.f().end(End::Unreachable, Span::NONE);
     }
 
     fn try_statement(&mut self, it: &'a ast::TryStatement<'a>) {

@@ -514,8 +514,7 @@ impl<'a> Lowering<'a> {
             self.f().end(End::Branch { condition: operand, then, other }, span);
             self.f().switch_to(next);
         }
-        self.f().switch_to(join);
-        self.value(span, |to| OpKind::Phi { to, from: from.into() })
+        self.f().join(join, from, span)
     }
 
     fn conditional(&mut self, it: &'a ast::ExprIf, span: Span) -> Operand {
@@ -533,11 +532,7 @@ impl<'a> Lowering<'a> {
                 self.goto(join, span);
             }
         }
-        if from.is_empty() {
-            return Operand::Opaque;
-        }
-        self.f().switch_to(join);
-        self.value(span, |to| OpKind::Phi { to, from: from.into() })
+        self.f().join(join, from, span)
     }
 
     /// `a < b < c`: each operand is evaluated once, and only as long as all before hold.
@@ -559,8 +554,7 @@ impl<'a> Lowering<'a> {
             self.f().end(End::Branch { condition: result, then: next, other: join }, span);
             self.f().switch_to(next);
         }
-        self.f().switch_to(join);
-        self.value(span, |to| OpKind::Phi { to, from: from.into() })
+        self.f().join(join, from, span)
     }
 
     /// Branches on an expression; which of the two ways there are.

@@ -27,9 +27,6 @@ use ruff_python_ast as ast;
 use ruff_text_size::{Ranged, TextRange};
 use rustc_hash::{FxHashMap, FxHashSet};
 
-/// Statements of `finally` bodies written out again in one module, in all; beyond it a way ends where the body
-/// would begin.
-const FINALLY_BUDGET: u32 = 100_000;
 /// Longer literals are cut: they are equal to nothing.
 const LITERAL_LIMIT: usize = 256;
 
@@ -60,13 +57,11 @@ pub fn module<'a>(
         notebook,
         frames: Vec::new(),
         scopes: Vec::new(),
-        globals: FxHashMap::default(),
         modules,
         stars: collector.stars,
         linkage_names: FxHashMap::default(),
         declared_globals: FxHashSet::default(),
         fields: FxHashSet::default(),
-        finally_budget: FINALLY_BUDGET,
     };
     it.whole_module(body, collector.bindings, TextRange::up_to(ruff_text_size::TextSize::of(text)));
     it.module.finish()
@@ -91,7 +86,6 @@ pub struct Lowering<'a> {
     notebook: Option<&'a Notebook>,
     pub frames: Vec<Frame<'a>>,
     pub scopes: Vec<Scope<'a>>,
-    globals: FxHashMap<Name, GlobalId>,
     /// Dotted names known to be modules.
     pub modules: FxHashSet<Box<str>>,
     stars: Vec<String>,
@@ -101,7 +95,6 @@ pub struct Lowering<'a> {
     declared_globals: FxHashSet<&'a str>,
     /// Instance attributes seen, by class.
     pub fields: FxHashSet<(ClassId, Name)>,
-    pub finally_budget: u32,
 }
 
 /// A function that is being built.
@@ -282,20 +275,12 @@ impl<'a> Lowering<'a> {
 
     /// The global of this linkage name, made if it is new.
     pub fn global_named(&mut self, name: Name, is_external: bool) -> GlobalId {
-        if let Some(it) = self.globals.get(&name) {
-            return *it;
-        }
-        let global =
-            Global { name, ty: self.unknown, is_external, is_const: false, value: None, span: Span::NONE };
-        let id = self.module.global(global);
-        self.globals.insert(name, id);
-        id
+        self.module.global_named(name, is_external).0
     }
 
     fn module_global(&mut self, short: &str, range: TextRange) -> GlobalId {
         let name = self.module.name(&format!("{}.{short}", self.package.module_name));
-        let is_new = !self.globals.contains_key(&name);
-        let id = self.global_named(name, true);
+        let (id, is_new) = self.module.global_named(name, true);
         if is_new {
             let span = self.span(range);
             self.module.global_mut(id).span = span;

@@ -1,30 +1,15 @@
 //! Programs in `rules/`: a line with `# expect: RULE` has that finding, every other line has none.
 
-use std::collections::BTreeSet;
+#[path = "../../../tests/expected/programs.rs"]
+mod programs;
+
 use std::path::Path;
 
 #[test]
 fn programs_have_the_findings_they_say() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/rules");
-    let mut programs: Vec<_> =
-        std::fs::read_dir(&folder).expect("the folder is there").flatten().map(|it| it.path()).collect();
-    programs.sort();
-    for program in programs {
-        let source = std::fs::read_to_string(&program).expect("readable");
-        let name = program.file_stem().expect("a file").to_string_lossy().into_owned();
-        let module = heapwise_lang_python::lower(&format!("{name}.py"), &name, source.as_bytes());
-        assert_eq!(heapwise_check::verify::verify(&module), Vec::<String>::new(), "{name}");
-        let found: BTreeSet<(usize, &str)> = heapwise_check::managed::check(&[module])
-            .iter()
-            .map(|it| (1 + source[..it.at.span.start as usize].matches('\n').count(), it.rule.name()))
-            .collect();
-        let expected: BTreeSet<(usize, &str)> = source
-            .lines()
-            .enumerate()
-            .filter_map(|(at, line)| Some((at + 1, line.split_once("# expect: ")?.1.trim())))
-            .collect();
-        let missed: Vec<_> = expected.difference(&found).collect();
-        let too_much: Vec<_> = found.difference(&expected).collect();
-        assert!(missed.is_empty() && too_much.is_empty(), "{name}: missed {missed:?}, too much {too_much:?}");
-    }
+    programs::assert_folder(&folder, "#", |path, source| {
+        let module = path.trim_end_matches(".py");
+        heapwise_lang_python::lower(path, module, source)
+    });
 }

@@ -1306,7 +1306,8 @@ impl<'a> Engine<'a> {
             && size > 0
             && size < needed
         {
-            let finding = crate::rules::native::undersized_allocation::finding(self, object.made, size, needed);
+            let finding =
+                crate::rules::native::undersized_allocation::finding(self, object.made, size, needed);
             self.report(state, finding);
         } else if let Some(size) = object.size
             && let Some(input) = size.as_sym()
