@@ -17,6 +17,7 @@ use crate::{bench, paths};
 enum Language {
     C,
     Python,
+    JavaScript,
 }
 
 /// A tool and how it is asked.
@@ -43,14 +44,19 @@ enum Mark {
     Code,
 }
 
+/// Stands in a command for the file that turns on the rules that eslint recommends.
+const ESLINT_CONFIGURATION: &str = "{eslint.config.mjs}";
+
 const C: &[Language] = &[Language::C];
 const PYTHON: &[Language] = &[Language::Python];
+const JAVASCRIPT: &[Language] = &[Language::JavaScript];
+const ALL: &[Language] = &[Language::C, Language::Python, Language::JavaScript];
 
 const TOOLS: &[Tool] = &[
     Tool {
         name: "heapwise check",
         program: "heapwise",
-        languages: &[Language::C, Language::Python],
+        languages: ALL,
         command: &["heapwise", "check", "--no-cache", "--fail-on", "never", "--format", "json"],
         is_per_file: false,
         mark: Mark::Ours,
@@ -58,7 +64,7 @@ const TOOLS: &[Tool] = &[
     Tool {
         name: "heapwise check -j1",
         program: "heapwise",
-        languages: &[Language::C, Language::Python],
+        languages: ALL,
         command: &["heapwise", "check", "--no-cache", "-j1", "--fail-on", "never", "--format", "json"],
         is_per_file: false,
         mark: Mark::Ours,
@@ -112,6 +118,23 @@ const TOOLS: &[Tool] = &[
         is_per_file: false,
         mark: Mark::Code,
     },
+    Tool {
+        name: "oxlint",
+        program: "oxlint",
+        languages: JAVASCRIPT,
+        command: &["oxlint", "--format=unix"],
+        is_per_file: false,
+        mark: Mark::Holds("/eslint"),
+    },
+    Tool {
+        name: "eslint, recommended rules",
+        program: "eslint",
+        languages: JAVASCRIPT,
+        // It looks at nothing outside the folder it runs in.
+        command: &["env", "-C", "/", "eslint", "--config", ESLINT_CONFIGURATION],
+        is_per_file: false,
+        mark: Mark::Holds("  warning  "),
+    },
 ];
 
 struct Tree {
@@ -129,6 +152,7 @@ pub fn main(given: &[String]) -> Result<ExitCode, String> {
     let seconds: u64 = args.value("--timeout", 1800)?;
     let c: String = args.value("--c", String::new())?;
     let python: String = args.value("--python", String::new())?;
+    let javascript: String = args.value("--js", String::new())?;
     let only: String = args.value("--only", String::new())?;
     let name: String = args.value("--name", String::new())?;
     args.finish()?;
@@ -138,9 +162,11 @@ pub fn main(given: &[String]) -> Result<ExitCode, String> {
     }
     let mut trees = given_trees(&c, Language::C)?;
     trees.extend(given_trees(&python, Language::Python)?);
+    trees.extend(given_trees(&javascript, Language::JavaScript)?);
     if trees.is_empty() {
         trees = default_trees()?;
     }
+    write_eslint_configuration()?;
     let only: Vec<&str> = only.split(',').filter(|it| !it.is_empty()).collect();
     let tools: Vec<Tool> = TOOLS.iter().copied().filter(|it| is_wanted(it, &only)).collect();
     let mut text = bench::heading(
@@ -224,6 +250,7 @@ fn tree(path: &Path, language: Language) -> Result<Tree, String> {
     let end = match language {
         Language::C => "c",
         Language::Python => "py",
+        Language::JavaScript => "js",
     };
     let mut files = Vec::new();
     collect(&path, end, &mut files);
@@ -257,7 +284,10 @@ fn command(tool: &Tool, tree: &Tree, seconds: u64) -> Vec<String> {
         line.extend(["sh", "-c", r#"n=$1; shift; i=0; a=; while [ $i -lt $n ]; do a="$a $1"; shift; i=$((i+1)); done; for f; do $a "$f"; done; true"#, "sh"].map(String::from));
         line.push(tool.command.len().to_string());
     }
-    line.extend(tool.command.iter().map(|it| (*it).to_string()));
+    line.extend(tool.command.iter().map(|it| match *it {
+        ESLINT_CONFIGURATION => eslint_configuration().to_string_lossy().into_owned(),
+        it => it.to_string(),
+    }));
     if tool.program == "heapwise" {
         let at = line.iter().position(|it| it == "heapwise").expect("the command begins with it");
         line[at] = paths::heapwise().to_string_lossy().into_owned();
@@ -268,6 +298,26 @@ fn command(tool: &Tool, tree: &Tree, seconds: u64) -> Vec<String> {
         line.push(tree.path.to_string_lossy().into_owned());
     }
     line
+}
+
+fn eslint_configuration() -> PathBuf {
+    paths::target().join("bench/eslint.config.mjs")
+}
+
+/// What eslint recommends, without the package that says so.
+fn write_eslint_configuration() -> Result<(), String> {
+    let Some(program) = paths::find("eslint").and_then(|it| it.canonicalize().ok()) else { return Ok(()) };
+    let package = program.parent().and_then(Path::parent).ok_or("eslint has no package folder")?;
+    let rules = package.join("lib/unsupported-api.js");
+    let path = eslint_configuration();
+    let text = format!(
+        "import api from {:?};\nconst rules = {{}};\nfor (const [name, rule] of api.builtinRules) if (rule.meta.docs.recommended) rules[name] = \"warn\";\nexport default [{{ rules }}];\n",
+        rules.to_string_lossy()
+    );
+    let folder = path.parent().expect("it is in a folder of the target");
+    fs::create_dir_all(folder)
+        .and_then(|()| fs::write(&path, text))
+        .map_err(|error| format!("{}: {error}", path.display()))
 }
 
 /// Findings in what a tool printed.

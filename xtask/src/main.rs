@@ -28,10 +28,10 @@ cargo xtask test [--no-install] [--differential N]
         everything CI runs: format, lints, build, tests, N random programs, the report in a browser
 cargo xtask bench [--rounds N] [--only NAME,...] [--quick] [--memcheck] [--no-build] [--name FILE]
         ratios of CPU and wall time and memory to the bare program; writes benches/results/FILE.md
-cargo xtask bench-check [--rounds N] [--c PATH,...] [--python PATH,...] [--only PROGRAM,...] [--timeout SECONDS]
-        [--no-build] [--name FILE]
-        `heapwise check` beside cppcheck, clang, gcc, ruff and pylint, as far as they are installed: lines per second,
-        CPU time as ratios to ours, memory, findings; --name writes benches/results/FILE.md
+cargo xtask bench-check [--rounds N] [--c PATH,...] [--python PATH,...] [--js PATH,...] [--only PROGRAM,...]
+        [--timeout SECONDS] [--no-build] [--name FILE]
+        `heapwise check` beside cppcheck, clang, gcc, ruff, pylint, oxlint and eslint, as far as they are installed:
+        lines per second, CPU time as ratios to ours, memory, findings; --name writes benches/results/FILE.md
 cargo xtask differential [--count N] [--seed S] [--keep] [--itself]
         random programs under valgrind and heapwise (--itself: valgrind twice); --print shows the program of S
 cargo xtask corpus [--only BUG/VARIANT] [--misses] [--verify] [--fix]
