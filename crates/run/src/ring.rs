@@ -2,6 +2,7 @@
 
 use crate::sys::{self, Shared};
 use heapwise_trace::ring::*;
+use std::ffi::OsString;
 use std::fs::OpenOptions;
 use std::io;
 use std::os::unix::fs::OpenOptionsExt;
@@ -27,21 +28,24 @@ impl Ring {
     pub fn open(first: &Path) -> io::Result<Ring> {
         let stem = first.with_extension("");
         let mut ring = Ring { stem, segments: Vec::new() };
-        ring.map_segment()?;
+        let name = ring.map_segment()?;
         let header = ring.header();
+        // The name of a ring that is just being made stays: it is found again by it.
         if header.magic.load(Acquire) != MAGIC || header.version.load(Relaxed) != VERSION {
             return Err(io::ErrorKind::WouldBlock.into());
         }
+        let _ = std::fs::remove_file(&name);
         Ok(ring)
     }
 
-    fn map_segment(&mut self) -> io::Result<()> {
+    /// Maps the next segment and tells its name. Once both sides have it mapped the name is to be removed: nothing is
+    /// left behind if `heapwise` is killed from there on.
+    fn map_segment(&mut self) -> io::Result<OsString> {
         let mut name = self.stem.clone().into_os_string();
         name.push(format!(".{}", self.segments.len()));
         let file = OpenOptions::new().read(true).write(true).custom_flags(libc::O_NOFOLLOW).open(&name)?;
         self.segments.push(Shared::map(&file, SEGMENT_BYTES)?);
-        // Both sides have it mapped: nothing is left behind if `heapwise` is killed from here on.
-        std::fs::remove_file(&name)
+        Ok(name)
     }
 
     pub fn header(&self) -> &RingHeader {
@@ -59,9 +63,8 @@ impl Ring {
     pub fn chunks(&mut self) -> Vec<Chunk> {
         let count = (self.header().segments.load(Acquire) as usize).min(MAX_SEGMENTS);
         while self.segments.len() < count {
-            if self.map_segment().is_err() {
-                break;
-            }
+            let Ok(name) = self.map_segment() else { break };
+            let _ = std::fs::remove_file(&name);
         }
         let mut chunks = Vec::new();
         for (segment, memory) in self.segments.iter().enumerate() {
@@ -96,5 +99,27 @@ impl Ring {
         if header.starved.swap(0, SeqCst) != 0 {
             sys::futex_wake(&header.starved);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A look may find a ring whose header is not written yet; the next look must find it again.
+    #[test]
+    fn a_ring_in_the_making_keeps_its_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("ring-1-2.0");
+        let file = OpenOptions::new().read(true).write(true).create_new(true).open(&path).unwrap();
+        file.set_len(SEGMENT_BYTES as u64).unwrap();
+        let error = Ring::open(&path).err().expect("it has no header yet");
+        assert_eq!(error.kind(), io::ErrorKind::WouldBlock);
+        let memory = Shared::map(&file, SEGMENT_BYTES).unwrap();
+        let header: &RingHeader = memory.at(0);
+        header.version.store(VERSION, Relaxed);
+        header.magic.store(MAGIC, Release);
+        assert!(Ring::open(&path).is_ok());
+        assert!(!path.exists());
     }
 }
