@@ -77,9 +77,10 @@ fn growing(events: usize) -> Vec<Op> {
 fn feed(ledger: &mut Ledger, at: &mut u64, ops: &[Op], batch: usize) {
     for ops in ops.chunks(batch.max(1)) {
         if batch > 0 {
-            let mut addrs = [Addr(0); 256];
-            addrs.iter_mut().zip(ops).for_each(|(addr, op)| *addr = Addr(op.addr));
-            ledger.warm(&addrs[..ops.len()]);
+            let mut touched = [(Addr(0), StackId(0)); Ledger::WARM_MAX];
+            let all = ops.iter().map(|op| (Addr(op.addr), StackId(if op.size > 0 { op.stack } else { 0 })));
+            let count = touched.iter_mut().zip(all).map(|(place, it)| *place = it).count();
+            ledger.warm(&touched[..count]);
         }
         for op in ops {
             *at += 20;

@@ -159,19 +159,28 @@ impl Ledger {
         self.is_tolerant = is_tolerant;
     }
 
-    /// Reads what the events on `addrs` are about to touch, so that their cache misses overlap instead of
-    /// following each other. Changes nothing. Worth it before each batch of some 32 events.
+    /// Reads what the events that come next are about to touch, so that their cache misses overlap instead of
+    /// following each other: each is on an address, and allocates from a stack, or from none (0) where it frees.
+    /// Changes nothing. Worth it before each batch of some 32 events; no more than [`Ledger::WARM_MAX`] are looked at.
     #[inline]
-    pub fn warm(&mut self, addrs: &[Addr]) {
+    pub fn warm(&mut self, events: &[(Addr, StackId)]) {
+        // In two rounds: none of the first one's loads waits for another, whose miss would hold up all after it.
+        let mut stacks = [0u32; Self::WARM_MAX];
         let mut sum = 0u64;
-        for addr in addrs {
-            let (entry, stack) = self.table.peek(addr.0);
-            let column = self.columns.get(stack as usize).map_or(0, |column| column.saved_epoch);
-            sum ^= entry ^ column;
+        for (stack, &(addr, from)) in stacks.iter_mut().zip(events) {
+            let (entry, held) = self.table.peek(addr.0);
+            sum ^= entry;
+            *stack = if from.0 == 0 { held } else { from.0 };
+        }
+        for &stack in &stacks[..events.len().min(Self::WARM_MAX)] {
+            sum ^= self.columns.get(stack as usize).map_or(0, |column| column.saved_epoch);
         }
         // Kept so that the loads are not optimized away.
         self.warmth = sum;
     }
+
+    /// See [`Ledger::warm`].
+    pub const WARM_MAX: usize = 64;
 
     /// A block was handed out. The null address is ignored.
     #[inline]

@@ -233,7 +233,7 @@ proptest! {
                 5 => ledger.unmap(at, addr, size),
                 _ => ledger.sample(at, size, size, size, size),
             }
-            ledger.warm(&[addr]);
+            ledger.warm(&[(addr, StackId(0))]);
         }
         prop_assert_eq!(ledger.live_blocks().len() as u64, ledger.totals().live.blocks);
         prop_assert!(ledger.timeline().ticks.len() <= 1024);

@@ -5,6 +5,7 @@ use crate::merge::{Merge, Sink, Wide};
 use crate::observation::Observation;
 use crate::ring::Ring;
 use crate::{scan, sys};
+use heapwise_heap::Ledger;
 use heapwise_model::Termination;
 use heapwise_trace::recording::Writer;
 use heapwise_trace::ring::*;
@@ -512,13 +513,15 @@ impl Sink for Book {
 
     #[inline(always)]
     fn expect(&mut self, records: &[Record]) {
-        let mut addrs = [Addr(0); 64];
+        let mut touched = [(Addr(0), StackId(0)); Ledger::WARM_MAX];
         let mut count = 0;
-        for (addr, record) in addrs.iter_mut().zip(records) {
-            *addr = Addr(record.addr());
+        for (place, record) in touched.iter_mut().zip(records) {
+            let is_free = matches!(record.tag(), tag::FREE..=tag::RESIZE_BEGIN);
+            let stack = self.stack(record.stack());
+            *place = (Addr(record.addr()), if is_free { StackId(0) } else { stack });
             count += 1;
         }
-        self.observation.ledger.warm(&addrs[..count]);
+        self.observation.ledger.warm(&touched[..count]);
     }
 
     #[inline(always)]

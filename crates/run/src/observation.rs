@@ -11,6 +11,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::path::Path;
 
+const _: () = assert!(recording::EXPECTED_MAX <= Ledger::WARM_MAX);
+
 pub use heapwise_trace::recording::Error as ReadError;
 
 // What is kept of a recording, however much a small file of packed blocks says: beyond what programs do.
@@ -134,8 +136,8 @@ impl Sink for Observation {
     }
 
     #[inline(always)]
-    fn expect(&mut self, addrs: &[Addr]) {
-        self.ledger.warm(addrs);
+    fn expect(&mut self, touched: &[(Addr, StackId)]) {
+        self.ledger.warm(touched);
     }
 }
 
@@ -153,8 +155,8 @@ impl<F: FnMut(&Event<'_>)> Sink for Both<'_, F> {
     }
 
     #[inline(always)]
-    fn expect(&mut self, addrs: &[Addr]) {
-        self.observation.expect(addrs);
+    fn expect(&mut self, touched: &[(Addr, StackId)]) {
+        self.observation.expect(touched);
     }
 }
 

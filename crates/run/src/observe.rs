@@ -152,6 +152,8 @@ struct Follower<'a> {
 const NAPS: RangeInclusive<u64> = 1000..=8000;
 /// Full chunks found at a look: few looks, and few enough that what is written to them stays in a core's cache.
 const CHUNKS: usize = 4;
+/// More than this, and the program is the faster one: what it has filled meanwhile comes next, without a nap.
+const BACKLOG: usize = 4 * CHUNKS;
 /// Looks without a full chunk before the long sleep.
 const IDLE_LOOKS: u32 = 4;
 /// Longest sleep; data of a slow program is in its file after that and `FLUSH_INTERVAL`.
@@ -218,6 +220,9 @@ impl Follower<'_> {
                 _ => nap * CHUNKS as u64 / full as u64,
             }
             .clamp(*NAPS.start(), *NAPS.end());
+            if full > BACKLOG {
+                continue;
+            }
             let (depth, time) = if idle_looks < IDLE_LOOKS { (NAPPING, nap) } else { (SLEEPING, SLEEP) };
             self.session.wait(depth, time);
         }

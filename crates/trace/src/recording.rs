@@ -20,7 +20,7 @@ mod reader;
 mod record;
 mod writer;
 
-pub use reader::{End, Error, Sink, read, read_slice};
+pub use reader::{EXPECTED_MAX, End, Error, Sink, read, read_slice};
 pub use writer::Writer;
 
 /// Written by this version; every older one is read.

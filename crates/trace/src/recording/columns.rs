@@ -200,10 +200,12 @@ impl Row {
         }
     }
 
-    /// The addresses it is about.
+    /// The addresses it is about, with the stack of what is allocated there (0: nothing is).
     #[inline(always)]
-    pub fn addrs(&self) -> impl Iterator<Item = Addr> {
-        [self.addr, self.new].into_iter().take(1 + usize::from(self.op & 3 == RESIZE))
+    pub fn touched(&self) -> impl Iterator<Item = (Addr, StackId)> {
+        let kind = self.op & 3;
+        let first = if kind == ALLOC { self.stack } else { StackId(0) };
+        [(self.addr, first), (self.new, self.stack)].into_iter().take(1 + usize::from(kind == RESIZE))
     }
 }
 

@@ -9,7 +9,7 @@
 
 use super::columns::Row;
 use super::*;
-use crate::{Addr, Event};
+use crate::{Addr, Event, StackId};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, SyncSender, channel, sync_channel};
@@ -42,10 +42,11 @@ pub enum End {
 pub trait Sink {
     /// The next event.
     fn event(&mut self, event: Event<'_>);
-    /// What the allocations, frees and resizes that come next are about, so that memory can be read early.
+    /// What the allocations, frees and resizes that come next are about, so that memory can be read early: an address,
+    /// and the stack of what is allocated there; 0 where something is freed. At most [`EXPECTED_MAX`] at once.
     #[inline(always)]
-    fn expect(&mut self, addrs: &[Addr]) {
-        let _ = addrs;
+    fn expect(&mut self, touched: &[(Addr, StackId)]) {
+        let _ = touched;
     }
 }
 
@@ -176,11 +177,11 @@ impl<S: Sink> Pieces for Feed<'_, S> {
     }
 
     fn rows(&mut self, rows: &mut Vec<Row>) -> Option<()> {
-        let mut addrs = [Addr(0); 2 * WINDOW];
-        for window in rows.chunks(WINDOW) {
-            let touched = window.iter().flat_map(Row::addrs);
-            let known = addrs.iter_mut().zip(touched).map(|(place, addr)| *place = addr).count();
-            self.sink.expect(&addrs[..known]);
+        let mut touched = [(Addr(0), StackId(0)); EXPECTED_MAX];
+        for window in rows.chunks(EXPECTED_MAX / 2) {
+            let all = window.iter().flat_map(Row::touched);
+            let known = touched.iter_mut().zip(all).map(|(place, it)| *place = it).count();
+            self.sink.expect(&touched[..known]);
             window.iter().for_each(|row| self.sink.event(row.event()));
         }
         rows.clear();
@@ -188,8 +189,9 @@ impl<S: Sink> Pieces for Feed<'_, S> {
     }
 }
 
-/// Events whose addresses are read ahead: enough for their cache misses to overlap, few enough to stay in the cache.
-const WINDOW: usize = 64;
+/// Of the addresses that [`Sink::expect`] tells of; an event has up to two. Enough for cache misses to overlap, few
+/// enough to stay in the cache.
+pub const EXPECTED_MAX: usize = 64;
 
 /// A piece on its way to another thread.
 enum Piece {
