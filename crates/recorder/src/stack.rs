@@ -22,7 +22,7 @@
 
 use crate::cfi::{Kind, Rule};
 use crate::stream::Thread;
-use crate::{frames, real, sys};
+use crate::{frames, real, session, sys};
 use core::hint::select_unpredictable;
 use heapwise_trace::ring::FRAME_CUT;
 
@@ -91,9 +91,13 @@ const PAUSE: u32 = 15;
 
 impl Paths {
     /// After a fork, numbers mean other stacks.
-    pub fn clear(&mut self) {
-        (self.left, self.found, self.is_tried) = (WINDOW, 0, true);
+    fn clear(&mut self) {
         self.paths.iter_mut().for_each(|it| it.count = 0);
+    }
+
+    /// A thread begins.
+    pub fn start(&mut self) {
+        (self.left, self.found, self.is_tried) = (WINDOW, 0, true);
     }
 
     /// Whether to look for a path at this event.
@@ -115,9 +119,13 @@ impl Paths {
 }
 
 /// Frames looked up last, by return address; the shared table behind it is larger than a cache.
+///
+/// Fresh memory (all zeros) knows nothing: an entry of address 0 is found by nobody, because address 0 is looked up
+/// at entry 0, which is never that.
 #[repr(C)]
 pub struct Known {
-    /// `frames::epoch` that the entries are of.
+    /// `session::generation` and `frames::epoch` that the entries are of; generation 0: never used.
+    generation: u64,
     epoch: u32,
     entries: [Way; KNOWN],
 }
@@ -137,7 +145,7 @@ const KNOWN: usize = 4096;
 #[derive(Clone, Copy)]
 #[repr(C)]
 struct Way {
-    /// The return address; [`Way::NONE`]'s is no address.
+    /// The return address; [`Way::NONE`]'s is no address, and neither is 0.
     address: u64,
     frame: Numbered,
     up: u32,
@@ -190,10 +198,36 @@ impl Known {
         (address.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (64 - KNOWN.trailing_zeros())) as usize
     }
 
-    pub fn clear(&mut self) {
-        self.epoch = frames::epoch();
-        self.entries.fill(Way::NONE);
+    fn is_current(&self) -> bool {
+        self.epoch == frames::epoch() && self.generation == session::generation()
     }
+
+    fn clear(&mut self) {
+        // What was never used is empty, and not touched: a thread may begin and end with a handful of frames.
+        if self.generation != 0 {
+            self.entries.fill(Way::NONE);
+        }
+        self.entries[Self::index(0)] = Way::NONE;
+        (self.generation, self.epoch) = (session::generation(), frames::epoch());
+    }
+}
+
+/// Forgets frames and paths if they are of another image, or some of their modules are gone. Those of a thread that has
+/// ended serve the next one: numbers mean the same in all threads, and paths are compared with memory.
+#[inline(always)]
+pub fn refresh(thread: &mut Thread) {
+    if !thread.known.is_current() {
+        forget(thread);
+    }
+}
+
+#[cold]
+#[inline(never)]
+fn forget(thread: &mut Thread) {
+    if thread.known.generation != 0 {
+        thread.paths.clear();
+    }
+    thread.known.clear();
 }
 
 /// Makes the frame known.
@@ -408,8 +442,7 @@ unsafe fn reuse_or_unwind(thread: &mut Thread, sp: *const u64, bp: u64) -> u32 {
         // The return address of the interposed function.
         let address = *sp;
         if thread.known.epoch != frames::epoch() {
-            thread.known.clear();
-            thread.paths.clear();
+            forget(thread);
         }
         if let Some(id) = extend(thread, length, slot, address, bp) {
             return id;

@@ -146,8 +146,8 @@ impl Thread {
         self.stack = stack::Bounds::of_thread(self.tid == session::identity().pid.load(Relaxed));
         // SAFETY: the bounds of the running thread's stack.
         unsafe { self.chain.clear(&self.stack) };
-        self.paths.clear();
-        self.known.clear();
+        self.paths.start();
+        stack::refresh(self);
         let Some(header) = session::header() else { return };
         self.stream = header.streams.fetch_add(1, Relaxed);
         if self.stream > 0 {
