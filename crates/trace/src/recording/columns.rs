@@ -172,7 +172,7 @@ impl Columns {
 }
 
 /// Rows given on at once.
-const ROWS: usize = 2048;
+const ROWS: usize = 8192;
 
 /// An allocation, free or resize as it is read.
 #[derive(Clone, Copy)]
