@@ -13,6 +13,7 @@
 //! assumed to be harmless. Results depend on nothing but the program, the models and the options.
 
 pub mod call;
+pub mod containers;
 pub mod engine;
 pub mod facts;
 pub mod flow;
@@ -27,7 +28,7 @@ pub mod value;
 pub use issue::{Finding, Spot, Trace};
 pub use summary::Summary;
 
-use crate::ir::{Module, OpKind};
+use crate::ir::{Module, Name, OpKind, Type};
 use crate::models::Models;
 use crate::program::Program;
 use engine::Engine;
@@ -64,6 +65,38 @@ pub struct Context<'a> {
     pub options: Options,
     /// Per symbol of the program: its model.
     pub model_of_symbol: Vec<Option<u32>>,
+    /// Per module: arrays that are members of records, by name and offset.
+    pub members: Vec<FxHashMap<(Name, u64), Option<MemberArray>>>,
+}
+
+/// An array that is a member of a record.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct MemberArray {
+    pub bytes: i64,
+    /// What lies behind it is not another member of the record: it may be meant to be longer.
+    pub is_last: bool,
+}
+
+/// Arrays by name and offset; `None` where records disagree.
+fn members(module: &Module) -> FxHashMap<(Name, u64), Option<MemberArray>> {
+    let mut all: FxHashMap<(Name, u64), Option<MemberArray>> = FxHashMap::default();
+    for class in &module.classes {
+        for (at, field) in class.fields.iter().enumerate() {
+            let array = match module.types[field.ty.index()] {
+                Type::Array { length: Some(2..), .. } if !class.is_union => module
+                    .size_of(field.ty)
+                    .and_then(|it| i64::try_from(it).ok())
+                    .map(|bytes| MemberArray { bytes, is_last: at + 1 == class.fields.len() }),
+                _ => None,
+            };
+            let known = all.entry((field.name, field.offset)).or_insert(array);
+            if *known != array {
+                *known = None;
+            }
+        }
+    }
+    all.retain(|_, it| it.is_some());
+    all
 }
 
 /// What was found, and what was not looked at.
@@ -162,9 +195,10 @@ fn analyze_function(
     engine.run();
     // What holds on every path needs no caller.
     for id in 0..engine.latent.len() as u32 {
+        let returns = || engine.exits.iter().filter(|it| !it.0.is_raised);
         let holds = !engine.is_incomplete
-            && !engine.exits.is_empty()
-            && engine.exits.iter().all(|it| it.0.latent.contains(&id));
+            && returns().next().is_some()
+            && returns().all(|it| it.0.latent.contains(&id));
         let is_root = cx.program.callers[function as usize] == 0;
         if holds || is_root {
             let mut finding = engine.latent[id as usize].clone();
@@ -204,6 +238,9 @@ impl<'a> Context<'a> {
         }
         let families = Families { malloc: models.family("malloc"), alloca: models.family("alloca") };
         let model_of_symbol = program.symbols.iter().map(|it| models.find(it)).collect();
-        Context { program, models, families, options, model_of_symbol }
+        let members =
+            program.modules.iter().map(|it| if is_native(it) { members(it) } else { FxHashMap::default() });
+        let members = members.collect();
+        Context { program, models, families, options, model_of_symbol, members }
     }
 }

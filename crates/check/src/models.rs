@@ -76,6 +76,8 @@ pub enum Effect {
         class: u16,
         fails: Fails,
         through: Option<u8>,
+        /// Numbers of 4 bytes, one after the other, that it is stored as; 0: one word.
+        numbers: u8,
     },
     Release {
         class: u16,
@@ -134,6 +136,15 @@ pub enum Effect {
         format: u8,
     },
     Escape {
+        argument: u8,
+    },
+    /// The pointer is followed: it may not be null.
+    Follow {
+        argument: u8,
+    },
+    /// Allocates what the argument leads to, if that is null, and otherwise makes that block larger.
+    Provide {
+        family: u16,
         argument: u8,
     },
     /// Writes something, no more than there is room for.
@@ -222,6 +233,14 @@ struct Entry {
     /// Something is written where these arguments lead.
     #[serde(default)]
     overwrites: Vec<u8>,
+    /// These arguments may not be null.
+    #[serde(default)]
+    follows: Vec<u8>,
+    /// A block for what this argument leads to, if that is null.
+    provides: Option<Given>,
+    /// As how many descriptors in a row `acquires` and `through` store.
+    #[serde(default)]
+    numbers: u8,
     returns: Option<String>,
     #[serde(default)]
     noreturn: bool,
@@ -253,6 +272,9 @@ pub const KEYS: &[&str] = &[
     "scans",
     "escapes",
     "overwrites",
+    "follows",
+    "provides",
+    "numbers",
     "returns",
     "noreturn",
 ];
@@ -398,6 +420,7 @@ impl Models {
         };
         let maybe = |text: &Option<String>| text.as_deref().map(size).transpose();
         let mut effects = Vec::new();
+        effects.extend(entry.follows.iter().map(|&argument| Effect::Follow { argument }));
         for &argument in &entry.reads_text {
             effects.push(Effect::ReadText { argument, unit: 1 });
         }
@@ -455,6 +478,9 @@ impl Models {
         effects.extend(entry.scans.map(|format| Effect::Scan { format }));
         effects.extend(entry.overwrites.iter().map(|&argument| Effect::Overwrite { argument }));
         effects.extend(entry.escapes.iter().map(|&argument| Effect::Escape { argument }));
+        if let Some(it) = &entry.provides {
+            effects.push(Effect::Provide { family: self.family(&it.family), argument: it.argument });
+        }
         if let Some(it) = &entry.frees {
             effects.push(Effect::Free { family: self.family(&it.family), argument: it.argument });
         }
@@ -480,6 +506,7 @@ impl Models {
                 class: self.family(class),
                 fails: entry.fails,
                 through: entry.through,
+                numbers: entry.numbers,
             });
         }
         let returns = match entry.returns.as_deref() {

@@ -6,7 +6,7 @@ use super::memory::{Text, each_value};
 use super::state::{Class, Content, FAR, Failure, Object, Piece, State, Status};
 use super::summary::{Demand, Disjunct, Guard, Need, Summary, each_part, source_of};
 use super::value::{Meaning, Source, Sym, Terms, Val};
-use crate::ir::{Argument, Binary, BlockId, Callee, Module, Name};
+use crate::ir::{Argument, Binary, BlockId, Callee};
 use crate::rules::native as rules;
 use rustc_hash::FxHashMap;
 use std::rc::Rc;
@@ -15,6 +15,8 @@ use std::rc::Rc;
 const WAYS_MAX: usize = 6;
 /// Symbols in one summary; what is larger is forgotten rather than carried.
 const SYMBOLS_MAX: usize = 600;
+/// Functions that are looked at once more for one caller's function pointers: by the caller, and by those.
+const SPECIALIZED_MAX: [usize; 3] = [8, 3, 0];
 /// Calls that a trace remembers.
 const DEPTH_MAX: usize = 6;
 
@@ -33,9 +35,11 @@ impl Engine<'_> {
                 let it = self.value(&state, *receiver);
                 args.push(it);
                 let all = self.cx.program.implementations(self.module_number, *name, *class);
-                if let [only] = all[..] {
-                    target = Some(only);
-                }
+                target = match all[..] {
+                    [only] => Some(only),
+                    [] => None,
+                    _ => self.dynamic_target(&state, it, self.module.name(*name)),
+                };
             }
             Callee::Value(operand) => {
                 let value = self.value(&state, *operand);
@@ -54,6 +58,9 @@ impl Engine<'_> {
             args.push(value);
         }
         if let Some(target) = target {
+            if let Some(summary) = self.specialize(&state, target, &args) {
+                return self.apply(state, &summary, target, &args);
+            }
             return match self.summaries.get(target).cloned() {
                 Some(summary) => self.apply(state, &summary, target, &args),
                 // A recursive call, on the first round: other ways are seen first.
@@ -67,10 +74,11 @@ impl Engine<'_> {
         }
         if let Some(model) = symbol.and_then(|it| self.cx.model_of_symbol[it as usize]) {
             let model = self.cx.models.get(model);
+            self.find_extents(arguments);
             return self.library(state, model, &args);
         }
         if let Callee::Method { name, class: Some(class), .. } = callee
-            && let Some(value) = self.container(&mut state, *class, *name, &args)
+            && let Some(value) = self.object_of_library(&mut state, *class, *name, &args)
         {
             return vec![(state, value)];
         }
@@ -79,66 +87,54 @@ impl Engine<'_> {
         vec![(state, value)]
     }
 
-    /// A method of a container of C++'s library. Elements are objects of their own, by key or position; how many
-    /// there are is kept before the container's start.
-    fn container(&mut self, state: &mut State, class: Name, method: Name, args: &[Val]) -> Option<Val> {
-        const COUNT: i64 = -8;
-        let module: &Module = self.module;
-        let class = module.name(class).strip_prefix("std::")?;
-        let is_map = matches!(class, "map" | "unordered_map");
-        if !is_map && !matches!(class, "vector" | "list" | "deque" | "stack" | "queue" | "array") {
+    /// The summary of a function for the functions that it is given here to call.
+    fn specialize(&mut self, state: &State, target: u32, args: &[Val]) -> Option<Rc2> {
+        let (_, ir) = self.cx.program.ir(target);
+        let mut bound = Vec::new();
+        for (&parameter, &value) in ir.parameters.iter().zip(args) {
+            let value = self.state_value(state, value);
+            if let Some(sym) = value.as_sym()
+                && let Meaning::Function(symbol) = self.symbols.meaning(sym)
+                && self.cx.program.function_of_symbol(self.module_number, symbol).is_some()
+            {
+                bound.push((parameter, symbol));
+            }
+        }
+        if bound.is_empty() || self.component.contains(&target) || self.summaries.get(target).is_none() {
             return None;
         }
-        let receiver = *args.first()?;
+        let key = (target, bound);
+        if let Some(known) = self.specialized.get(&key) {
+            return Some(known.clone());
+        }
+        if self.specialized.len() >= SPECIALIZED_MAX[self.depth as usize] {
+            return None;
+        }
+        let mut engine = Engine::new(self.cx, self.summaries, self.component, target);
+        engine.bound.clone_from(&key.1);
+        engine.depth = self.depth + 1;
+        engine.run();
+        for it in std::mem::take(&mut engine.findings) {
+            self.emit(it);
+        }
+        let summary = Rc2::new(engine.summarize());
+        self.specialized.insert(key, summary.clone());
+        Some(summary)
+    }
+
+    /// The method that a virtual call reaches, where the object's class is known.
+    fn dynamic_target(&mut self, state: &State, receiver: Val, method: &str) -> Option<u32> {
         let receiver = self.state_value(state, receiver);
-        let container = receiver.as_sym()?;
-        let method = module.name(method);
-        if method == class && args.len() == 1 {
-            self.has_slots = true;
-            let stamp = self.stamp(state);
-            let mut object = Object::new(Class::Storage, Content::Written(stamp));
-            object.write(COUNT, 0, Piece::Value(Val::ZERO), stamp);
-            state.put(container, object);
-            return Some(Val::ZERO);
-        }
-        if method == class
-            && let Some(other) = args.get(1).and_then(|it| self.state_value(state, *it).as_sym())
-            && state.object(other).is_some_and(|it| it.piece(COUNT, 0).is_some() && !it.is_escaped)
-        {
-            let copy = state.object(other).map(|it| (**it).clone()).expect("found above");
-            state.put(container, copy);
-            self.copy_slots(state, container, other);
-            return Some(Val::ZERO);
-        }
-        self.ensure(state, container);
-        if state.object(container).is_none_or(|it| it.is_escaped) {
-            return None;
-        }
-        let count = self.peek(state, (container, Val::int(COUNT)), 8);
-        let count = self.state_value(state, count);
-        let slot = |it: &mut Self, key: Val| {
-            it.has_slots = true;
-            let sym = it.symbols.id(Meaning::Slot { container, key });
-            Some(Val::sym(sym))
+        let object = receiver.as_sym()?;
+        let (module, class) = match self.symbols.meaning(object) {
+            Meaning::Local(it) => match self.module.types[self.ir.locals[it.index()].ty.index()] {
+                crate::ir::Type::Record(class) => (self.module_number, class),
+                _ => return None,
+            },
+            _ => state.object(object)?.of?,
         };
-        match (method, args.get(1)) {
-            ("push_back" | "push" | "emplace_back", Some(&value)) if args.len() == 2 => {
-                let at = slot(self, count)?;
-                self.poke(state, (at.a, Val::ZERO), 8, value);
-                self.poke(state, (container, Val::int(COUNT)), 8, count.plus(1));
-                Some(Val::ZERO)
-            }
-            ("operator[]" | "at", Some(&key)) => {
-                let key = self.state_value(state, key);
-                slot(self, key)
-            }
-            ("front", None) => slot(self, Val::ZERO),
-            ("back", None) | ("top", None) => slot(self, count.plus(-1)),
-            ("size", None) => Some(count),
-            ("empty", None) => Some(self.binary(state, Binary::Equal, count, Val::ZERO)),
-            ("~", None) => Some(Val::ZERO),
-            _ => None,
-        }
+        let module = &self.cx.program.modules[module as usize];
+        self.cx.program.method(module.name(module.classes[class.index()].name), method)
     }
 
     fn unknown_call(&mut self, state: &mut State, args: &[Val]) {
@@ -189,6 +185,7 @@ impl Engine<'_> {
         let mut results: Vec<(State, Val)> = Vec::new();
         let count = summary.disjuncts.len();
         let mut shared = Some(state);
+        let returns = summary.disjuncts.iter().filter(|it| !it.is_raised).count();
         let is_alone = summary.disjuncts.iter().all(|it| it.result.is_none_or(|it| it == Val::ZERO));
         for (index, way) in summary.disjuncts.iter().enumerate() {
             let mut state = if index + 1 == count {
@@ -199,6 +196,7 @@ impl Engine<'_> {
             if !self.is_possible(&mut state, way, &map) {
                 continue;
             }
+            state.is_raised = way.is_raised;
             state.is_certain &= way.is_certain;
             state.has_failed |= way.has_failed;
             if let Some(it) = way.assumptions.first {
@@ -224,7 +222,7 @@ impl Engine<'_> {
                 None => Val::ZERO,
             };
             let mut value = self.state_value(&state, value);
-            if value == Val::ZERO && count > 1 && !is_alone {
+            if value == Val::ZERO && returns > 1 && !is_alone {
                 // One of several results: whether it is possible here is not certain.
                 value = self.fresh(&state, 0x800, Source::Known);
                 state.limit(&self.symbols, value.a, 0, 0);
@@ -902,6 +900,7 @@ impl Engine<'_> {
             latent: state.latent.to_vec(),
             demands,
             is_certain: state.is_certain,
+            is_raised: state.is_raised,
             has_failed: state.has_failed,
             assumptions: state.assumptions,
         }

@@ -9,22 +9,23 @@
 //! each time is a linear form of the number of rounds, the rest is unknown. Work is counted in steps, not
 //! in time, so that results do not depend on the machine.
 
-use super::Context;
 use super::flow::{Flow, Slot};
 use super::issue::{Assumed, Assumption, Assumptions, Finding, Spot, Trace};
 use super::schedule::View;
 use super::state::{Class, Content, Failure, Frame, Object, Piece, Segment, State, Status, TraceId};
-use super::summary::{Demand, Guard, Need};
+use super::summary::{Demand, Guard, Need, Summary};
 use super::value::{Meaning, Source, Sym, Symbols, Val};
+use super::{Context, MemberArray};
 use crate::ir::{
-    Base, Binary, Block, BlockId, End, Function, Module, Name, Op, OpKind, Operand, Place, Reg, Span, Step,
-    Type, TypeId, Unary,
+    Argument, Base, Binary, Block, BlockId, Callee, ClassId, End, Function, LocalId, Module, Name, Op,
+    OpKind, Operand, Place, Reg, Span, Step, Type, TypeId, Unary,
 };
 use heapwise_model::{Confidence, Rule, Severity};
 use rustc_hash::FxHashMap;
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
+use std::sync::Arc;
 
 /// States kept per block.
 const STATES_MAX: usize = 16;
@@ -76,6 +77,8 @@ pub struct Engine<'a> {
     pub guard: Option<Guard>,
     /// Some container of a library was used.
     pub has_slots: bool,
+    /// Some node of a library's container was erased.
+    pub has_gone_nodes: bool,
     /// A text of wide units is handled.
     pub is_wide: bool,
     /// Per head of a loop: demands and latent issues of its further rounds.
@@ -84,6 +87,20 @@ pub struct Engine<'a> {
     pub words: FxHashMap<Sym, Vec<Segment>>,
     /// Locals that hold a parameter, by number of the local.
     is_parameter: Vec<bool>,
+    /// Parameters that are known functions, by symbol: the function is looked at for one of its callers.
+    pub bound: Vec<(LocalId, u32)>,
+    /// How many such callers are on the way here.
+    pub depth: u32,
+    /// What was found out so.
+    pub specialized: FxHashMap<Bound, Arc<Summary>>,
+    /// The last size of a record, by register.
+    sized: Option<(Reg, ClassId)>,
+    /// Arrays within records that registers lead to.
+    extents: FxHashMap<Reg, MemberArray>,
+    /// The part of an object that what is done now has to stay in.
+    pub narrow: Option<Part>,
+    /// Per argument of the call: the array within a record that it is.
+    pub extent_of_argument: Vec<Option<MemberArray>>,
 }
 
 /// What the ways through further rounds of a loop need and run into: by how many of them.
@@ -104,6 +121,48 @@ impl Rounds {
             *self.latent.entry(*it).or_default() += 1;
         }
     }
+}
+
+/// A function, and which of its parameters are which functions.
+pub type Bound = (u32, Vec<(LocalId, u32)>);
+
+/// A part of an object: where it starts, and how long it is.
+#[derive(Clone, Copy)]
+pub struct Part {
+    pub base: Sym,
+    pub start: Val,
+    pub bytes: i64,
+    /// Only writes have to stay in it.
+    pub is_written: bool,
+}
+
+/// Registers that hold the address of an array within a record, converted or not.
+fn extents(
+    ir: &Function,
+    members: &FxHashMap<(Name, u64), Option<MemberArray>>,
+) -> FxHashMap<Reg, MemberArray> {
+    let mut found = FxHashMap::default();
+    if members.is_empty() {
+        return found;
+    }
+    for op in ir.blocks.iter().flat_map(|it| &it.ops) {
+        match &op.kind {
+            OpKind::Address { to, of } => {
+                if let Some(Step::Field { name, offset: Some(offset) }) = of.steps.last()
+                    && let Some(Some(it)) = members.get(&(*name, *offset))
+                {
+                    found.insert(*to, *it);
+                }
+            }
+            OpKind::Cast { to, value: Operand::Reg(from), .. } => {
+                if let Some(it) = found.get(from).copied() {
+                    found.insert(*to, it);
+                }
+            }
+            _ => {}
+        }
+    }
+    found
 }
 
 /// A place, worked out.
@@ -157,11 +216,30 @@ impl<'a> Engine<'a> {
             is_unsure: false,
             guard: None,
             has_slots: false,
+            has_gone_nodes: false,
             is_wide: false,
             rounds: FxHashMap::default(),
             words: FxHashMap::default(),
             is_parameter,
+            extents: extents(ir, &cx.members[cx.program.functions[function as usize].module as usize]),
+            bound: Vec::new(),
+            depth: 0,
+            specialized: FxHashMap::default(),
+            sized: None,
+            narrow: None,
+            extent_of_argument: Vec::new(),
             flow,
+        }
+    }
+
+    /// Which arguments of a call are arrays within records.
+    pub fn find_extents(&mut self, arguments: &[Argument]) {
+        self.extent_of_argument.clear();
+        if !self.extents.is_empty() {
+            self.extent_of_argument.extend(arguments.iter().map(|it| match it.value {
+                Operand::Reg(reg) => self.extents.get(&reg).copied(),
+                _ => None,
+            }));
         }
     }
 
@@ -377,6 +455,14 @@ impl<'a> Engine<'a> {
                     if results.len() > 1 {
                         self.steps += results.len();
                     }
+                    if results.iter().any(|it| it.0.is_raised) {
+                        let (raised, returned) = results.into_iter().partition(|it| it.0.is_raised);
+                        results = returned;
+                        for (mut state, _) in raised as Vec<(State, Val)> {
+                            self.undo_construction(&mut state, callee, args);
+                            self.raise(state, id);
+                        }
+                    }
                     let Some((first, value)) = results.pop() else {
                         is_alive = false;
                         state = State::new(0);
@@ -454,12 +540,46 @@ impl<'a> Engine<'a> {
                 let value = value.map(|it| self.value(&state, it));
                 self.leave_function(state, value);
             }
-            End::Raise(_) | End::Resume => {
-                if let Some(to) = self.ir.blocks[from.index()].unwind {
-                    self.enter(state, from, to);
-                }
-            }
+            End::Raise(_) | End::Resume => self.raise(state, from),
             End::Unreachable => {}
+        }
+    }
+
+    /// An exception goes to whoever waits for it.
+    fn raise(&mut self, mut state: State, from: BlockId) {
+        match self.ir.blocks[from.index()].unwind {
+            Some(to) => {
+                state.is_raised = false;
+                self.enter(state, from, to);
+            }
+            // What `main` does not catch ends the program.
+            None if self.is_main => {}
+            None => {
+                state.is_raised = true;
+                self.leave_function(state, None);
+            }
+        }
+    }
+
+    /// An object whose constructor fails is given back by the language, and so are its members.
+    fn undo_construction(&mut self, state: &mut State, callee: &Callee, args: &[Argument]) {
+        let Callee::Direct(name) = callee else { return };
+        let name = self.module.name(*name);
+        let name = name.rsplit_once('/').map_or(name, |it| it.0);
+        let Some((class, method)) = name.rsplit_once("::") else { return };
+        if class.rsplit("::").next() != Some(method) {
+            return;
+        }
+        let Some(receiver) = args.first() else { return };
+        let receiver = self.value(state, receiver.value);
+        let is_plain = self.cx.program.class(class).is_some_and(|(module, class)| {
+            class.bases.is_empty()
+                && !class.fields.iter().any(|it| matches!(module.types[it.ty.index()], Type::Record(_)))
+        });
+        let is_block =
+            self.split(receiver).is_some_and(|it| matches!(self.symbols.meaning(it.0), Meaning::Made { .. }));
+        if is_block || !is_plain {
+            self.escape(state, &[receiver], false);
         }
     }
 
@@ -1040,6 +1160,35 @@ impl<'a> Engine<'a> {
         Some((base, offset))
     }
 
+    /// Works out a place whose content is used: elements of an array within a record have to lie in the array.
+    fn narrowed_place(&mut self, state: &mut State, place: &Place) -> Option<At> {
+        self.narrow = None;
+        let at = self.place(state, place)?;
+        let Some(last) = place.steps.iter().rposition(|it| matches!(it, Step::Field { .. })) else {
+            return Some(at);
+        };
+        let Step::Field { name, offset: Some(by) } = place.steps[last] else { return Some(at) };
+        if last + 1 == place.steps.len() {
+            return Some(at);
+        }
+        if let Some(Some(array)) = self.cx.members[self.module_number as usize].get(&(name, by)).copied() {
+            let array_place = Place { base: place.base, steps: place.steps[..=last].into() };
+            let start = self.place(state, &array_place)?;
+            self.narrow_to(state, start, array, false);
+        }
+        Some(at)
+    }
+
+    /// What is done now has to stay in this array within a record.
+    pub fn narrow_to(&mut self, state: &State, (base, start): At, array: MemberArray, is_written: bool) {
+        // A last array may be meant to take up the rest of its block.
+        let is_whole = self.symbols.is_address(base)
+            || !array.is_last && state.object(base).is_none_or(|it| it.status == Status::Live);
+        if is_whole {
+            self.narrow = Some(Part { base, start, bytes: array.bytes, is_written });
+        }
+    }
+
     /// The object that a pointer leads to and the offset in it. A constant leads to no object: base none.
     pub fn split(&self, value: Val) -> Option<At> {
         if value.is_uninit() {
@@ -1171,6 +1320,13 @@ impl<'a> Engine<'a> {
             }
             OpKind::Address { to, of } => {
                 let value = match self.place(state, of) {
+                    Some((base, offset)) if base.is_none() && self.is_null_assumed => {
+                        // That it is null is an assumption, which goes along.
+                        match of.base {
+                            Base::At(it) => self.value(state, it).plus(offset.c),
+                            _ => offset,
+                        }
+                    }
                     Some(it) => self.pointer(it),
                     None => {
                         // Whoever has the address may write there.
@@ -1184,7 +1340,16 @@ impl<'a> Engine<'a> {
                 let (base, index) = (self.value(state, *base), self.value(state, *index));
                 let (base, index) = (self.used(state, base), self.used(state, index));
                 let index = self.state_value(state, index);
-                let base = self.state_value(state, base);
+                let base = match self.state_value(state, base) {
+                    // That it is null is an assumption, which goes along.
+                    Val::ZERO => base,
+                    known => known,
+                };
+                if self.has_gone_nodes
+                    && let Some(at) = self.split(base)
+                {
+                    self.node(state, at);
+                }
                 let by = self.symbols.scale(index, i64::try_from(*stride).unwrap_or(1));
                 let value = if by == Val::ZERO { base } else { self.symbols.add(base, by) };
                 self.set(state, *to, value);
@@ -1211,6 +1376,9 @@ impl<'a> Engine<'a> {
             OpKind::SizeOf { to, ty } => {
                 let value = self.size(*ty).unwrap_or_else(|| self.fresh(state, 0, Source::Unknown));
                 self.set(state, *to, value);
+                if let Type::Record(class) = self.module.types[ty.index()] {
+                    self.sized = Some((*to, class));
+                }
             }
             OpKind::Phi { .. } | OpKind::Call { .. } => {}
             OpKind::Live { local } => {
@@ -1234,12 +1402,19 @@ impl<'a> Engine<'a> {
                 return self.assume(state, Binary::NotEqual, value, Val::ZERO);
             }
             OpKind::Allocate { to, family, bytes, is_zeroed, may_fail } => {
-                let bytes = self.value(state, *bytes);
+                let size = *bytes;
+                let bytes = self.value(state, size);
                 let bytes = self.state_value(state, bytes);
                 let family = self.family(*family);
                 let failure =
                     if *may_fail { super::state::Failure::Null } else { super::state::Failure::Never };
                 let value = self.allocate(state, family, Some(bytes), *is_zeroed, failure, 0);
+                if let Some((reg, class)) = self.sized
+                    && Operand::Reg(reg) == size
+                    && let Some(object) = state.object_mut(value.a)
+                {
+                    object.of = Some((self.module_number, class));
+                }
                 self.set(state, *to, value);
             }
             OpKind::Reallocate { to, value, bytes } => {
@@ -1304,7 +1479,7 @@ impl<'a> Engine<'a> {
             && object.status == Status::Live
             && let Some(size) = object.size.and_then(Val::as_int)
             && size > 0
-            && size < needed
+            && (size < needed || self.is_scalar(to) && size % needed != 0)
         {
             let finding =
                 crate::rules::native::undersized_allocation::finding(self, object.made, size, needed);
@@ -1317,6 +1492,10 @@ impl<'a> Engine<'a> {
             let demand = Demand::new(Need::Room { needed }, size, object.made);
             self.demand(state, demand);
         }
+    }
+
+    fn is_scalar(&self, ty: TypeId) -> bool {
+        matches!(self.module.types[ty.index()], Type::Int { .. } | Type::Float { .. } | Type::Pointer(_))
     }
 
     pub fn family(&self, name: Name) -> u16 {
@@ -1332,16 +1511,18 @@ impl<'a> Engine<'a> {
                 return value;
             }
         }
-        let Some(at) = self.place(state, place) else {
+        let Some(at) = self.narrowed_place(state, place) else {
             return self.fresh(state, 0, Source::Unknown);
         };
-        if bytes > 8 || self.is_record_place(place) {
-            if !self.access(state, at, Val::int(i64::from(bytes)), false) {
-                return self.fresh(state, 0, Source::Known);
-            }
-            return self.record(state, at, bytes);
-        }
-        self.load(state, at, bytes)
+        let value = if bytes <= 8 && !self.is_record_place(place) {
+            self.load(state, at, bytes)
+        } else if self.access(state, at, Val::int(i64::from(bytes)), false) {
+            self.record(state, at, bytes)
+        } else {
+            self.fresh(state, 0, Source::Known)
+        };
+        self.narrow = None;
+        value
     }
 
     /// Whether a variable as a whole is a record.
@@ -1395,8 +1576,11 @@ impl<'a> Engine<'a> {
     }
 
     fn store_place(&mut self, state: &mut State, place: &Place, value: Val, bytes: u32) {
-        match self.place(state, place) {
-            Some(at) => self.store(state, at, bytes, value),
+        match self.narrowed_place(state, place) {
+            Some(at) => {
+                self.store(state, at, bytes, value);
+                self.narrow = None;
+            }
             None => {
                 self.escape(state, &[value], false);
                 self.forget_base(state, place);
@@ -1444,6 +1628,7 @@ fn fold(op: Binary, a: i64, b: i64) -> Option<i64> {
 /// Whether two states know the same objects in the same condition.
 pub fn is_same_shape(a: &State, b: &State) -> bool {
     a.objects.len() == b.objects.len()
+        && a.is_raised == b.is_raised
         && a.latent == b.latent
         && a.frames.len() == b.frames.len()
         && a.frames.iter().zip(&b.frames).all(|(x, y)| x.head == y.head && x.arrivals == y.arrivals)

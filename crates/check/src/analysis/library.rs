@@ -14,10 +14,12 @@ impl Engine<'_> {
     pub fn library(&mut self, mut state: State, model: &Model, args: &[Val]) -> Vec<(State, Val)> {
         let mut result = None;
         for effect in &model.effects {
+            self.narrow = None;
             if let Some(value) = self.effect(&mut state, effect, args) {
                 result = Some(value);
             }
         }
+        self.narrow = None;
         if model.is_noreturn {
             return Vec::new();
         }
@@ -97,6 +99,15 @@ impl Engine<'_> {
         self.split(value)
     }
 
+    /// Where an argument leads that is written to; an array within a record is not to be left.
+    fn written_target(&mut self, state: &State, args: &[Val], at: u8) -> Option<At> {
+        let target = self.target(state, args, at)?;
+        if let Some(Some(array)) = self.extent_of_argument.get(usize::from(at)).copied() {
+            self.narrow_to(state, target, array, true);
+        }
+        Some(target)
+    }
+
     /// A size's value; `None`: unknown.
     pub fn size_of(&mut self, state: &mut State, size: &Size, args: &[Val]) -> Option<Val> {
         let mut sum = Val::ZERO;
@@ -159,7 +170,37 @@ impl Engine<'_> {
                 self.free(state, value, *family, by);
                 None
             }
-            Effect::Acquire { class, fails, through } => {
+            Effect::Follow { argument } => {
+                let raw = *args.get(usize::from(*argument))?;
+                self.is_null_assumed = raw.as_int().is_none();
+                let value = self.state_value(state, raw);
+                let at = self.split(value)?;
+                self.follow(state, at);
+                None
+            }
+            Effect::Provide { family, argument } => {
+                let at = self.target(state, args, *argument)?;
+                let held = self.load(state, at, 8);
+                let held = self.state_value(state, held);
+                if held == Val::ZERO {
+                    let made = self.allocate(state, *family, None, false, Failure::Never, 0);
+                    self.poke(state, at, 8, made);
+                }
+                let held = self.peek(state, at, 8);
+                if let Some(block) = self.split(held) {
+                    self.forget_at(state, block);
+                }
+                None
+            }
+            Effect::Acquire { class, fails: _, through: Some(through), numbers } if *numbers > 0 => {
+                let at = self.target(state, args, *through)?;
+                for it in 0..*numbers {
+                    let made = self.acquire(state, *class, Failure::Never, u32::from(it));
+                    self.store(state, (at.0, at.1.plus(4 * i64::from(it))), 4, made);
+                }
+                Some(Val::ZERO)
+            }
+            Effect::Acquire { class, fails, through, .. } => {
                 let failure = match fails {
                     Fails::Never | Fails::Status => Failure::Never,
                     Fails::Null => Failure::Null,
@@ -183,7 +224,7 @@ impl Engine<'_> {
                 None
             }
             Effect::Write { argument, bytes, is_outside } => {
-                let at = self.target(state, args, *argument)?;
+                let at = self.written_target(state, args, *argument)?;
                 let Some(bytes) = self.size_of(state, bytes, args) else {
                     self.forget_at(state, at);
                     return None;
@@ -196,7 +237,7 @@ impl Engine<'_> {
                 None
             }
             Effect::Fill { argument, value, bytes, unit } => {
-                let at = self.target(state, args, *argument)?;
+                let at = self.written_target(state, args, *argument)?;
                 let bytes = self.size_of(state, bytes, args)?;
                 let value = self.argument(state, args, *value)?;
                 if self.access(state, at, bytes, true) {
@@ -213,13 +254,13 @@ impl Engine<'_> {
                 None
             }
             Effect::Copy { to, from, bytes, may_overlap } => {
-                let (to, from) = (self.target(state, args, *to)?, self.target(state, args, *from)?);
+                let (to, from) = (self.written_target(state, args, *to)?, self.target(state, args, *from)?);
                 let bytes = self.size_of(state, bytes, args)?;
                 self.library_copy(state, to, from, bytes, *may_overlap);
                 None
             }
             Effect::CopyText { to, from, limit, is_appended, is_padded, unit } => {
-                let (to, from) = (self.target(state, args, *to)?, self.target(state, args, *from)?);
+                let (to, from) = (self.written_target(state, args, *to)?, self.target(state, args, *from)?);
                 let limit = limit.as_ref().map(|it| self.size_of(state, it, args));
                 if let Some(None) = limit {
                     self.forget_at(state, to);
@@ -234,7 +275,7 @@ impl Engine<'_> {
                 None
             }
             Effect::InputText { to, limit, unit } => {
-                let to = self.target(state, args, *to)?;
+                let to = self.written_target(state, args, *to)?;
                 let limit = match limit {
                     None => None,
                     Some(it) => Some(self.size_of(state, it, args)?),
@@ -572,7 +613,7 @@ impl Engine<'_> {
         limit: Option<Val>,
         unit: u8,
     ) {
-        let Some(to) = self.target(state, args, to) else { return };
+        let Some(to) = self.written_target(state, args, to) else { return };
         if limit == Some(Val::ZERO) {
             return;
         }
@@ -593,6 +634,10 @@ impl Engine<'_> {
                         continue;
                     };
                     self.read_text(state, from, wide);
+                    if from == to {
+                        let finding = rules::overlapping_copy::finding(self);
+                        self.report(state, finding);
+                    }
                     match self.text(state, from, wide) {
                         Text::Length(it) => length = self.symbols.add(length, it),
                         _ => is_exact = false,

@@ -35,7 +35,7 @@ impl Engine<'_> {
             if let Some(sym) = value.as_sym()
                 && let Meaning::Initial { object, bytes, .. } = self.symbols.meaning(sym)
                 && object == at.0
-                && matches!(self.symbols.meaning(object), Meaning::Initial { .. })
+                && self.is_given(object)
             {
                 let pointer = self.pointer(at);
                 let trace = self.here();
@@ -46,6 +46,18 @@ impl Engine<'_> {
         }
         // Copies are harmless; what is done with the value is not.
         Val::uninit(at.0)
+    }
+
+    /// Whether the caller has filled this object: it leads there, or has passed it by value.
+    fn is_given(&self, object: Sym) -> bool {
+        match self.symbols.meaning(object) {
+            Meaning::Initial { .. } => true,
+            Meaning::Local(it) => {
+                let ty = self.ir.locals[it.index()].ty;
+                matches!(self.module.types[ty.index()], crate::ir::Type::Record(_))
+            }
+            _ => false,
+        }
     }
 
     /// A value that a decision, a computation or a call depends on.
@@ -182,6 +194,13 @@ impl Engine<'_> {
             Content::Uninit => Val::UNINIT,
             Content::Zero => Val::ZERO,
             Content::Initial => {
+                if !self.bound.is_empty()
+                    && lo == 0
+                    && let Meaning::Local(local) = self.symbols.meaning(base)
+                    && let Some(it) = self.bound.iter().find(|it| it.0 == local)
+                {
+                    return self.symbols.value(Meaning::Function(it.1));
+                }
                 if let Meaning::Global(linked) = self.symbols.meaning(base)
                     && let Some(value) = self.constant_content(linked, lo, bytes)
                 {
@@ -458,8 +477,27 @@ impl Engine<'_> {
             }
             Status::Live => {}
         }
+        self.node(state, (base, offset));
         self.bounds(state, base, &object, offset, bytes, is_write);
         true
+    }
+
+    /// A library function follows a pointer to what only it knows.
+    pub fn follow(&mut self, state: &mut State, (base, offset): At) {
+        if base.is_none() {
+            if offset == Val::ZERO && !self.is_null_assumed {
+                let finding = rules::null_dereference::null(self);
+                self.report(state, finding);
+            }
+            return;
+        }
+        // What variables like `stdin` hold is not null.
+        let is_kept = matches!(self.symbols.meaning(base), Meaning::Initial { object, .. }
+            if matches!(self.symbols.meaning(object), Meaning::Global(_)));
+        if !is_kept {
+            self.ensure(state, base);
+            self.nullness(state, base, false);
+        }
     }
 
     /// A pointer is followed: it may not be null.
@@ -505,6 +543,20 @@ impl Engine<'_> {
             && (self.is_wide || bytes.as_int() == Some(4))
         {
             return;
+        }
+        if let Some(part) = self.narrow.filter(|it| it.base == base && (is_write || !it.is_written)) {
+            let offset = self.symbols.subtract(offset, part.start);
+            let mut over = Terms::new(-part.bytes);
+            let mut under = Terms::new(0);
+            if over.add(offset, 1) && over.add(bytes, 1) && under.add(offset, -1) {
+                let sizes = (offset, bytes, Val::int(part.bytes));
+                if self.exceeds(state, over) {
+                    return self.overflow(state, base, object, sizes, is_write, false);
+                }
+                if self.exceeds(state, under) {
+                    return self.overflow(state, base, object, sizes, is_write, true);
+                }
+            }
         }
         let Some(size) = object.size else {
             if self.symbols.is_input(base)
@@ -615,6 +667,15 @@ impl Engine<'_> {
             let finding =
                 rules::heap_overflow::finding(self, base, object, (offset, bytes, size), is_write, is_under);
             self.report(state, finding);
+            let is_of_text = |sym: &Sym| matches!(self.symbols.meaning(*sym), Meaning::Length { .. });
+            if is_write
+                && !is_under
+                && matches!(object.class, Class::Heap(_))
+                && [size.a, size.b].iter().any(|it| is_of_text(it) && bytes.mentions(*it))
+            {
+                let finding = rules::undersized_allocation::text(self, object.made);
+                self.report(state, finding);
+            }
         }
     }
 
@@ -1003,8 +1064,9 @@ impl Engine<'_> {
             known => known,
         });
         self.returned(&mut state, value);
+        self.stored(&mut state);
         let roots: Vec<Val> = value.into_iter().collect();
-        let seen = self.reachable(&state, &roots, |_| false);
+        let seen = self.reachable(&state, &roots, |it| self.is_library_local(it));
         let exit = self.here();
         let lost: Vec<(Sym, std::rc::Rc<Object>)> = state
             .objects
@@ -1069,20 +1131,71 @@ impl Engine<'_> {
         }
     }
 
-    /// The address of a local may not outlive it.
+    /// The address of a local, or of a freed block, may not be returned.
     fn returned(&mut self, state: &mut State, value: Option<Val>) {
         let Some((base, _)) = value.and_then(|it| self.split(it)) else { return };
-        let is_local = matches!(self.symbols.meaning(base), Meaning::Local(_))
-            || state.object(base).is_some_and(|it| it.class == Class::Heap(self.cx.families.alloca));
-        // Temporaries stand for what the front end could not make out.
-        let is_named = match self.symbols.meaning(base) {
-            Meaning::Local(it) => !self.module.name(self.ir.locals[it.index()].name).is_empty(),
-            _ => true,
-        };
-        if is_local && is_named {
+        if self.is_on_stack(state, base) {
             self.ensure(state, base);
             if let Some(object) = state.object(base).cloned() {
                 let finding = rules::dangling_stack_address::returned(self, &object);
+                self.report(state, finding);
+            }
+        } else if let Some(object) = state.object(base).cloned()
+            && let Status::Freed(by) = object.status
+            && matches!(self.symbols.meaning(base), Meaning::Made { .. } | Meaning::Result { .. })
+            && !matches!(object.class, Class::Resource(_))
+            && !object.is_told
+        {
+            let finding = rules::use_after_free::returned(self, &object, by);
+            self.report(state, finding);
+            if let Some(object) = state.object_mut(base) {
+                object.is_told = true;
+            }
+        }
+    }
+
+    /// Whether the address is that of a variable of this function. Temporaries do not count: they stand for what
+    /// the front end could not make out.
+    fn is_on_stack(&self, state: &State, base: Sym) -> bool {
+        match self.symbols.meaning(base) {
+            Meaning::Local(it) => !self.module.name(self.ir.locals[it.index()].name).is_empty(),
+            Meaning::Made { .. } => {
+                state.object(base).is_some_and(|it| it.class == Class::Heap(self.cx.families.alloca))
+            }
+            _ => false,
+        }
+    }
+
+    /// Nor may it lie in a global or in the caller's memory when the function ends.
+    fn stored(&mut self, state: &mut State) {
+        if self.is_main {
+            return;
+        }
+        // What lies further away is often taken back by whoever looks after it.
+        let outlives = |meaning| match meaning {
+            Meaning::Global(_) => true,
+            Meaning::Initial { object, .. } => matches!(self.symbols.meaning(object), Meaning::Local(_)),
+            _ => false,
+        };
+        let mut found = Vec::new();
+        for (sym, object) in state.objects.iter() {
+            if !object.is_written || object.is_escaped || !outlives(self.symbols.meaning(*sym)) {
+                continue;
+            }
+            for it in &object.segments {
+                if let Piece::Value(value) = it.piece
+                    && let Some((base, _)) = self.split(value)
+                    && self.is_on_stack(state, base)
+                    && !found.contains(&base)
+                {
+                    found.push(base);
+                }
+            }
+        }
+        for base in found {
+            self.ensure(state, base);
+            if let Some(object) = state.object(base).cloned() {
+                let finding = rules::dangling_stack_address::stored(self, &object);
                 self.report(state, finding);
             }
         }

@@ -7,7 +7,7 @@ pub use super::facts::Fact;
 use super::facts::Facts;
 use super::issue::{Assumed, Assumptions};
 use super::value::{Meaning, Source, Sym, Symbols, Terms, Val};
-use crate::ir::{Binary, BlockId};
+use crate::ir::{Binary, BlockId, ClassId};
 use std::rc::Rc;
 
 /// Beyond this a bound says nothing; sums of a few such do not overflow.
@@ -106,6 +106,8 @@ pub struct Object {
     pub freed_as: u16,
     /// A use after its end was reported.
     pub is_told: bool,
+    /// Of a block that was asked for by the size of a record: which one, by module and class.
+    pub of: Option<(u32, ClassId)>,
 }
 
 impl Object {
@@ -127,6 +129,7 @@ impl Object {
             made: 0,
             freed_as: u16::MAX,
             is_told: false,
+            of: None,
         }
     }
 
@@ -266,6 +269,8 @@ pub struct State {
     pub tangled: Rc<Vec<Sym>>,
     /// A branch was taken that depends on what the function was given.
     pub is_conditional: bool,
+    /// The function is left by an exception.
+    pub is_raised: bool,
     /// An allocation was found to have failed.
     pub has_failed: bool,
     /// No condition was left open by anything but what the function was given.
@@ -287,6 +292,7 @@ impl State {
             left: Rc::default(),
             tangled: Rc::default(),
             is_conditional: false,
+            is_raised: false,
             has_failed: false,
             is_certain: true,
             assumptions: Assumptions::default(),
@@ -901,7 +907,8 @@ impl State {
 
     /// Whether both say the same of memory.
     pub fn is_same_memory(&self, other: &State) -> bool {
-        (Rc::ptr_eq(&self.registers, &other.registers) || self.registers == other.registers)
+        self.is_raised == other.is_raised
+            && (Rc::ptr_eq(&self.registers, &other.registers) || self.registers == other.registers)
             && (Rc::ptr_eq(&self.objects, &other.objects)
                 || self.objects.len() == other.objects.len()
                     && self

@@ -62,6 +62,8 @@ pub struct Disjunct {
     pub latent: Vec<u32>,
     pub demands: Vec<Demand>,
     pub is_certain: bool,
+    /// It ends with an exception.
+    pub is_raised: bool,
     pub has_failed: bool,
     pub assumptions: Assumptions,
 }

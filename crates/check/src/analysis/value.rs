@@ -370,9 +370,17 @@ impl Symbols {
             Meaning::Length { object, stamp, .. } => {
                 let is_outside =
                     matches!(self.meanings[stamp.index()], Meaning::Result { source: Source::Outside, .. });
+                // Nothing bounds the texts that the program is started with.
+                let is_argument = self.is_entry
+                    && matches!(self.meanings[stamp.index()], Meaning::Nothing)
+                    && matches!(
+                        self.meanings[object.index()],
+                        Meaning::Initial { .. } | Meaning::Element { .. }
+                    )
+                    && !input(object);
                 (
                     input(object) && matches!(self.meanings[stamp.index()], Meaning::Nothing),
-                    is_outside,
+                    is_outside || is_argument,
                     unknown(stamp),
                 )
             }
