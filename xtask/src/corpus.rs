@@ -1,7 +1,7 @@
 //! `corpus`: bugs times the ways that data takes to them, each with a repaired twin, under `heapwise check`.
 //!
 //! ```text
-//! bugs.rs      33 bugs: a source and a sink        straight  if  loop  call  file  class ...
+//! bugs.rs      41 bugs: a source and a sink        straight  if  loop  call  file  class ...
 //! variants.rs  46 ways from source to sink      leak   x      .    x     x     .     x
 //! ```
 //!
