@@ -19,6 +19,7 @@ pub mod facts;
 pub mod flow;
 pub mod issue;
 pub mod library;
+pub mod locks;
 pub mod memory;
 pub mod schedule;
 pub mod state;
@@ -28,7 +29,7 @@ pub mod value;
 pub use issue::{Finding, Spot, Trace};
 pub use summary::Summary;
 
-use crate::ir::{Module, Name, OpKind, Type};
+use crate::ir::{Callee, Module, Name, OpKind, Type};
 use crate::models::Models;
 use crate::program::Program;
 use engine::Engine;
@@ -65,6 +66,8 @@ pub struct Context<'a> {
     pub options: Options,
     /// Per symbol of the program: its model.
     pub model_of_symbol: Vec<Option<u32>>,
+    /// Per function: whether it, or a function that it calls, gives a lock back.
+    pub may_unlock: Vec<bool>,
     /// Per module: arrays that are members of records, by name and offset.
     pub members: Vec<FxHashMap<(Name, u64), Option<MemberArray>>>,
 }
@@ -75,6 +78,32 @@ pub struct MemberArray {
     pub bytes: i64,
     /// What lies behind it is not another member of the record: it may be meant to be longer.
     pub is_last: bool,
+}
+
+/// Whether a function gives a lock back, itself or by those it calls; components are in the order of calls.
+fn may_unlock(program: &Program, models: &Models, model_of_symbol: &[Option<u32>]) -> Vec<bool> {
+    let mut all = vec![false; program.functions.len()];
+    let is_unlock = |module: u32, name: Name| {
+        let model = program.symbol_of(module, name).and_then(|it| model_of_symbol[it as usize]);
+        model.is_some_and(|it| {
+            models.get(it).effects.iter().any(|it| matches!(it, crate::models::Effect::Unlock { .. }))
+        })
+    };
+    for component in &program.components {
+        let is_any = component.iter().any(|&function| {
+            let (_, ir) = program.ir(function);
+            let module = program.functions[function as usize].module;
+            program.calls[function as usize].iter().any(|it| all[*it as usize])
+                || ir.blocks.iter().flat_map(|it| &it.ops).any(|op| match &op.kind {
+                    OpKind::Call { callee: Callee::Direct(name), .. } => is_unlock(module, *name),
+                    _ => false,
+                })
+        });
+        for it in component {
+            all[*it as usize] = is_any;
+        }
+    }
+    all
 }
 
 /// Arrays by name and offset; `None` where records disagree.
@@ -193,6 +222,7 @@ fn analyze_function(
     }
     let mut engine = Engine::new(cx, summaries, component, function);
     engine.run();
+    engine.judge_locks();
     // What holds on every path needs no caller.
     for id in 0..engine.latent.len() as u32 {
         let returns = || engine.exits.iter().filter(|it| !it.0.is_raised);
@@ -237,10 +267,11 @@ impl<'a> Context<'a> {
             }
         }
         let families = Families { malloc: models.family("malloc"), alloca: models.family("alloca") };
-        let model_of_symbol = program.symbols.iter().map(|it| models.find(it)).collect();
+        let model_of_symbol: Vec<Option<u32>> = program.symbols.iter().map(|it| models.find(it)).collect();
         let members =
             program.modules.iter().map(|it| if is_native(it) { members(it) } else { FxHashMap::default() });
         let members = members.collect();
-        Context { program, models, families, options, model_of_symbol, members }
+        let may_unlock = may_unlock(program, &models, &model_of_symbol);
+        Context { program, models, families, options, model_of_symbol, may_unlock, members }
     }
 }

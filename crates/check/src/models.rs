@@ -142,6 +142,12 @@ pub enum Effect {
     Follow {
         argument: u8,
     },
+    Lock {
+        argument: u8,
+    },
+    Unlock {
+        argument: u8,
+    },
     /// Allocates what the argument leads to, if that is null, and otherwise makes that block larger.
     Provide {
         family: u16,
@@ -236,6 +242,9 @@ struct Entry {
     /// These arguments may not be null.
     #[serde(default)]
     follows: Vec<u8>,
+    /// The lock that is taken, or given back.
+    locks: Option<u8>,
+    unlocks: Option<u8>,
     /// A block for what this argument leads to, if that is null.
     provides: Option<Given>,
     /// As how many descriptors in a row `acquires` and `through` store.
@@ -273,6 +282,8 @@ pub const KEYS: &[&str] = &[
     "escapes",
     "overwrites",
     "follows",
+    "locks",
+    "unlocks",
     "provides",
     "numbers",
     "returns",
@@ -420,6 +431,8 @@ impl Models {
         };
         let maybe = |text: &Option<String>| text.as_deref().map(size).transpose();
         let mut effects = Vec::new();
+        effects.extend(entry.locks.map(|argument| Effect::Lock { argument }));
+        effects.extend(entry.unlocks.map(|argument| Effect::Unlock { argument }));
         effects.extend(entry.follows.iter().map(|&argument| Effect::Follow { argument }));
         for &argument in &entry.reads_text {
             effects.push(Effect::ReadText { argument, unit: 1 });

@@ -232,3 +232,40 @@ int whole(int n) { try { Whole *c = new Whole(n); int r = c->v(); delete c; retu
     found.retain(|it| it.1 > Severity::Note);
     assert_eq!(found, []);
 }
+
+#[test]
+fn a_lock_that_a_failing_way_keeps() {
+    let source = "#include <pthread.h>
+static pthread_mutex_t m = PTHREAD_MUTEX_INITIALIZER;
+static int shared;
+int add(int n) {
+    pthread_mutex_lock(&m);
+    if (n < 0) { BUG return -1; }
+    shared += n;
+    pthread_mutex_unlock(&m);
+    return 0;
+}
+int begin(int n) {
+    pthread_mutex_lock(&m);
+    if (n < 0) { pthread_mutex_unlock(&m); return -1; }
+    return 0;
+}
+static void done(void) { pthread_mutex_unlock(&m); }
+int set(int n) {
+    pthread_mutex_lock(&m);
+    if (n < 0) { done(); return -1; }
+    shared = n;
+    pthread_mutex_unlock(&m);
+    return 0;
+}";
+    pair("a.c", "resource-leak", source, "", "pthread_mutex_unlock(&m);");
+}
+
+#[test]
+fn an_index_beyond_a_vector() {
+    let source = "#include <vector>
+int run() { std::vector<int> v(10); for (int i = 0; i BUG 10; i++) v[i] = i; v.push_back(4); return v[10]; }
+int inserted(std::vector<int> w) { std::vector<int> v(2); v.insert(v.begin(), 5); if (v.size() == 2) return 0; return v[2]; }
+int filled() { std::vector<int> v{0}; return v[0]; }";
+    pair("a.cpp", "heap-overflow", source, "<=", "<");
+}

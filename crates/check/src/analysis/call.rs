@@ -58,6 +58,9 @@ impl Engine<'_> {
             args.push(value);
         }
         if let Some(target) = target {
+            if !state.locks.is_empty() && self.cx.may_unlock[target as usize] {
+                state.locks = Rc::default();
+            }
             if let Some(summary) = self.specialize(&state, target, &args) {
                 return self.apply(state, &summary, target, &args);
             }
@@ -137,7 +140,7 @@ impl Engine<'_> {
         self.cx.program.method(module.name(module.classes[class.index()].name), method)
     }
 
-    fn unknown_call(&mut self, state: &mut State, args: &[Val]) {
+    pub fn unknown_call(&mut self, state: &mut State, args: &[Val]) {
         for &value in args {
             let Some((base, _)) = self.split(value) else { continue };
             if let Some(object) = state.object(base).cloned()

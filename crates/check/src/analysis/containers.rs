@@ -12,7 +12,7 @@
 use super::engine::Engine;
 use super::memory::each_value;
 use super::state::{Class, Content, Object, Piece, State, Status};
-use super::value::{Meaning, Source, Sym, Val};
+use super::value::{Meaning, Source, Sym, Terms, Val};
 use crate::ir::{Binary, Name, Type};
 use crate::rules::native as rules;
 
@@ -57,6 +57,15 @@ impl Engine<'_> {
         args: &[Val],
     ) -> Option<Val> {
         let short = self.module.name(class).strip_prefix("std::")?;
+        if matches!(short, "mutex" | "recursive_mutex" | "shared_mutex" | "timed_mutex") {
+            let lock = self.state_value(state, *args.first()?);
+            match self.module.name(method) {
+                "lock" => self.lock(state, lock),
+                "unlock" => Self::unlock(state, lock),
+                _ => return None,
+            }
+            return Some(Val::ZERO);
+        }
         let kind = kind(short)?;
         let receiver = *args.first()?;
         let receiver = self.state_value(state, receiver);
@@ -187,6 +196,7 @@ impl Engine<'_> {
             }
             "insert" | "emplace" | "erase" if is_array => {
                 self.end_storage(state, container);
+                self.shuffle(state, container);
                 (kind == Kind::Array && argument.is_some()).then(|| self.inside(state, container))
             }
             "push_back" | "emplace_back" | "append" | "operator+=" if is_array => {
@@ -214,6 +224,7 @@ impl Engine<'_> {
                 gone.is_written = true;
                 state.put(node, gone);
                 self.has_slots = true;
+                self.shuffle(state, container);
                 Some(self.inside(state, container))
             }
             _ => None,
@@ -234,6 +245,21 @@ impl Engine<'_> {
             self.report(state, finding);
             if let Some(object) = state.object_mut(node) {
                 object.is_told = true;
+            }
+        }
+    }
+
+    /// How many elements there are, and where each lies, is no longer known.
+    fn shuffle(&mut self, state: &mut State, container: Sym) {
+        let count = self.fresh(state, 0x43, Source::Known);
+        state.limit(&self.symbols, count.a, 0, super::state::FAR);
+        self.poke(state, (container, Val::int(COUNT)), 8, count);
+        let mut slots = Vec::new();
+        self.slots(state, container, &mut slots);
+        let stamp = self.stamp(state);
+        for it in slots {
+            if let Some(object) = state.object_mut(it) {
+                object.forget(stamp);
             }
         }
     }
@@ -275,6 +301,21 @@ impl Engine<'_> {
             self.copy_slots(state, container, other);
             return Some(Val::ZERO);
         }
+        let is_vector = self.module.name(class) == "std::vector";
+        if is_vector
+            && method.is_empty()
+            && args.len() == 2
+            && let Some(count) = args.get(1).and_then(|it| self.state_value(state, *it).as_int())
+            // One 0 may be the only element of a list.
+            && (1..1 << 32).contains(&count)
+        {
+            self.has_slots = true;
+            let stamp = self.stamp(state);
+            let mut object = Object::new(Class::Storage, Content::Written(stamp));
+            object.write(COUNT, 0, Piece::Value(Val::int(count)), stamp);
+            self.begin(state, (container, class), object);
+            return Some(Val::ZERO);
+        }
         self.ensure(state, container);
         if state.object(container).is_none_or(|it| it.is_escaped) {
             return None;
@@ -299,6 +340,16 @@ impl Engine<'_> {
             }
             ("operator[]" | "at", Some(&key)) => {
                 let key = self.state_value(state, key);
+                let mut over = Terms::new(1);
+                if is_vector
+                    && method == "operator[]"
+                    && over.add(key, 1)
+                    && over.add(count, -1)
+                    && self.exceeds(state, over)
+                {
+                    let finding = rules::heap_overflow::beyond(self, false, false, false);
+                    self.report(state, finding);
+                }
                 slot(self, key)
             }
             ("front", None) => slot(self, Val::ZERO),

@@ -12,7 +12,7 @@
 use super::flow::{Flow, Slot};
 use super::issue::{Assumed, Assumption, Assumptions, Finding, Spot, Trace};
 use super::schedule::View;
-use super::state::{Class, Content, Failure, Frame, Object, Piece, Segment, State, Status, TraceId};
+use super::state::{Class, Content, Failure, Frame, Held, Object, Piece, Segment, State, Status, TraceId};
 use super::summary::{Demand, Guard, Need, Summary};
 use super::value::{Meaning, Source, Sym, Symbols, Val};
 use super::{Context, MemberArray};
@@ -81,6 +81,8 @@ pub struct Engine<'a> {
     pub has_gone_nodes: bool,
     /// A text of wide units is handled.
     pub is_wide: bool,
+    /// Ends of paths on which locks were taken: the locks, what is returned, and where.
+    pub lock_exits: Vec<(Rc<Vec<Held>>, Option<Val>, TraceId)>,
     /// Per head of a loop: demands and latent issues of its further rounds.
     rounds: FxHashMap<BlockId, Rounds>,
     /// While a summary is applied: what the words that the callee found are made of, by its symbols.
@@ -218,6 +220,7 @@ impl<'a> Engine<'a> {
             has_slots: false,
             has_gone_nodes: false,
             is_wide: false,
+            lock_exits: Vec::new(),
             rounds: FxHashMap::default(),
             words: FxHashMap::default(),
             is_parameter,
@@ -1629,6 +1632,7 @@ fn fold(op: Binary, a: i64, b: i64) -> Option<i64> {
 pub fn is_same_shape(a: &State, b: &State) -> bool {
     a.objects.len() == b.objects.len()
         && a.is_raised == b.is_raised
+        && a.locks == b.locks
         && a.latent == b.latent
         && a.frames.len() == b.frames.len()
         && a.frames.iter().zip(&b.frames).all(|(x, y)| x.head == y.head && x.arrivals == y.arrivals)

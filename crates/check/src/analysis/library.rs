@@ -170,6 +170,16 @@ impl Engine<'_> {
                 self.free(state, value, *family, by);
                 None
             }
+            Effect::Lock { argument } => {
+                let value = self.argument(state, args, *argument)?;
+                self.lock(state, value);
+                Some(Val::ZERO)
+            }
+            Effect::Unlock { argument } => {
+                let value = self.argument(state, args, *argument)?;
+                Self::unlock(state, value);
+                Some(Val::ZERO)
+            }
             Effect::Follow { argument } => {
                 let raw = *args.get(usize::from(*argument))?;
                 self.is_null_assumed = raw.as_int().is_none();

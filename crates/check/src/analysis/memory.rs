@@ -1005,7 +1005,7 @@ impl Engine<'_> {
     }
 
     /// Elements of a container.
-    fn slots(&self, state: &State, container: Sym, out: &mut Vec<Sym>) {
+    pub fn slots(&self, state: &State, container: Sym, out: &mut Vec<Sym>) {
         if !self.has_slots {
             return;
         }
@@ -1063,6 +1063,10 @@ impl Engine<'_> {
             known if known == Val::ZERO => it,
             known => known,
         });
+        if !state.locks.is_empty() && !state.is_raised && self.lock_exits.len() < 64 {
+            let exit = self.here();
+            self.lock_exits.push((state.locks.clone(), value, exit));
+        }
         self.returned(&mut state, value);
         self.stored(&mut state);
         let roots: Vec<Val> = value.into_iter().collect();

@@ -252,6 +252,15 @@ pub struct Frame {
     pub before: Option<Rc<State>>,
 }
 
+/// A lock that was taken.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Held {
+    pub lock: Val,
+    pub at: TraceId,
+    /// It was not given back yet.
+    pub is_held: bool,
+}
+
 #[derive(Clone, Debug)]
 pub struct State {
     pub facts: Rc<Facts>,
@@ -263,6 +272,8 @@ pub struct State {
     /// Numbers of latent issues and of demands on the caller, in the function's tables.
     pub latent: Rc<Vec<u32>>,
     pub demands: Rc<Vec<u32>>,
+    /// Locks that this function has taken, the newest last.
+    pub locks: Rc<Vec<Held>>,
     /// Heads of loops that were left after more than two rounds, and whether on every way that met here.
     pub left: Rc<Vec<(BlockId, bool)>>,
     /// Sorted: symbols under conditions that facts cannot say, so that they need not take all of their values.
@@ -289,6 +300,7 @@ impl State {
             frames: Vec::new(),
             latent: Rc::default(),
             demands: Rc::default(),
+            locks: Rc::default(),
             left: Rc::default(),
             tangled: Rc::default(),
             is_conditional: false,
@@ -908,6 +920,7 @@ impl State {
     /// Whether both say the same of memory.
     pub fn is_same_memory(&self, other: &State) -> bool {
         self.is_raised == other.is_raised
+            && self.locks == other.locks
             && (Rc::ptr_eq(&self.registers, &other.registers) || self.registers == other.registers)
             && (Rc::ptr_eq(&self.objects, &other.objects)
                 || self.objects.len() == other.objects.len()

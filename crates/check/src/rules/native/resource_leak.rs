@@ -43,3 +43,16 @@ pub fn finding(engine: &Engine<'_>, object: &Object, class: u16, exit: u32) -> F
         related,
     }
 }
+
+/// A lock that is given back on other ways out of the function.
+pub fn lock(engine: &Engine<'_>, taken: u32, exit: u32) -> Finding {
+    Finding {
+        rule: Rule::ResourceLeak,
+        kind: Some(Kind::Lock),
+        severity: Severity::Warning,
+        confidence: Confidence::Likely,
+        message: "this lock is not given back on some path; on others it is".to_owned(),
+        place: engine.spot_of(taken),
+        related: vec![("it is still held here".to_owned(), engine.spot_of(exit))],
+    }
+}
