@@ -18,7 +18,7 @@ mod world;
 pub use ages::{Age, Ages};
 pub use calls::{Caller, Calls, Rate, Repeat, is_constructor};
 pub use guards::{Guard, Guards};
-pub use library::{ContainerModel, Family, Library, RegistrationModel, ResourceModel};
+pub use library::{ContainerModel, Family, Library, RegistrationModel, ResourceModel, modeled_packages};
 pub use objects::{Objects, Slot, SlotId, Stored, Target, Value, View, has_attribute, new_target};
 pub use world::{ClassRef, FnId, World};
 

@@ -18,6 +18,7 @@ use heapwise_check::finding::{At, Found, FoundFix};
 use heapwise_check::ir::{Module, Span};
 use heapwise_check::models::Models;
 use heapwise_check::program::Program;
+use heapwise_lang_python::Modules;
 use heapwise_model::{
     Edit, Engine, Excerpt, Finding, Fix, Language, Location, Place, Related, Report, SourceTotals,
 };
@@ -53,8 +54,9 @@ pub struct Subject<'a> {
 
 /// Checks files; `tick` is called once for each file that was read. To be called on [`on_workers`].
 pub fn check(subject: &Subject<'_>, tick: &(dyn Fn() + Sync)) -> Run {
+    let modules = python_modules(subject.sources);
     let lowered = subject.sources.par_iter().map(|source| {
-        let module = lower(source, subject);
+        let module = lower(source, &modules, subject);
         tick();
         module
     });
@@ -63,9 +65,10 @@ pub fn check(subject: &Subject<'_>, tick: &(dyn Fn() + Sync)) -> Run {
 
 /// Checks again where the texts of `changed` files are others; everything else is taken from `before`.
 pub fn check_again(before: &Run, subject: &Subject<'_>, changed: &BTreeSet<String>) -> Run {
+    let modules = python_modules(subject.sources);
     let lowered = subject.sources.par_iter().zip(&before.program.modules).map(|(source, module)| {
         let is_changed = module.files.iter().any(|it| changed.contains(it));
-        if is_changed { lower(source, subject) } else { module.clone() }
+        if is_changed { lower(source, &modules, subject) } else { module.clone() }
     });
     run(lowered.collect(), subject.models)
 }
@@ -83,7 +86,7 @@ pub fn report(run: &Run, subject: &Subject<'_>) -> Report {
     if run.incomplete > 0 {
         notes.push(format!("{} functions have more paths than were followed", run.incomplete));
     }
-    let mut places = Places { texts, lines: BTreeMap::new() };
+    let mut places = Places { texts, modules: python_modules(sources), lines: BTreeMap::new() };
     let seen: Vec<Seen> = sources.par_iter().map(|it| Seen::of(it, texts)).collect();
     let lines = seen.iter().map(|it| it.lines).sum();
     let findings = run.found.iter().map(|it| finding(&run.program, &mut places, it)).collect();
@@ -110,7 +113,7 @@ impl Seen {
     }
 }
 
-fn lower(source: &Source, subject: &Subject<'_>) -> Module {
+fn lower(source: &Source, modules: &Modules, subject: &Subject<'_>) -> Module {
     let Subject { texts, commands, .. } = *subject;
     let Some(text) = texts.read(&source.path) else {
         let mut module = Module::new(&source.path, source.language);
@@ -118,21 +121,17 @@ fn lower(source: &Source, subject: &Subject<'_>) -> Module {
         return module;
     };
     match source.language {
-        Language::Python => heapwise_lang_python::lower(&source.path, &module_name(&source.path), &text),
+        Language::Python => heapwise_lang_python::lower(&source.path, modules, &text),
         Language::JavaScript | Language::TypeScript => heapwise_lang_js::lower(&source.path, &text),
         language => heapwise_lang_c::lower(&commands.unit(&source.path, language), texts),
     }
 }
 
-/// `pkg/sub/mod.py` is `pkg.sub.mod`, `pkg/__init__.py` is `pkg`.
-fn module_name(path: &str) -> String {
-    let stem = path.rsplit_once('.').map_or(path, |it| it.0);
-    let parts: Vec<&str> = stem.split('/').filter(|it| !it.is_empty() && *it != ".." && *it != ".").collect();
-    let parts = match parts.split_last() {
-        Some((&"__init__", package)) if !package.is_empty() => package,
-        _ => &parts,
-    };
-    parts.join(".")
+/// What imports of Python may mean among these sources.
+fn python_modules(sources: &[Source]) -> Modules {
+    let paths = sources.iter().filter(|it| it.language == Language::Python).map(|it| it.path.as_str());
+    let base = std::env::current_dir().unwrap_or_default();
+    Modules::of(paths, &base.to_string_lossy(), heapwise_check::managed::modeled_packages())
 }
 
 /// What front ends could not read; many files' notes are one.
@@ -151,6 +150,7 @@ fn notes(modules: &[Module]) -> Vec<String> {
 
 struct Places<'a> {
     texts: &'a Texts,
+    modules: Modules,
     lines: BTreeMap<String, Option<Lines>>,
 }
 
@@ -185,7 +185,18 @@ fn place(program: &Program, places: &mut Places, at: &At) -> Place {
     let module = &program.modules[at.module as usize];
     let function = &module.functions[at.function.index()];
     let name = function_name(module.name(function.name));
+    let name = match module.language {
+        Language::Python => imported_name(&places.modules, module, name),
+        _ => name,
+    };
     Place::Source(places.location(module, at.span, Some(name)))
+}
+
+/// A function of Python as other modules know it: the folder they import from is no part of it.
+fn imported_name(modules: &Modules, module: &Module, name: String) -> String {
+    let root = modules.root(&module.module_name);
+    let short = name.strip_prefix(root).map(|it| it.trim_start_matches('.'));
+    short.filter(|_| !root.is_empty()).map_or_else(|| name.clone(), str::to_owned)
 }
 
 /// The name as people write it: without file of a static function, and number of parameters.
@@ -310,7 +321,5 @@ mod tests {
         assert_eq!(function_name("src/a.c:helper"), "helper");
         assert_eq!(function_name("ns::Class::method/2"), "ns::Class::method");
         assert_eq!(function_name("pkg.mod.Class.method"), "pkg.mod.Class.method");
-        assert_eq!(module_name("pkg/sub/mod.py"), "pkg.sub.mod");
-        assert_eq!(module_name("../pkg/__init__.py"), "pkg");
     }
 }

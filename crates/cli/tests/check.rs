@@ -269,3 +269,26 @@ fn kept_results_are_those_of_a_check() {
     fs::write(dir.join(".cache"), "").unwrap();
     assert_eq!(run(&[]), run(&["--no-cache"]));
 }
+
+#[test]
+fn a_folder_has_the_same_findings_from_wherever_it_is_checked() {
+    let dir = tempfile::tempdir().unwrap();
+    let project = dir.path().join("project/src/shop");
+    fs::create_dir_all(&project).unwrap();
+    fs::write(project.join("__init__.py"), "").unwrap();
+    fs::write(project.join("store.py"), "CACHE = {}\n").unwrap();
+    let handler = "from shop.store import CACHE\n\n\nclass Page:\n    def handle_request(self, request):\n        CACHE[request.id] = request\n";
+    fs::write(project.join("page.py"), handler).unwrap();
+    let absolute = dir.path().join("project");
+    for (at, path) in
+        [("project", "."), ("", "project"), ("project/src/shop", "."), ("", absolute.to_str().unwrap())]
+    {
+        let output =
+            check(&dir.path().join(at), &[path, "--format", "json", "--fail-on", "never", "--no-cache"]);
+        let document: Value = serde_json::from_slice(&output.stdout).unwrap();
+        let found = document["findings"].as_array().unwrap();
+        assert_eq!(found.len(), 1, "{at} {path}");
+        assert_eq!(found[0]["rule"], "unbounded-growth");
+        assert_eq!(found[0]["location"]["function"], "shop.page.Page.handle_request", "{at} {path}");
+    }
+}

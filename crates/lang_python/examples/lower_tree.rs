@@ -19,11 +19,12 @@ fn main() {
         files.iter().filter_map(|it| Some((it.display().to_string(), std::fs::read(it).ok()?))).collect();
     let lines: usize = sources.iter().map(|it| it.1.iter().filter(|it| **it == b'\n').count()).sum();
     let start = Instant::now();
+    let paths = sources.iter().map(|it| it.0.as_str());
+    let modules = heapwise_lang_python::Modules::of(paths, "", heapwise_check::managed::modeled_packages());
     let mut verifying = std::time::Duration::ZERO;
     let (mut functions, mut ops, mut notes) = (0, 0, 0);
     for (path, source) in &sources {
-        let name = path.trim_end_matches(".py").trim_start_matches('/').replace('/', ".");
-        let module = heapwise_lang_python::lower(path, name.trim_end_matches(".__init__"), source);
+        let module = heapwise_lang_python::lower(path, &modules, source);
         let before = Instant::now();
         for problem in heapwise_check::verify::verify(&module).iter().take(3) {
             println!("{path}: {problem}");

@@ -13,6 +13,7 @@
 
 mod expressions;
 mod lower;
+mod modules;
 mod nesting;
 mod notebook;
 mod outline;
@@ -25,6 +26,7 @@ mod tests;
 use heapwise_check::decode::decode;
 use heapwise_check::ir::Module;
 use heapwise_model::Language;
+pub use modules::Modules;
 use notebook::Notebook;
 pub use outline::outline;
 use ruff_python_ast::PySourceType;
@@ -39,25 +41,25 @@ const BIG_STACK_BYTES: usize = 256 << 20;
 /// Lowers one source file, or the code cells of a notebook (`.ipynb`). Spans point into the text that [`decode`]
 /// gives for the same bytes.
 ///
-/// `module_name` is the dotted name by which others import it; that of `pkg/__init__.py` is `pkg`.
-pub fn lower(path: &str, module_name: &str, source: &[u8]) -> Module {
+/// `modules`: what imports may mean besides libraries.
+pub fn lower(path: &str, modules: &Modules, source: &[u8]) -> Module {
     let text = decode(source);
     let mut module = match path.ends_with(".ipynb") {
         true => {
             let notebook = Notebook::read(&text.text);
-            lower_text(path, module_name, &notebook.code, Some(&notebook))
+            lower_text(path, modules, &notebook.code, Some(&notebook))
         }
-        false => lower_text(path, module_name, &text.text, None),
+        false => lower_text(path, modules, &text.text, None),
     };
     module.notes.extend(text.notes.iter().map(|it| it.to_string()));
     module
 }
 
-fn lower_text(path: &str, module_name: &str, text: &str, notebook: Option<&Notebook>) -> Module {
+fn lower_text(path: &str, modules: &Modules, text: &str, notebook: Option<&Notebook>) -> Module {
     let nesting = nesting::nesting(text);
     if nesting > NESTING_LIMIT || u32::try_from(text.len()).is_err() {
         let mut module = Module::new(path, Language::Python);
-        module.module_name = module_name.to_string();
+        module.module_name = modules.name(path);
         module.notes.push(match nesting > NESTING_LIMIT {
             true => format!("not read: nested more than {NESTING_LIMIT} deep"),
             false => "not read: longer than 4 GiB".to_string(),
@@ -65,15 +67,15 @@ fn lower_text(path: &str, module_name: &str, text: &str, notebook: Option<&Noteb
         return module;
     }
     if nesting <= NESTING_OF_SMALL_STACK {
-        return parse_and_lower(path, module_name, text, notebook);
+        return parse_and_lower(path, modules, text, notebook);
     }
-    stacker::grow(BIG_STACK_BYTES, || parse_and_lower(path, module_name, text, notebook))
+    stacker::grow(BIG_STACK_BYTES, || parse_and_lower(path, modules, text, notebook))
 }
 
-fn parse_and_lower(path: &str, module_name: &str, text: &str, notebook: Option<&Notebook>) -> Module {
+fn parse_and_lower(path: &str, modules: &Modules, text: &str, notebook: Option<&Notebook>) -> Module {
     let kind = if notebook.is_some() { PySourceType::Ipynb } else { PySourceType::Python };
     let parsed = ruff_python_parser::parse_unchecked_source(text, kind);
-    let mut module = lower::module(path, module_name, text, parsed.suite(), notebook);
+    let mut module = lower::module(path, modules, text, parsed.suite(), notebook);
     if let Some(first) = parsed.errors().first() {
         let line = 1 + text[..first.location.start().to_usize().min(text.len())].matches('\n').count();
         let count = parsed.errors().len();

@@ -18,6 +18,7 @@
 //! | f-string | call of `<f-string>` with the parts that are not constant |
 //! | `//`, `/`, `@`, `**` | calls of `operator.floordiv`, ... |
 
+use crate::modules::{self, Modules};
 use crate::notebook::Notebook;
 use crate::scopes::{Bindings, Collector, Package, Static};
 use heapwise_check::build::{FunctionBuilder, ModuleBuilder};
@@ -32,13 +33,13 @@ const LITERAL_LIMIT: usize = 256;
 
 pub fn module<'a>(
     path: &'a str,
-    module_name: &'a str,
+    modules: &'a Modules,
     text: &'a str,
     body: &'a [ast::Stmt],
     notebook: Option<&'a Notebook>,
 ) -> Module {
-    let file_name = path.rsplit(['/', '\\']).next().unwrap_or(path);
-    let package = Package { module_name, is_package: file_name.starts_with("__init__.") };
+    let module_name = &modules.name(path);
+    let package = Package { module_name, is_package: modules::is_init(path), modules };
     let has_walrus = text.contains(":=");
     let mut collector = Collector::new(package, has_walrus);
     collector.body(body);

@@ -6,6 +6,8 @@
 use ruff_python_ast::{self as ast, ExceptHandler, Expr, Pattern, Stmt};
 use rustc_hash::FxHashMap;
 
+use crate::modules::Modules;
+
 /// How a scope binds a name.
 #[derive(Clone, Debug, Default)]
 pub struct Bound {
@@ -44,14 +46,20 @@ impl Bound {
 
 pub type Bindings<'a> = FxHashMap<&'a str, Bound>;
 
-/// Where relative imports count from.
+/// Where imports count from.
 #[derive(Clone, Copy)]
 pub struct Package<'a> {
     pub module_name: &'a str,
     pub is_package: bool,
+    pub modules: &'a Modules,
 }
 
 impl Package<'_> {
+    /// What an absolute import of a dotted name means.
+    pub fn absolute(self, dotted: &str) -> String {
+        self.modules.absolute(self.module_name, self.is_package, dotted)
+    }
+
     /// Absolute name of `from ..module import`.
     pub fn resolve(self, level: u32, module: Option<&str>) -> String {
         let mut base = self.module_name;
@@ -61,7 +69,7 @@ impl Package<'_> {
             up -= 1;
         }
         match (level, module) {
-            (0, module) => module.unwrap_or_default().to_string(),
+            (0, module) => self.absolute(module.unwrap_or_default()),
             (_, None) => base.to_string(),
             (_, Some(module)) if base.is_empty() => module.to_string(),
             (_, Some(module)) => format!("{base}.{module}"),
@@ -191,7 +199,7 @@ impl<'a, 'p> Collector<'a, 'p> {
     fn import(&mut self, it: &'a ast::StmtImport) {
         for alias in &it.names {
             let full = alias.name.as_str();
-            self.modules.push(full.to_string());
+            self.modules.push(self.package.absolute(full));
             let (name, means) = match &alias.asname {
                 Some(name) => (name.as_str(), full),
                 None => {
@@ -199,7 +207,8 @@ impl<'a, 'p> Collector<'a, 'p> {
                     (first, first)
                 }
             };
-            self.bind(name).alias.get_or_insert_with(|| means.into());
+            let means = self.package.absolute(means).into();
+            self.bind(name).alias.get_or_insert(means);
         }
     }
 

@@ -78,7 +78,8 @@ impl<'a> Lowering<'a> {
                             (first, first)
                         }
                     };
-                    self.import_binding(name, means, alias.range, span);
+                    let means = self.package.absolute(means);
+                    self.import_binding(name, &means, alias.range, span);
                 }
             }
             Stmt::ImportFrom(it) => {

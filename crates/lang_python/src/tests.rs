@@ -1,8 +1,8 @@
-use super::lower;
+use super::{Modules, lower};
 use heapwise_check::ir::*;
 
 fn module(source: &str) -> Module {
-    lower("pkg/mod.py", "pkg.mod", source.as_bytes())
+    lower("pkg/mod.py", &Modules::default(), source.as_bytes())
 }
 
 fn direct_calls(source: &str) -> Vec<String> {

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 fn check(source: &[u8]) {
-    let module = heapwise_lang_python::lower("m.py", "m", source);
+    let module = heapwise_lang_python::lower("m.py", &heapwise_lang_python::Modules::default(), source);
     let problems = heapwise_check::verify::verify(&module);
     assert!(problems.is_empty(), "{problems:?} of {:?}", String::from_utf8_lossy(source));
     heapwise_check::managed::check(&[module]);

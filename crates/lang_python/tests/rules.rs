@@ -9,7 +9,6 @@ use std::path::Path;
 fn programs_have_the_findings_they_say() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/rules");
     programs::assert_folder(&folder, "#", |path, source| {
-        let module = path.trim_end_matches(".py");
-        heapwise_lang_python::lower(path, module, source)
+        heapwise_lang_python::lower(path, &heapwise_lang_python::Modules::default(), source)
     });
 }

@@ -161,6 +161,21 @@ struct Functions {
     effect_ends: FxHashSet<String>,
 }
 
+/// First names of the Python modules that the table tells of.
+pub fn modeled_packages() -> FxHashSet<String> {
+    fn collect(value: &toml::Value, found: &mut FxHashSet<String>) {
+        match value {
+            toml::Value::String(text) => found.extend(text.split_once('.').map(|it| it.0.to_owned())),
+            toml::Value::Array(list) => list.iter().for_each(|it| collect(it, found)),
+            toml::Value::Table(table) => table.values().for_each(|it| collect(it, found)),
+            _ => {}
+        }
+    }
+    let mut found = FxHashSet::default();
+    collect(&toml::from_str(PYTHON).expect("a test reads the bundled table"), &mut found);
+    found
+}
+
 /// All tables of a family, indexed.
 pub struct Library {
     pub family: Family,
