@@ -1,8 +1,10 @@
 //! `corpus`: bugs times the ways that data takes to them, each with a repaired twin, under `heapwise check`.
 //!
 //! ```text
-//! bugs.rs      41 bugs: a source and a sink        straight  if  loop  call  file  class ...
-//! variants.rs  46 ways from source to sink      leak   x      .    x     x     .     x
+//! C, C++       bugs.rs: a source and a sink       straight  if  loop  call  file  class ...
+//!              variants.rs: ways between     leak   x      .    x     x     .     x
+//! Python       python.txt      } templates.rs
+//! JavaScript   javascript.txt  }
 //! ```
 //!
 //! Prints recall and false alarms by rule and by variant, and every miss. That the programs compile, and that the bad
@@ -11,6 +13,7 @@
 
 mod bugs;
 mod mend;
+mod templates;
 mod variants;
 
 use std::collections::BTreeMap;
@@ -23,19 +26,45 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use crate::args::Args;
 use crate::paths;
 use bugs::{BUGS, Bug, Repair};
-use variants::{Fill, VARIANTS, Variant};
+use templates::Templates;
+use variants::{File, Fill, VARIANTS, Variant};
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Corpus {
+    Native,
+    Python,
+    JavaScript,
+}
+
+impl Corpus {
+    const ALL: [Corpus; 3] = [Corpus::Native, Corpus::Python, Corpus::JavaScript];
+
+    fn name(self) -> &'static str {
+        match self {
+            Corpus::Native => "c",
+            Corpus::Python => "python",
+            Corpus::JavaScript => "javascript",
+        }
+    }
+}
 
 /// A program of the corpus, in its folder.
+#[derive(Clone)]
 struct Case {
-    bug: &'static Bug,
-    variant: &'static Variant,
+    corpus: Corpus,
+    bug: String,
+    /// What `check` has to call the bug.
+    rule: String,
+    variant: String,
+    /// Data crosses files, containers or classes.
+    is_far: bool,
     is_bad: bool,
     folder: PathBuf,
 }
 
 impl Case {
     fn name(&self) -> String {
-        format!("{}/{}", self.bug.name, self.variant.name)
+        format!("{}/{}/{}", self.corpus.name(), self.bug, self.variant)
     }
 }
 
@@ -59,35 +88,71 @@ pub fn main(given: &[String]) -> Result<ExitCode, String> {
         return mend::main(&cases, &heapwise);
     }
     let verdicts = check(&cases, &heapwise)?;
-    print(&cases, &verdicts, misses);
+    for corpus in Corpus::ALL {
+        let judged: Vec<_> = cases.iter().zip(&verdicts).filter(|it| it.0.corpus == corpus).collect();
+        if !judged.is_empty() {
+            println!("{}\n", corpus.name());
+            print(&judged, misses);
+        }
+    }
     Ok(ExitCode::SUCCESS)
 }
 
-/// Writes all programs whose `bug/variant` contains `only`.
+/// Writes all programs whose `language/bug/variant` contains `only`.
 fn write(root: &Path, only: &str) -> std::io::Result<Vec<Case>> {
     let _ = fs::remove_dir_all(root);
-    let mut cases = Vec::new();
+    let mut writer = Writer { root, only, cases: Vec::new() };
     for bug in BUGS {
         for variant in VARIANTS {
-            for is_bad in [true, false] {
-                let twin = if is_bad { "bad" } else { "good" };
-                let folder = root.join(bug.name).join(variant.name).join(twin);
-                let case = Case { bug, variant, is_bad, folder };
-                if !case.name().contains(only) {
-                    continue;
-                }
-                fs::create_dir_all(&case.folder)?;
-                for (name, text) in files(bug, variant, is_bad) {
-                    fs::write(case.folder.join(name), text)?;
-                }
-                cases.push(case);
-            }
+            let names = [bug.name, bug.rule, variant.name];
+            writer.twins(Corpus::Native, names, variant.is_far, |is_bad| files(bug, variant, is_bad))?;
         }
     }
-    Ok(cases)
+    for (corpus, templates) in
+        [(Corpus::Python, Templates::python()), (Corpus::JavaScript, Templates::javascript())]
+    {
+        for (bug, variant) in templates.pairs() {
+            let names = [bug.name.as_str(), &bug.rule, &variant.name];
+            writer.twins(corpus, names, variant.is_far, |is_bad| templates.files(bug, variant, is_bad))?;
+        }
+    }
+    Ok(writer.cases)
 }
 
-fn files(bug: &Bug, variant: &Variant, is_bad: bool) -> Vec<variants::File> {
+struct Writer<'a> {
+    root: &'a Path,
+    only: &'a str,
+    cases: Vec<Case>,
+}
+
+impl Writer<'_> {
+    fn twins(
+        &mut self,
+        corpus: Corpus,
+        [bug, rule, variant]: [&str; 3],
+        is_far: bool,
+        files: impl Fn(bool) -> Vec<File>,
+    ) -> std::io::Result<()> {
+        for is_bad in [true, false] {
+            let twin = if is_bad { "bad" } else { "good" };
+            let folder = self.root.join(corpus.name()).join(bug).join(variant).join(twin);
+            let (bug, rule, variant) = (bug.to_owned(), rule.to_owned(), variant.to_owned());
+            let case = Case { corpus, bug, rule, variant, is_far, is_bad, folder };
+            if !case.name().contains(self.only) {
+                continue;
+            }
+            for (name, text) in files(is_bad) {
+                let path = case.folder.join(name);
+                fs::create_dir_all(path.parent().unwrap_or(&case.folder))?;
+                fs::write(path, text)?;
+            }
+            self.cases.push(case);
+        }
+        Ok(())
+    }
+}
+
+fn files(bug: &Bug, variant: &Variant, is_bad: bool) -> Vec<File> {
     let (prelude, source, sink) = match (is_bad, &bug.repair) {
         (true, _) => (bug.prelude, bug.source, bug.sink),
         (false, Repair::Source(source)) => (bug.prelude, *source, bug.sink),
@@ -129,13 +194,21 @@ fn compile(cases: &[Case]) -> ExitCode {
     ExitCode::from(u8::from(!broken.is_empty()))
 }
 
-/// Asks the compiler; the error is what it says.
+/// Asks the compiler, or whatever parses the language; the error is what it says. What node cannot read is not
+/// tested: JSX, and types.
 fn compiles(case: &Case) -> Result<(), String> {
-    let is_cpp = case.bug.is_cpp || case.variant.is_cpp;
-    let (compiler, end) = if is_cpp { ("g++", "cpp") } else { ("gcc", "c") };
-    let mut command = Command::new("sh");
-    command.arg("-c").arg(format!("{compiler} -w -fsyntax-only *.{end}")).current_dir(&case.folder);
-    match command.output() {
+    let script = match case.corpus {
+        Corpus::Native => {
+            "if ls *.cpp >/dev/null 2>&1; then g++ -w -fsyntax-only *.cpp; else gcc -w -fsyntax-only *.c; fi"
+        }
+        Corpus::Python => {
+            "find . -name '*.py' | xargs python3 -B -c 'import ast, sys; [ast.parse(open(it).read(), it) for it in sys.argv[1:]]'"
+        }
+        Corpus::JavaScript => {
+            "if ls *.js* *.mjs 2>/dev/null | grep -q 'js$'; then for it in $(find . -name '*.js' -o -name '*.mjs'); do grep -q '^import\\|^export' $it && continue; node --check $it || exit 1; done; fi"
+        }
+    };
+    match Command::new("sh").arg("-c").arg(script).current_dir(&case.folder).output() {
         Ok(output) if output.status.success() => Ok(()),
         Ok(output) => Err(String::from_utf8_lossy(&output.stderr).into_owned()),
         Err(error) => Err(error.to_string()),
@@ -170,7 +243,7 @@ fn check_with(case: &Case, heapwise: &Path, options: &[&str]) -> Result<Verdict,
     let mut verdict = Verdict { hits: 0, others: Vec::new() };
     for finding in document["findings"].as_array().into_iter().flatten() {
         let rule = finding["rule"].as_str().unwrap_or_default();
-        if rule == case.bug.rule {
+        if rule == case.rule {
             verdict.hits += 1;
         } else if finding["severity"] != "note" {
             verdict.others.push(rule.to_owned());
@@ -213,43 +286,48 @@ impl Score {
     }
 }
 
-fn print(cases: &[Case], verdicts: &[Verdict], misses: bool) {
+fn print(judged: &[(&Case, &Verdict)], misses: bool) {
     let mut rules: BTreeMap<&str, Score> = BTreeMap::new();
-    let mut variants: BTreeMap<&str, Score> = BTreeMap::new();
+    // In the order that they stand in.
+    let mut variants: Vec<(&str, Score)> = Vec::new();
     let (mut all, mut far) = (Score::default(), Score::default());
     let mut others: BTreeMap<(&str, &str), usize> = BTreeMap::new();
-    for (case, verdict) in cases.iter().zip(verdicts) {
+    for (case, verdict) in judged {
         all.add(case, verdict);
-        rules.entry(case.bug.rule).or_default().add(case, verdict);
-        variants.entry(case.variant.name).or_default().add(case, verdict);
-        if case.variant.is_far {
+        rules.entry(&case.rule).or_default().add(case, verdict);
+        match variants.iter_mut().find(|it| it.0 == case.variant) {
+            Some((_, score)) => score.add(case, verdict),
+            None => {
+                let mut score = Score::default();
+                score.add(case, verdict);
+                variants.push((&case.variant, score));
+            }
+        }
+        if case.is_far {
             far.add(case, verdict);
         }
         for other in verdict.others.iter().filter(|_| !case.is_bad) {
-            *others.entry((case.bug.name, other)).or_default() += 1;
+            *others.entry((&case.bug, other)).or_default() += 1;
         }
     }
     println!("{:<24}{:>14}  {:>7}   {:>13}  {:>7}", "by rule", "found", "", "false alarms", "");
     rules.iter().for_each(|(name, score)| println!("{}", score.row(name)));
     println!("\nby variant");
-    for variant in VARIANTS {
-        if let Some(score) = variants.get(variant.name) {
-            println!("{}", score.row(variant.name));
-        }
-    }
-    println!("\n{}\n{}", far.row("far data"), all.row("all"));
+    variants.iter().for_each(|(name, score)| println!("{}", score.row(name)));
+    println!("\n{}\n{}\n", far.row("far data"), all.row("all"));
     if !others.is_empty() {
-        println!("\nother findings on repaired programs");
+        println!("other findings on repaired programs");
         others.iter().for_each(|((bug, rule), count)| println!("{bug:<24}{rule:<24}{count:>5}"));
+        println!();
     }
     if misses {
-        println!();
-        for (case, verdict) in cases.iter().zip(verdicts) {
+        for (case, verdict) in judged {
             match (case.is_bad, verdict.hits) {
                 (true, 0) => println!("miss   {}", case.name()),
                 (false, 1..) => println!("alarm  {}", case.name()),
                 _ => {}
             }
         }
+        println!();
     }
 }

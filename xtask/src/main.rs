@@ -34,7 +34,7 @@ cargo xtask bench-check [--rounds N] [--c PATH,...] [--python PATH,...] [--js PA
         lines per second, CPU time as ratios to ours, memory, findings; --name writes benches/results/FILE.md
 cargo xtask differential [--count N] [--seed S] [--keep] [--itself]
         random programs under valgrind and heapwise (--itself: valgrind twice); --print shows the program of S
-cargo xtask corpus [--only BUG/VARIANT] [--misses] [--verify] [--fix]
+cargo xtask corpus [--only LANGUAGE/BUG/VARIANT] [--misses] [--verify] [--fix]
         bugs times flow variants with repaired twins under `heapwise check`: recall and false alarms
 cargo xtask fuzz [--minutes N] [--only TARGET,...]
         each fuzz target for N minutes

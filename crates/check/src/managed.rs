@@ -60,6 +60,19 @@ impl<'a> Managed<'a> {
         self.objects.slots_of_place(&self.world, self.library, function, place)
     }
 
+    /// Whether an operand is what a call of this library function gave, as far as that is kept in variables.
+    pub fn made_by(&mut self, function: FnId, operand: Operand, name: &str) -> bool {
+        self.values(function, operand).iter().any(|it| match it {
+            Value::Made(it) => *it == name,
+            Value::Of(slot) => self
+                .objects
+                .stored_in(*slot)
+                .iter()
+                .any(|it| matches!(it.value, Value::Made(it) if it == name)),
+            _ => false,
+        })
+    }
+
     /// The operation that wrote an operand's register.
     pub fn definition(&self, function: FnId, operand: Operand) -> Option<(BlockId, &'a Op)> {
         match operand {

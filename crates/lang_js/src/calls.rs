@@ -210,7 +210,8 @@ impl<'a> Lowering<'a> {
         };
         let args = self.arguments(&it.arguments);
         match (class, value) {
-            (Some(kind), _) if is_container(self.module.text(kind)) => {
+            // `new Array(1_000_000)` keeps its length.
+            (Some(kind), _) if is_container(self.module.text(kind)) && !is_length(&args) => {
                 self.value(span, |to| OpKind::Container { to, kind, bound: None })
             }
             (Some(class), _) | (None, Operand::Class(class)) => {
@@ -253,6 +254,10 @@ fn builtin_name(of: &str, short: &str) -> String {
         "window" | "globalThis" | "self" | "global" => short.to_string(),
         _ => format!("{of}.{short}"),
     }
+}
+
+fn is_length(args: &[Argument]) -> bool {
+    matches!(args, [Argument { value: Operand::Int(_), is_spread: false, .. }])
 }
 
 fn is_container(class: &str) -> bool {

@@ -18,15 +18,11 @@ struct Mending {
 }
 
 pub(super) fn main(cases: &[Case], heapwise: &Path) -> Result<ExitCode, String> {
-    let bad: Vec<Case> = cases
-        .iter()
-        .filter(|it| it.is_bad)
-        .map(|it| Case { bug: it.bug, variant: it.variant, is_bad: true, folder: it.folder.clone() })
-        .collect();
+    let bad: Vec<Case> = cases.iter().filter(|it| it.is_bad).cloned().collect();
     let mendings: Vec<Mending> = each(&bad, |it| mend(it, heapwise)).into_iter().collect::<Result<_, _>>()?;
     let mut rows: BTreeMap<&str, [usize; 3]> = BTreeMap::new();
     for (case, it) in bad.iter().zip(&mendings) {
-        for name in [case.bug.name, "all"] {
+        for name in [case.bug.as_str(), "all"] {
             let row = rows.entry(name).or_default();
             row[0] += usize::from(it.is_found);
             row[1] += usize::from(it.is_mended);

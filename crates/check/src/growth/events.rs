@@ -117,6 +117,54 @@ impl<'a> Collector<'_, 'a> {
         }
     }
 
+    /// `logging.getLogger("app").addHandler(...)`: one object of the library, whoever asks for it.
+    fn on_registry(&mut self, receiver: Operand, name: &'a str, argument: Option<Operand>) {
+        let is_one = match self.managed.definition(self.function, receiver).map(|it| &it.1.kind) {
+            Some(OpKind::Call { args, .. }) => !args.iter().any(|it| matches!(it.value, Operand::Reg(_))),
+            _ => true,
+        };
+        let operand = self.made_once(receiver);
+        for value in self.managed.values(self.function, operand) {
+            match value {
+                Value::Of(slot) => {
+                    for stored in self.managed.objects.stored_in(slot).to_vec() {
+                        self.registered(stored.value, name, argument);
+                    }
+                }
+                value if is_one => self.registered(value, name, argument),
+                _ => {}
+            }
+        }
+    }
+
+    /// What was stored to the local that an operand is loaded from, where that is the result of a call with
+    /// constants; else the operand.
+    fn made_once(&self, operand: Operand) -> Operand {
+        let Some((_, op)) = self.managed.definition(self.function, operand) else { return operand };
+        let OpKind::Load { from, .. } = &op.kind else { return operand };
+        let (Base::Local(local), []) = (from.base, &*from.steps) else { return operand };
+        let [(_, only)] = self.managed.objects.view(self.function).stores_of(local) else {
+            return Operand::Opaque;
+        };
+        let made = self.managed.definition(self.function, *only).map(|it| &it.1.kind);
+        match made {
+            Some(OpKind::Call { args, .. }) if args.iter().any(|it| matches!(it.value, Operand::Reg(_))) => {
+                Operand::Opaque
+            }
+            _ => *only,
+        }
+    }
+
+    fn registered(&mut self, value: Value<'a>, name: &'a str, argument: Option<Operand>) {
+        if let Value::Made(of) = value
+            && let Some(model) = self.managed.library.registry(of)
+            && model.grow.iter().chain(&model.shrink).any(|it| it == name)
+        {
+            let slot = self.managed.objects.find_or_add(Slot::Global(of));
+            self.push(slot, What::Method { name, argument }, false);
+        }
+    }
+
     fn escapes(&mut self, value: Operand) {
         if matches!(value, Operand::Reg(_)) {
             for value in self.managed.values(self.function, value) {
@@ -133,6 +181,7 @@ impl<'a> Collector<'_, 'a> {
             Target::Method { receiver, name, .. } => {
                 if self.methods.contains(name) {
                     self.on_container(receiver, What::Method { name, argument });
+                    self.on_registry(receiver, name, argument);
                 }
                 if !self.managed.library.is_reading_method(name) {
                     let is_own = self.is_program_method(receiver, name);
@@ -144,6 +193,9 @@ impl<'a> Collector<'_, 'a> {
             Target::SlotMethod(slot, name) => {
                 if self.methods.contains(name) {
                     self.push(slot, What::Method { name, argument }, false);
+                    for stored in self.managed.objects.stored_in(slot).to_vec() {
+                        self.registered(stored.value, name, argument);
+                    }
                 }
             }
             Target::Library(name) => self.library_call(name, args),
@@ -193,6 +245,10 @@ impl<'a> Collector<'_, 'a> {
                 false => What::SetItem { key: *index },
             };
             self.on_container(base, what);
+            if self.is_part(value) {
+                // `d[k] = d[k][-10:]`.
+                self.on_container(value, What::Shrink);
+            }
             return self.escapes(value);
         }
         if matches!(to.base, Base::Local(_)) || self.is_fresh(to) {
@@ -256,6 +312,20 @@ impl<'a> Collector<'_, 'a> {
             }
         }
         more.filter(|_| has_all)
+    }
+
+    /// Whether a value is a slice of something.
+    fn is_part(&self, value: Operand) -> bool {
+        let Some((_, op)) = self.managed.definition(self.function, value) else { return false };
+        match &op.kind {
+            OpKind::Load { from: Place { base: Base::At(_), steps }, .. } => {
+                matches!(&**steps, [Step::Index { index, .. }] if self.is_slice(*index))
+            }
+            OpKind::Call { callee: Callee::Method { name, .. }, .. } => {
+                self.managed.text(self.function, *name) == "slice"
+            }
+            _ => false,
+        }
     }
 
     fn is_slice(&self, index: Operand) -> bool {

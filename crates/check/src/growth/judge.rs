@@ -2,7 +2,7 @@
 
 use super::events::{Event, Ledger, What};
 use crate::finding::{At, Found};
-use crate::ir::{Base, Binary, BlockId, Callee, OpKind, Operand, Place, Step, Unary};
+use crate::ir::{Base, Binary, BlockId, Callee, End, OpKind, Operand, Place, Step, Unary};
 use crate::managed::{
     Age, Family, FnId, Guard, Guards, Managed, Rate, Repeat, Slot, SlotId, Stored, Value, has_attribute,
 };
@@ -138,11 +138,23 @@ impl<'a> Judge<'_, 'a> {
             let (_, op) = self.managed.definition(function, *operand)?;
             let name = match &op.kind {
                 OpKind::Container { kind, .. } => self.managed.text(function, *kind),
+                OpKind::New { class: name, .. } | OpKind::Call { callee: Callee::Direct(name), .. } => {
+                    self.managed.world.resolve(self.managed.text(function, *name))
+                }
+                // `x += [...]` of the same local.
+                OpKind::Binary { op: Binary::Add, left, .. } if self.is_local(function, *left, local) => {
+                    continue;
+                }
                 _ => return None,
             };
-            kinds.models.extend(self.managed.library.container(name).and_then(|it| u32::try_from(it).ok()));
+            kinds.models.push(u32::try_from(self.managed.library.container(name)?).ok()?);
         }
         Some(())
+    }
+
+    fn is_local(&self, function: FnId, operand: Operand, local: crate::ir::LocalId) -> bool {
+        let Some((_, op)) = self.managed.definition(function, operand) else { return false };
+        matches!(&op.kind, OpKind::Load { from: Place { base: Base::Local(it), steps }, .. } if *it == local && steps.is_empty())
     }
 
     fn life(&self, slot: SlotId, stored: &[Stored<'a>], events: &[Event<'a>]) -> Option<Life> {
@@ -154,6 +166,7 @@ impl<'a> Judge<'_, 'a> {
                 let is_made_by_method = stored.iter().any(|it| {
                     matches!(it.value, Value::Container { .. } | Value::Text)
                         && (managed.world.entry(it.function).class.is_some()
+                            || self.is_field(it)
                             || is_script && !managed.world.is_module_code(it.function))
                         && !has_attribute(&managed.world, it.function, "classmethod")
                 });
@@ -171,6 +184,18 @@ impl<'a> Judge<'_, 'a> {
             }
             Slot::AnyAttribute(_) => None,
         }
+    }
+
+    /// `items: list = field(default_factory=list)`.
+    fn is_field(&self, stored: &Stored<'a>) -> bool {
+        let made = self.managed.definition(stored.function, stored.operand);
+        made.is_some_and(|it| match &it.1.kind {
+            OpKind::Call { callee: Callee::Direct(name), .. } => {
+                let name = self.managed.text(stored.function, *name);
+                self.managed.library.is_field(self.managed.world.resolve(name))
+            }
+            _ => false,
+        })
     }
 
     /// Whether a function nested in `outer` lives on when that one has returned.
@@ -373,10 +398,31 @@ impl<'a> Judge<'_, 'a> {
             }
             What::Replace => match life {
                 Life::Call => false,
+                _ if self.is_unused_setter(event.function) => false,
                 _ => !self.is_first_store(slot, event),
             },
             What::SetItem { .. } | What::Add { .. } | What::Push => false,
         }
+    }
+
+    /// `@items.setter` of a property to which nothing is assigned.
+    fn is_unused_setter(&self, function: FnId) -> bool {
+        let world = &self.managed.world;
+        let attributes = &world.entry(function).ir.attributes;
+        if !attributes.iter().any(|it| world.text(function, *it).ends_with(".setter")) {
+            return false;
+        }
+        let name = world.short_name(function);
+        !world.functions.iter().enumerate().any(|(at, entry)| {
+            let of = FnId(u32::try_from(at).unwrap_or(u32::MAX));
+            entry.ir.blocks.iter().flat_map(|it| &it.ops).any(|op| match &op.kind {
+                OpKind::Store { to, .. } => match &*to.steps {
+                    [.., Step::Field { name: field, .. }] => world.text(of, *field) == name,
+                    _ => false,
+                },
+                _ => false,
+            })
+        })
     }
 
     /// `if x is None: x = {}`, or a store by the code of a module, class or constructor.
@@ -428,15 +474,48 @@ impl<'a> Judge<'_, 'a> {
         let function = growth.event.function;
         let ir = self.managed.world.entry(function).ir;
         for guard in Guards::of(ir, growth.event.block) {
+            // `if not logger.handlers`.
+            if kinds.is_registry && self.is_about(slot, function, guard.condition, 6) {
+                growth.rate = Rate::Startup;
+            }
             match self.meaning(slot, function, guard.condition, guard.holds, 6) {
                 Bound::Full => growth.rate = Rate::Startup,
                 Bound::Distinct => growth.is_distinct = true,
                 Bound::None => {}
             }
         }
+        if growth.is_distinct && kinds.is_registry {
+            growth.rate = Rate::Startup;
+        }
         if growth.is_distinct && !kinds.is_map(self.managed) && growth.rate < Rate::Event {
             growth.rate = Rate::Startup;
         }
+    }
+
+    /// Whether a condition looks at the object that a registry belongs to.
+    fn is_about(&mut self, slot: SlotId, function: FnId, condition: Operand, depth: u32) -> bool {
+        let Slot::Global(registry) = self.managed.objects.slot(slot) else { return false };
+        if self.managed.made_by(function, condition, registry) {
+            return true;
+        }
+        let Some((_, op)) = self.managed.definition(function, condition) else { return false };
+        if depth == 0 {
+            return false;
+        }
+        let parts: Vec<Operand> = match &op.kind {
+            OpKind::Unary { value, .. } => vec![*value],
+            OpKind::Binary { left, right, .. } => vec![*left, *right],
+            OpKind::Load { from: Place { base: Base::At(base), .. }, .. } => vec![*base],
+            OpKind::Call { callee, args, .. } => {
+                let receiver = match callee {
+                    Callee::Method { receiver, .. } => Some(*receiver),
+                    _ => None,
+                };
+                args.iter().map(|it| it.value).chain(receiver).collect()
+            }
+            _ => return false,
+        };
+        parts.into_iter().any(|it| self.is_about(slot, function, it, depth - 1))
     }
 
     fn meaning(
@@ -619,12 +698,16 @@ impl<'a> Judge<'_, 'a> {
     ) -> Option<Found> {
         let event = growth.event;
         let age = self.age(slot, life, event.function);
+        let is_keyed_by_nodes = self.is_keyed_by_nodes(&event);
+        let is_decorator = self.returns_parameter(event.function, slot);
         let world = &self.managed.world;
         let name = world.short_name(event.function);
         let is_fresh = !kinds.is_map(self.managed) && !growth.is_distinct;
         let severity = match (growth.rate, age) {
             // Anyone may call it how often they like: once per configuration, for all that is known.
             (Rate::Anyone, _) if is_registration(name) || kinds.is_registry => return None,
+            // A decorator: once for each function of the program.
+            (Rate::Anyone | Rate::Call, _) if is_decorator => return None,
             // Builders collect what they are given, and are given away.
             (Rate::Anyone | Rate::Call, Age::Unknown)
                 if self.managed.library.family == Family::JavaScript && !kinds.is_map(self.managed) =>
@@ -675,9 +758,16 @@ impl<'a> Judge<'_, 'a> {
             related.push((message, world.at(unused, span)));
         }
         let at: At = world.at(event.function, event.span);
+        let (mut rule, mut kind) = (Rule::UnboundedGrowth, kinds.name(self.managed));
+        if is_keyed_by_nodes {
+            (rule, kind) = (Rule::RetainedObject, Kind::WeakMissing);
+            message = format!(
+                "{of} keeps each node that is a key of it, also when the document has it no more; a `WeakMap` or `WeakSet` does not"
+            );
+        }
         Some(Found {
-            rule: Rule::UnboundedGrowth,
-            kind: Some(kinds.name(self.managed)),
+            rule,
+            kind: Some(kind),
             severity,
             confidence: Confidence::Likely,
             message,
@@ -685,6 +775,29 @@ impl<'a> Judge<'_, 'a> {
             related,
             fix: None,
         })
+    }
+}
+
+impl<'a> Judge<'_, 'a> {
+    /// Whether a function gives back what it was given, the container apart.
+    fn returns_parameter(&mut self, function: FnId, container: SlotId) -> bool {
+        let ir = self.managed.world.entry(function).ir;
+        ir.blocks.iter().any(|block| {
+            let End::Return(Some(value)) = block.end else { return false };
+            let Some((_, op)) = self.managed.definition(function, value) else { return false };
+            let is_parameter = matches!(&op.kind, OpKind::Load { from: Place { base: Base::Local(local), steps }, .. }
+                if steps.is_empty() && ir.parameters.iter().skip(1).any(|it| it == local));
+            is_parameter && !self.managed.values(function, value).contains(&Value::Of(container))
+        })
+    }
+
+    fn is_keyed_by_nodes(&mut self, event: &Event<'a>) -> bool {
+        let key = match event.what {
+            What::Method { name: "set" | "add", argument: Some(key) } => key,
+            What::SetItem { key } => key,
+            _ => return false,
+        };
+        !event.is_nested && self.managed.values(event.function, key).contains(&Value::Node)
     }
 }
 

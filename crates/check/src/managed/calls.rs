@@ -485,8 +485,46 @@ fn loops<'a>(
         has_loop = true;
         let repeat = repeat_of(world, objects, function, ir, component);
         component.iter().for_each(|it| repeats[*it] = repeat);
+        for block in handlers_that_go_on(ir, component) {
+            repeats[block] = repeats[block].max(repeat);
+        }
     }
     has_loop.then_some(repeats)
+}
+
+/// Blocks of exception handlers after which a loop goes on: they run as often as it does.
+fn handlers_that_go_on(ir: &Function, component: &[usize]) -> Vec<usize> {
+    let inside: FxHashSet<usize> = component.iter().copied().collect();
+    let starts = component.iter().filter_map(|it| ir.blocks[*it].unwind).map(|it| it.index());
+    let mut work: Vec<usize> = starts.filter(|it| !inside.contains(it)).collect();
+    let mut seen = FxHashSet::default();
+    let mut into: FxHashMap<usize, Vec<usize>> = FxHashMap::default();
+    let mut back = Vec::new();
+    while let Some(at) = work.pop() {
+        if !seen.insert(at) {
+            continue;
+        }
+        let mut goes_on = false;
+        ir.blocks[at].end.each_target(|to| match inside.contains(&to.index()) {
+            true => goes_on = true,
+            false => {
+                into.entry(to.index()).or_default().push(at);
+                work.push(to.index());
+            }
+        });
+        if goes_on {
+            back.push(at);
+        }
+    }
+    let mut found = FxHashSet::default();
+    while let Some(at) = back.pop() {
+        if found.insert(at) {
+            back.extend(into.get(&at).into_iter().flatten());
+        }
+    }
+    let mut found: Vec<usize> = found.into_iter().collect();
+    found.sort_unstable();
+    found
 }
 
 fn repeat_of<'a>(

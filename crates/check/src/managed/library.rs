@@ -79,10 +79,19 @@ pub struct ResourceModel {
     pub release_any: Vec<String>,
     #[serde(default)]
     pub with_keeps: Vec<String>,
+    /// Methods without which nothing is open yet.
+    #[serde(default)]
+    pub opening: Vec<String>,
+    /// Functions that give it to their last argument, a callback, as its second parameter.
+    #[serde(default)]
+    pub gives: Vec<String>,
     #[serde(default)]
     pub first_of_tuple: Vec<String>,
     #[serde(default)]
     pub is_collected: bool,
+    /// What nothing ever releases is found as a registration.
+    #[serde(default)]
+    pub is_registered: bool,
 }
 
 /// What is registered, and how it is taken back.
@@ -109,6 +118,9 @@ pub struct RegistrationModel {
     /// It is taken back by what registering gave.
     #[serde(default)]
     pub by_result: bool,
+    /// What registering gives is a function that takes it back.
+    #[serde(default)]
+    pub gives_function: bool,
     /// Position of the function that is kept.
     #[serde(default)]
     pub callback: usize,
@@ -159,6 +171,8 @@ struct Functions {
     component_ends: FxHashSet<String>,
     effects: FxHashSet<String>,
     effect_ends: FxHashSet<String>,
+    fields: FxHashSet<String>,
+    endless_sources: FxHashSet<String>,
 }
 
 /// First names of the Python modules that the table tells of.
@@ -224,6 +238,12 @@ impl Library {
     /// The resource that a call of this function opens.
     pub fn resource(&self, function: &str) -> Option<&ResourceModel> {
         self.resource_of.get(function).map(|it| &self.resources[*it])
+    }
+
+    /// Methods that close something.
+    pub fn is_release(&self, short: &str) -> bool {
+        matches!(short, "__enter__" | "__aenter__")
+            || self.resources.iter().any(|it| it.release.iter().any(|it| it == short))
     }
 
     pub fn registry(&self, name: &str) -> Option<&RegistryModel> {
@@ -359,6 +379,21 @@ impl Library {
     /// Functions whose argument runs when a component ends.
     pub fn is_effect_end(&self, name: &str) -> bool {
         self.functions.effect_ends.contains(name)
+    }
+
+    /// Functions that say in a class what its objects have.
+    pub fn is_field(&self, name: &str) -> bool {
+        self.functions.fields.contains(name)
+    }
+
+    /// Functions that give what can be subscribed to and never completes.
+    pub fn is_endless_source(&self, name: &str) -> bool {
+        self.functions.endless_sources.contains(name)
+    }
+
+    /// Functions that run classes of handlers in threads.
+    pub fn is_thread_server(&self, name: &str) -> bool {
+        self.functions.thread_servers.contains(name)
     }
 
     /// Whether a call of this makes threads that run the program's code.

@@ -45,6 +45,10 @@ pub enum Value<'a> {
     Method(FnId),
     /// What a call of this library function gave.
     Made(&'a str),
+    /// A node of a document.
+    Node,
+    /// Several of them.
+    Nodes,
     Text,
     Null,
     Number,
@@ -109,6 +113,8 @@ pub struct Objects<'a> {
 const DEPTH_LIMIT: u32 = 8;
 /// Operands looked at to tell where one comes from.
 const FUEL: u32 = 200;
+/// Classes that set an attribute of one that is mixed into them.
+const MIXED_LIMIT: usize = 4;
 /// Values kept of one operand, parameter or result.
 const VALUE_LIMIT: usize = 16;
 
@@ -237,6 +243,21 @@ impl<'a> Objects<'a> {
         args: &[Argument],
         out: &mut Vec<((FnId, u32), Value<'a>)>,
     ) {
+        if let Target::Method { receiver, name, .. } = target
+            && library.family == Family::JavaScript
+            && library.iterates(name)
+            && let Some(callback) = args.first()
+        {
+            let mut values = Vec::new();
+            self.values(world, library, function, receiver, &mut values);
+            for callee in self.functions_of(world, library, function, callback.value) {
+                out.extend(values.iter().filter_map(|it| match it {
+                    Value::Of(slot) => Some(((callee, 0), Value::ElementOf(*slot))),
+                    Value::Nodes => Some(((callee, 0), Value::Node)),
+                    _ => None,
+                }));
+            }
+        }
         let (callee, first) = match target {
             Target::Function(callee) => (Some(callee), 0),
             Target::Class(class) => (world.constructor(class), 1),
@@ -271,7 +292,12 @@ impl<'a> Objects<'a> {
             let kept = values.iter().filter(|it| {
                 matches!(
                     it,
-                    Value::Of(_) | Value::Instance(_) | Value::Container { .. } | Value::ElementOf(_)
+                    Value::Of(_)
+                        | Value::Instance(_)
+                        | Value::Container { .. }
+                        | Value::ElementOf(_)
+                        | Value::Node
+                        | Value::Nodes
                 )
             });
             out.extend(kept.map(|it| (key, *it)));
@@ -330,6 +356,23 @@ impl<'a> Objects<'a> {
         self.intern(Slot::Attribute(owner, name))
     }
 
+    /// The attribute of a class; of one that is mixed into others which set it, theirs.
+    fn attributes(&mut self, world: &World<'a>, class: ClassRef, name: &'a str, out: &mut Vec<SlotId>) {
+        let owner = self.owner(world, class, name);
+        if !self.owners.contains(&(owner, name)) && world.method(class, name).is_none() {
+            let mut derived = world.class_entry(class).derived.clone();
+            derived.retain(|it| self.owners.contains(&(*it, name)));
+            if !derived.is_empty() && derived.len() <= MIXED_LIMIT {
+                for class in derived {
+                    let slot = self.attribute(world, class, name);
+                    add(out, slot);
+                }
+                return;
+            }
+        }
+        add(out, self.intern(Slot::Attribute(owner, name)));
+    }
+
     /// Slots that a place is, or an element of which it is not: `[%x].a`, globals, captured locals.
     pub fn slots_of_place(
         &mut self,
@@ -360,7 +403,7 @@ impl<'a> Objects<'a> {
                     found.push(self.intern(Slot::AnyAttribute(name)));
                 }
                 for class in classes {
-                    found.push(self.attribute(world, class, name));
+                    self.attributes(world, class, name, &mut found);
                 }
             }
             _ => {}
@@ -638,13 +681,26 @@ impl<'a> Objects<'a> {
                     add(out, *it);
                 }
             }
+            // `field(default_factory=list)` stands for what each object gets.
+            Target::Library(name) if library.is_field(name) => {
+                let factory = args.iter().find(|it| {
+                    it.name
+                        .is_some_and(|it| matches!(world.text(function, it), "default_factory" | "factory"))
+                });
+                if let Some(factory) = factory {
+                    self.values_of_factory(world, library, function, factory.value, out, depth);
+                }
+            }
             Target::Library(name) => match library.container(name) {
                 Some(model) => {
                     let is_bounded = library.containers[model].is_bounded
                         || is_bound_given(world.module_of(function), library, model, args);
                     add(out, Value::Container { model: model as u32, is_bounded });
                 }
-                None => add(out, Value::Made(name)),
+                None => match node_of_call(library, name) {
+                    Some(node) => add(out, node),
+                    None => add(out, Value::Made(name)),
+                },
             },
             Target::SlotMethod(slot, name) => {
                 if library.is_element_method(name) {
@@ -664,6 +720,9 @@ impl<'a> Objects<'a> {
                         add(out, *it);
                     }
                     return;
+                }
+                if let Some(node) = node_of_call(library, name) {
+                    return add(out, node);
                 }
                 if library.is_element_method(name) {
                     let mut of = Vec::new();
@@ -693,6 +752,23 @@ impl<'a> Objects<'a> {
         }
     }
 
+    /// What calling an operand without arguments gives.
+    fn values_of_factory(
+        &mut self,
+        world: &World<'a>,
+        library: &Library,
+        function: FnId,
+        factory: Operand,
+        out: &mut Vec<Value<'a>>,
+        depth: u32,
+    ) {
+        if let Operand::Class(name) | Operand::Function(name) = factory {
+            let target = self.named_target(world, world.text(function, name));
+            return self.values_of_call(world, library, function, target, &[], out, depth);
+        }
+        self.values_of_call(world, library, function, Target::Value(factory), &[], out, depth);
+    }
+
     fn values_of_place(
         &mut self,
         world: &World<'a>,
@@ -712,10 +788,18 @@ impl<'a> Objects<'a> {
                 let mut of = Vec::new();
                 self.values_at(world, library, function, base, &mut of, depth);
                 for value in of {
-                    if let Value::Of(slot) | Value::ElementOf(slot) = value {
-                        add(out, Value::ElementOf(slot));
+                    match value {
+                        Value::Of(slot) | Value::ElementOf(slot) => add(out, Value::ElementOf(slot)),
+                        Value::Nodes => add(out, Value::Node),
+                        _ => {}
                     }
                 }
+            }
+            (Base::At(base), [Step::Field { name, .. }])
+                if library.family == Family::JavaScript
+                    && self.is_node_field(world, function, base, world.text(function, *name)) =>
+            {
+                add(out, Value::Node);
             }
             _ => {
                 if let (Base::Global(global), []) = (place.base, &*place.steps)
@@ -734,6 +818,31 @@ impl<'a> Objects<'a> {
                     add(out, Value::Of(slot));
                 }
             }
+        }
+    }
+
+    /// Attributes that are nodes: `event.target` where the parameter's name says that it is an event.
+    fn is_node_field(&self, world: &World<'a>, function: FnId, base: Operand, name: &str) -> bool {
+        match name {
+            "currentTarget"
+            | "relatedTarget"
+            | "srcElement"
+            | "parentElement"
+            | "firstElementChild"
+            | "lastElementChild"
+            | "nextElementSibling"
+            | "previousElementSibling"
+            | "activeElement" => true,
+            "target" => {
+                let Operand::Reg(reg) = base else { return false };
+                let Some((_, op)) = self.definition(world, function, reg) else { return false };
+                let OpKind::Load { from: Place { base: Base::Local(local), steps }, .. } = &op.kind else {
+                    return false;
+                };
+                let local = world.text(function, world.entry(function).ir.locals[local.index()].name);
+                steps.is_empty() && matches!(local, "e" | "ev" | "evt" | "event" | "entry" | "mutation")
+            }
+            _ => false,
         }
     }
 
@@ -808,6 +917,27 @@ impl<'a> Objects<'a> {
 fn add<T: PartialEq>(out: &mut Vec<T>, value: T) {
     if out.len() < VALUE_LIMIT && !out.contains(&value) {
         out.push(value);
+    }
+}
+
+/// The nodes that a function of the document gives.
+fn node_of_call<'a>(library: &Library, name: &str) -> Option<Value<'a>> {
+    if library.family != Family::JavaScript {
+        return None;
+    }
+    match name.rsplit('.').next().unwrap_or(name) {
+        "createElement"
+        | "createElementNS"
+        | "createTextNode"
+        | "createDocumentFragment"
+        | "getElementById"
+        | "querySelector"
+        | "closest"
+        | "cloneNode" => Some(Value::Node),
+        "querySelectorAll" | "getElementsByClassName" | "getElementsByTagName" | "getElementsByName" => {
+            Some(Value::Nodes)
+        }
+        _ => None,
     }
 }
 

@@ -2,7 +2,9 @@
 
 pub mod await_race;
 pub mod deep_nesting;
+pub mod detached_node;
 pub mod eager_sequence;
+pub mod large_closure;
 pub mod racy;
 pub mod read_all;
 pub mod reference_cycle;
@@ -30,6 +32,8 @@ pub fn check(managed: &mut Managed<'_>, found: &mut Vec<Found>) {
             registrations::check(managed, found);
             await_race::check(managed, found);
             read_all::check(managed, found);
+            detached_node::check(managed, found);
+            large_closure::check(managed, found);
         }
     }
 }

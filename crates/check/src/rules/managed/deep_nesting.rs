@@ -16,14 +16,15 @@ pub fn check(managed: &mut Managed<'_>, found: &mut Vec<Found>) {
         for (number, block) in (0u32..).zip(&ir.blocks) {
             for op in &block.ops {
                 match &op.kind {
-                    OpKind::Call { callee, args, .. } if is_itself(managed, function, callee) => {
+                    OpKind::Call { callee, args, .. } if leads_back(managed, function, callee) => {
                         let rest = args.iter().find_map(|it| rest(managed, function, it.value));
                         found.extend(rest.map(|it| recursion(managed, function, op.span, it)));
                     }
                     OpKind::Store { to: Place { base: Base::Local(local), steps }, value, .. }
                         if steps.is_empty()
                             && managed.calls.repeat(function, BlockId(number)) > Repeat::Listed
-                            && wraps(managed, function, *local, *value) =>
+                            && wraps(managed, function, *local, *value)
+                            && !is_new_each_turn(managed, function, *local, *value) =>
                     {
                         found.push(wrapping(managed, function, op.span));
                     }
@@ -42,6 +43,41 @@ fn is_itself(managed: &mut Managed<'_>, function: FnId, callee: &Callee) -> bool
         }
         _ => false,
     }
+}
+
+/// Whether a call is of the function itself, or of one that calls it with a part of its own argument.
+fn leads_back(managed: &mut Managed<'_>, function: FnId, callee: &Callee) -> bool {
+    if is_itself(managed, function, callee) {
+        return true;
+    }
+    let other = match managed.target(function, callee) {
+        Target::Function(it) => it,
+        Target::Method { class: Some(class), name, .. } => match managed.world.method(class, name) {
+            Some(it) => it,
+            None => return false,
+        },
+        _ => return false,
+    };
+    if other == function || !managed.calls.callees[other.index()].contains(&function) {
+        return false;
+    }
+    let ir = managed.world.entry(other).ir;
+    ir.blocks.iter().flat_map(|it| &it.ops).any(|op| match &op.kind {
+        OpKind::Call { callee, args, .. } => {
+            let is_back = match managed.target(other, callee) {
+                Target::Function(it) => it == function,
+                Target::Method { class: Some(class), name, .. } => {
+                    managed.world.method(class, name) == Some(function)
+                }
+                _ => false,
+            };
+            is_back
+                && args.iter().any(|it| {
+                    rest(managed, other, it.value).is_some() || is_parameter(managed, other, it.value)
+                })
+        }
+        _ => false,
+    })
 }
 
 #[derive(Clone, Copy)]
@@ -88,6 +124,20 @@ fn is_parameter(managed: &Managed<'_>, function: FnId, operand: Operand) -> bool
     let Some((_, op)) = managed.definition(function, operand) else { return false };
     let OpKind::Load { from: Place { base: Base::Local(local), steps }, .. } = &op.kind else { return false };
     steps.is_empty() && managed.world.entry(function).ir.parameters.contains(local)
+}
+
+/// Whether a loop stores something else to the local too: `for it in all: it = [it]`.
+fn is_new_each_turn(managed: &Managed<'_>, function: FnId, local: LocalId, value: Operand) -> bool {
+    let ir = managed.world.entry(function).ir;
+    (0u32..).zip(&ir.blocks).any(|(number, block)| {
+        managed.calls.repeat(function, BlockId(number)) > Repeat::Once
+            && block.ops.iter().any(|op| match &op.kind {
+                OpKind::Store { to: Place { base: Base::Local(it), steps }, value: other, .. } => {
+                    *it == local && steps.is_empty() && *other != value
+                }
+                _ => false,
+            })
+    })
 }
 
 /// Whether a value is a container made of what the local holds.

@@ -4,7 +4,7 @@
 //! loop. Functions that are faster with a list (`str.join`, `sorted`) are left out.
 
 use crate::finding::Found;
-use crate::ir::{BlockId, Callee, OpKind, Operand, ReadKind, Span};
+use crate::ir::{Base, BlockId, Callee, OpKind, Operand, Place, ReadKind, Span};
 use crate::managed::{FnId, Managed, Value};
 use heapwise_model::{Confidence, Kind, Rule, Severity};
 
@@ -40,6 +40,7 @@ pub fn check(managed: &mut Managed<'_>, found: &mut Vec<Found>) {
 
 /// What a loop walks, and nothing else can.
 fn iterated<'a>(managed: &mut Managed<'a>, function: FnId, container: Operand) -> Option<Found> {
+    let container = only_use(managed, function, container);
     let (_, op) = managed.definition(function, container)?;
     let OpKind::Call { callee, args, .. } = &op.kind else { return None };
     match callee {
@@ -56,13 +57,18 @@ fn iterated<'a>(managed: &mut Managed<'a>, function: FnId, container: Operand) -
                 ))
             }
             "splitlines" | "split" => {
-                let (_, inner) = managed.definition(function, *receiver)?;
+                let receiver = only_use(managed, function, *receiver);
+                let (_, inner) = managed.definition(function, receiver)?;
                 let OpKind::Call { callee: Callee::Method { receiver, name, .. }, args, .. } = &inner.kind
                 else {
                     return None;
                 };
-                let is_whole = managed.text(function, *name) == "read" && args.is_empty();
-                if !is_whole || !is_file(managed, function, *receiver) {
+                let is_whole = match managed.text(function, *name) {
+                    "read" => args.is_empty() && is_file(managed, function, *receiver),
+                    "read_text" => true,
+                    _ => false,
+                };
+                if !is_whole {
                     return None;
                 }
                 let message =
@@ -90,6 +96,32 @@ fn iterated<'a>(managed: &mut Managed<'a>, function: FnId, container: Operand) -
             Some(finding(managed, function, op.span, Kind::List, Severity::Note, message))
         }
         _ => None,
+    }
+}
+
+/// What was stored to the local that an operand is loaded from, if nothing else is stored there, and nothing else
+/// loads it; else the operand.
+fn only_use(managed: &Managed<'_>, function: FnId, operand: Operand) -> Operand {
+    let Some((_, op)) = managed.definition(function, operand) else { return operand };
+    let OpKind::Load { from: Place { base: Base::Local(local), steps }, .. } = &op.kind else {
+        return operand;
+    };
+    let ir = managed.world.entry(function).ir;
+    let [(_, only)] = managed.objects.view(function).stores_of(*local) else { return operand };
+    if !steps.is_empty() || ir.parameters.contains(local) {
+        return operand;
+    }
+    let is_of = |place: &Place| place.base == Base::Local(*local);
+    let loads = ir.blocks.iter().flat_map(|it| &it.ops).filter(|op| match &op.kind {
+        OpKind::Load { from, .. } | OpKind::Address { of: from, .. } => is_of(from),
+        _ => false,
+    });
+    // Functions within may load it too.
+    let is_seen_within =
+        ir.blocks.iter().flat_map(|it| &it.ops).any(|it| matches!(it.kind, OpKind::Closure { .. }));
+    match loads.count() == 1 && !is_seen_within {
+        true => *only,
+        false => operand,
     }
 }
 

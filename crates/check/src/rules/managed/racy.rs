@@ -7,7 +7,9 @@
 
 use crate::finding::{At, Found};
 use crate::ir::{Base, Binary, BlockId, Callee, OpKind, Operand, Place, ReadKind, Span, Step, Unary};
-use crate::managed::{ClassRef, FnId, Guard, Guards, Managed, Rate, Repeat, Slot, SlotId, Target, Value};
+use crate::managed::{
+    ClassRef, FnId, Guard, Guards, Managed, Rate, Repeat, Slot, SlotId, Target, Value, new_target,
+};
 use heapwise_model::{Confidence, Kind, Rule, Severity};
 use rustc_hash::{FxHashMap, FxHashSet};
 
@@ -44,6 +46,7 @@ impl Threads {
             let ir = managed.world.entry(function).ir;
             for (number, block) in (0u32..).zip(&ir.blocks) {
                 for op in &block.ops {
+                    roots.extend(served(managed, function, &op.kind).into_iter().map(|it| (it, true)));
                     let OpKind::Call { callee, args, .. } = &op.kind else { continue };
                     let is_repeated = managed.calls.repeat(function, BlockId(number)) > Repeat::Once
                         || managed.calls.rate(function) >= Rate::Call;
@@ -100,6 +103,31 @@ impl Threads {
             .collect();
         Threads { inside, several, outside, owners, kept }
     }
+}
+
+/// Methods that a server runs in a thread for each request, where an operation makes one.
+fn served(managed: &mut Managed<'_>, function: FnId, kind: &OpKind) -> Vec<FnId> {
+    let (target, args) = match kind {
+        OpKind::Call { callee, args, .. } => (managed.target(function, callee), args),
+        OpKind::New { class, args, .. } => (new_target(&managed.world, function, *class), args),
+        _ => return Vec::new(),
+    };
+    if !matches!(target, Target::Library(name) if managed.library.is_thread_server(name)) {
+        return Vec::new();
+    }
+    let mut found = Vec::new();
+    for argument in args {
+        for value in managed.values(function, argument.value) {
+            let Value::Class(class) = value else { continue };
+            for (name, method) in &managed.world.class_entry(class).methods {
+                if name.starts_with("do_") || *name == "handle" {
+                    found.push(*method);
+                }
+            }
+        }
+    }
+    found.sort_unstable();
+    found
 }
 
 fn made_threads(managed: &Managed<'_>, value: Value<'_>) -> bool {
@@ -170,6 +198,9 @@ impl<'a> Racy<'_, 'a> {
                 for (slot, access) in self.slots_of_op(function, &op.kind) {
                     if access == Access::Store && held.is_empty() {
                         found.extend(self.lazy_init(function, BlockId(number), slot, op.span));
+                    }
+                    if access == Access::Mutate && held.is_empty() {
+                        found.extend(self.key_test(function, BlockId(number), slot, op.span));
                     }
                     let it = Use { access, function, span: op.span, locks: held.clone() };
                     self.accesses.entry(slot).or_default().push(it);
@@ -329,6 +360,50 @@ impl<'a> Racy<'_, 'a> {
         })
     }
 
+    /// `if key not in table: table[key] = make()` without a lock.
+    fn key_test(&mut self, function: FnId, block: BlockId, slot: SlotId, span: Span) -> Option<Found> {
+        if !self.is_concurrent(function) || !self.is_visible(slot) || self.is_queue(slot) {
+            return None;
+        }
+        let ir = self.managed.world.entry(function).ir;
+        let guard =
+            Guards::of(ir, block).into_iter().find(|it| self.is_key_test(slot, function, it.condition, 3))?;
+        let of = self.managed.slot_text(slot);
+        let tested = self.managed.world.at(function, ir.blocks[guard.block.index()].end_span);
+        Some(Found {
+            rule: Rule::RacySharedState,
+            kind: Some(Kind::CheckThenAct),
+            severity: Severity::Warning,
+            confidence: Confidence::Likely,
+            message: format!(
+                "{of} is changed by what was found in it before, without a lock: another thread may do the same in between"
+            ),
+            at: self.managed.world.at(function, span),
+            related: vec![("looked at here".to_string(), tested)],
+            fix: None,
+        })
+    }
+
+    fn is_key_test(&mut self, slot: SlotId, function: FnId, condition: Operand, depth: u32) -> bool {
+        let Some((_, op)) = self.managed.definition(function, condition) else { return false };
+        match &op.kind {
+            OpKind::Unary { op: Unary::Not, value, .. } if depth > 0 => {
+                self.is_key_test(slot, function, *value, depth - 1)
+            }
+            OpKind::Binary { op: Binary::In, right, .. } => {
+                self.managed.values(function, *right).contains(&Value::Of(slot))
+            }
+            _ => false,
+        }
+    }
+
+    fn is_queue(&self, slot: SlotId) -> bool {
+        self.managed.objects.stored_in(slot).iter().any(|it| match it.value {
+            Value::Container { model, .. } => self.managed.library.containers[model as usize].kind == "queue",
+            _ => false,
+        })
+    }
+
     fn is_unset_test(&mut self, slot: SlotId, function: FnId, guard: &Guard) -> bool {
         if self.managed.values(function, guard.condition).contains(&Value::Of(slot)) {
             return !guard.holds;
@@ -392,11 +467,7 @@ impl<'a> Racy<'_, 'a> {
     }
 
     fn judge(&mut self, slot: SlotId, uses: &[Use]) -> Option<Found> {
-        let is_synchronized = self.managed.objects.stored_in(slot).iter().any(|it| match it.value {
-            Value::Container { model, .. } => self.managed.library.containers[model as usize].kind == "queue",
-            _ => false,
-        });
-        if is_synchronized {
+        if self.is_queue(slot) {
             return None;
         }
         let changes = |it: &&Use| it.access != Access::Iterate;

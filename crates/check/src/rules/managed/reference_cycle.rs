@@ -56,11 +56,20 @@ fn finalizers(managed: &mut Managed<'_>, found: &mut Vec<Found>) {
     classes.sort_unstable();
     for from in classes {
         for edge in &edges[&from] {
-            let back = edges.get(&edge.to).into_iter().flatten().find(|it| it.to == from);
+            let back = managed
+                .world
+                .ancestors(edge.to)
+                .into_iter()
+                .find_map(|to| edges.get(&to)?.iter().find(|it| is_kin(managed, it.to, from)));
             let Some(back) = back else { continue };
             // Each pair once.
-            let is_first = from < edge.to || from == edge.to && std::ptr::eq(edge, back);
-            let finalizer = [from, edge.to].into_iter().find_map(|it| managed.world.method(it, "__del__"));
+            let is_first = match (edge.is_made, back.is_made) {
+                (true, false) => true,
+                (false, true) => false,
+                _ => from < edge.to || std::ptr::eq(edge, back),
+            };
+            let finalizer =
+                [from, edge.to, back.to].into_iter().find_map(|it| managed.world.method(it, "__del__"));
             let Some(finalizer) = finalizer.filter(|_| is_first) else { continue };
             if is_broken(managed, edge.slot) || is_broken(managed, back.slot) {
                 continue;
@@ -88,23 +97,35 @@ fn finalizers(managed: &mut Managed<'_>, found: &mut Vec<Found>) {
     }
 }
 
+/// Whether one of two classes is the other or has it as a base.
+fn is_kin(managed: &Managed<'_>, one: ClassRef, two: ClassRef) -> bool {
+    managed.world.ancestors(one).contains(&two) || managed.world.ancestors(two).contains(&one)
+}
+
 /// Objects put into containers that attributes hold.
 fn elements(managed: &mut Managed<'_>) -> Vec<(ClassRef, Edge)> {
     let mut edges = Vec::new();
     for at in 0..managed.world.functions.len() {
         let function = FnId(u32::try_from(at).unwrap_or(u32::MAX));
         for op in managed.world.entry(function).ir.blocks.iter().flat_map(|it| &it.ops) {
-            let OpKind::Call { callee: Callee::Method { receiver, name, .. }, args, .. } = &op.kind else {
-                continue;
+            let (container, element) = match &op.kind {
+                OpKind::Call { callee: Callee::Method { receiver, name, .. }, args, .. }
+                    if matches!(managed.text(function, *name), "append" | "add" | "appendleft") =>
+                {
+                    let Some(argument) = args.first() else { continue };
+                    (*receiver, argument.value)
+                }
+                OpKind::Store { to: Place { base: Base::At(base), steps }, value, .. }
+                    if matches!(&**steps, [Step::Index { .. }]) =>
+                {
+                    (*base, *value)
+                }
+                _ => continue,
             };
-            if !matches!(managed.text(function, *name), "append" | "add" | "appendleft") {
-                continue;
-            }
-            let Some(argument) = args.first() else { continue };
-            for value in managed.values(function, *receiver) {
+            for value in managed.values(function, container) {
                 let Value::Of(slot) = value else { continue };
                 let Slot::Attribute(from, _) = managed.objects.slot(slot) else { continue };
-                for value in managed.values(function, argument.value) {
+                for value in managed.values(function, element) {
                     if let Value::Instance(to) = value {
                         edges.push((from, Edge { to, slot, function, span: op.span, is_made: true }));
                     }

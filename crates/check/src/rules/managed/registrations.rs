@@ -27,6 +27,7 @@ pub fn check(managed: &mut Managed<'_>, found: &mut Vec<Found>) {
         removals: Vec::new(),
         effects: Vec::new(),
         ends: Vec::new(),
+        fields_called: FxHashSet::default(),
     };
     for at in 0..rule.managed.world.functions.len() {
         rule.collect(FnId(u32::try_from(at).unwrap_or(u32::MAX)));
@@ -95,6 +96,8 @@ struct Registrations<'m, 'a> {
     effects: Vec<FnId>,
     /// Functions in which something is said to run when a component ends.
     ends: Vec<FnId>,
+    /// Names of attributes that are called.
+    fields_called: FxHashSet<&'a str>,
 }
 
 impl<'a> Registrations<'_, 'a> {
@@ -122,6 +125,7 @@ impl<'a> Registrations<'_, 'a> {
                     continue;
                 }
                 self.effect(function, target, args);
+                self.called_attribute(target);
                 let (receiver, name, is_function) = match target {
                     Target::Method { receiver, name, .. } => (Some(receiver), name, false),
                     Target::SlotMethod(_, name) => (None, name, false),
@@ -132,6 +136,7 @@ impl<'a> Registrations<'_, 'a> {
                 let short = name.rsplit('.').next().unwrap_or(name);
                 for model in &library.registrations {
                     let is_add = model.add_functions.iter().any(|it| it == name)
+                        || matches!(op.kind, OpKind::New { .. }) && model.classes.iter().any(|it| it == name)
                         || (!is_function || short != name) && model.add.iter().any(|it| it == short);
                     let is_remove = model.remove_functions.iter().any(|it| it == name)
                         || model.remove.iter().any(|it| it == short);
@@ -143,6 +148,18 @@ impl<'a> Registrations<'_, 'a> {
                     }
                 }
             }
+        }
+    }
+
+    /// `this.stop()`, where `stop` is what registering gave.
+    fn called_attribute(&mut self, target: Target<'a>) {
+        let (Target::Method { name, class: None, .. } | Target::SlotMethod(_, name)) = target else { return };
+        if !self.fields_called.insert(name) {
+            return;
+        }
+        for model in self.managed.library.registrations.iter().filter(|it| it.gives_function) {
+            let keys = vec![Key::Field(name)];
+            self.removals.push(Removal { model, event: None, is_all: false, is_fresh: false, keys });
         }
     }
 
@@ -171,7 +188,7 @@ impl<'a> Registrations<'_, 'a> {
         result: Option<Operand>,
     ) {
         let callback = args.get(model.callback).map(|it| it.value);
-        let is_timer = model.kind == "timer";
+        let is_timer = model.kind == "timer" || !model.classes.is_empty();
         let event = match args.first().map(|it| it.value) {
             Some(Operand::String(name)) if model.callback > 0 => Some(self.managed.text(function, name)),
             // An event that is computed may be removed in other words.
@@ -184,6 +201,7 @@ impl<'a> Registrations<'_, 'a> {
         }
         let owner = match target {
             _ if is_timer => Owner::None,
+            Target::Method { receiver, .. } if self.never_completes(function, receiver) => Owner::None,
             Target::Method { receiver, .. } => self.owner(function, receiver),
             Target::SlotMethod(slot, _) if self.is_set_once(slot) => Owner::Slot(slot),
             Target::Library(name) => {
@@ -212,6 +230,15 @@ impl<'a> Registrations<'_, 'a> {
             is_fresh,
             is_handed_on,
         });
+    }
+
+    /// `interval(1000)`, `fromEvent(window, "resize")`: it goes on until the subscription ends.
+    fn never_completes(&mut self, function: FnId, receiver: Operand) -> bool {
+        let library = self.managed.library;
+        self.managed.values(function, receiver).iter().any(|it| match it {
+            Value::Made(name) => library.is_endless_source(name),
+            _ => false,
+        })
     }
 
     fn removal(
@@ -700,6 +727,9 @@ impl<'a> Registrations<'_, 'a> {
 
     fn report(&self, it: &Registration<'a>, severity: Severity, when: &str) -> Found {
         let (kind, message) = match (it.model.kind.as_str(), it.event) {
+            ("observer", _) => {
+                (Kind::Listener, format!("the observer is never disconnected, and made {when}"))
+            }
             ("timer", _) => (Kind::Timer, format!("the interval is never cleared, and started {when}")),
             (_, Some(event)) => {
                 let of = match it.owner {
@@ -712,14 +742,16 @@ impl<'a> Registrations<'_, 'a> {
             }
             (_, None) => (Kind::Listener, format!("the subscription is never ended, and made {when}")),
         };
+        let is_observer = it.model.kind == "observer";
         let message = match self.wrong_removal(it) {
             true => format!("{message}: what is removed is another function, made where it is named"),
             false => message,
         };
         Found {
-            rule: Rule::RetainedObject,
-            kind: Some(kind),
-            severity,
+            rule: if is_observer { Rule::ResourceLeak } else { Rule::RetainedObject },
+            kind: (!is_observer).then_some(kind),
+            // What is observed may go away with its page, and the observer with it.
+            severity: if is_observer { severity.min(Severity::Warning) } else { severity },
             confidence: Confidence::Likely,
             message,
             at: self.managed.world.at(it.function, it.span),

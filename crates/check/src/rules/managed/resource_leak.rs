@@ -5,6 +5,8 @@
 //! the resource itself, and on locals that are constants on the way, are taken as they must go. Exceptions leave
 //! at calls.
 //!
+//! A function of the program that only opens something and returns it opens it for its caller.
+//!
 //! What is stored in an attribute is followed too: a method that returns `False` or `None` right after it opened
 //! something says that nothing is open.
 
@@ -27,7 +29,8 @@ const CALL_DEPTH: u32 = 3;
 
 pub fn check(managed: &mut Managed<'_>, found: &mut Vec<Found>) {
     let captured = captured_locals(managed);
-    let mut rule = ResourceLeak { managed, captured, summaries: FxHashMap::default() };
+    let mut rule =
+        ResourceLeak { managed, captured, summaries: FxHashMap::default(), makers: FxHashMap::default() };
     for at in 0..rule.managed.world.functions.len() {
         let function = FnId(u32::try_from(at).unwrap_or(u32::MAX));
         if rule.managed.world.is_module_code(function) {
@@ -64,6 +67,8 @@ struct State {
 
 enum Progress {
     Holds,
+    Released,
+    /// Somebody else has it.
     Gone,
     /// The way ends here.
     Exits,
@@ -74,6 +79,8 @@ enum Way {
     Exception,
     /// Opened again while it is open.
     Again,
+    /// By a `raise` of the function itself.
+    Raise,
     Return,
 }
 
@@ -81,6 +88,9 @@ enum Way {
 struct Outcome {
     leak: Option<(Way, Span)>,
     is_released_somewhere: bool,
+    is_returned: bool,
+    /// Something but the caller got it.
+    is_taken: bool,
     /// It leaves in an attribute.
     is_kept: bool,
 }
@@ -96,6 +106,15 @@ struct ResourceLeak<'m, 'a> {
     /// Locals that inner functions see.
     captured: FxHashSet<(FnId, LocalId)>,
     summaries: FxHashMap<(FnId, u32), Use>,
+    /// What functions open for their callers.
+    makers: FxHashMap<FnId, Option<Made<'a>>>,
+}
+
+/// What a function opens and returns.
+#[derive(Clone, Copy)]
+struct Made<'a> {
+    model: &'a ResourceModel,
+    is_tuple: bool,
 }
 
 impl<'a> ResourceLeak<'_, 'a> {
@@ -103,18 +122,101 @@ impl<'a> ResourceLeak<'_, 'a> {
         let ir = self.managed.world.entry(function).ir;
         for (number, block) in (0u32..).zip(&ir.blocks) {
             for (index, op) in block.ops.iter().enumerate() {
+                self.given_to_callback(function, op, found);
                 let Some(tracked) = self.opened(function, op) else { continue };
-                let start = State {
-                    block: BlockId(number),
-                    op: index + 1,
-                    holders: Vec::new(),
-                    kept: None,
-                    constants: Vec::new(),
-                };
-                if let Some(outcome) = self.follow(&tracked, start) {
+                if let Some(outcome) = self.follow(&tracked, State::at(BlockId(number), index + 1)) {
                     found.extend(self.report(&tracked, outcome));
                 }
             }
+        }
+    }
+
+    /// `fs.open(path, "r", (error, descriptor) => ...)`.
+    fn given_to_callback(&mut self, function: FnId, op: &'a Op, found: &mut Vec<Found>) {
+        let OpKind::Call { callee, args, .. } = &op.kind else { return };
+        let Target::Library(name) = self.managed.target(function, callee) else { return };
+        let library = self.managed.library;
+        let Some(model) = library.resources.iter().find(|it| it.gives.iter().any(|it| it == name)) else {
+            return;
+        };
+        let Some(callback) = args.last() else { return };
+        let managed = &mut *self.managed;
+        let callbacks = managed.objects.functions_of(&managed.world, library, function, callback.value);
+        for inner in callbacks {
+            let ir = self.managed.world.entry(inner).ir;
+            let [error, given, ..] = ir.parameters[..] else { continue };
+            if self.captured.contains(&(inner, given)) {
+                continue;
+            }
+            let span = op.span;
+            let tracked =
+                Tracked { function: inner, reg: None, lock: None, model: Some(model), is_tuple: false, span };
+            let mut start = State::at(BlockId(0), 0);
+            start.holders.push(given);
+            // Where there is an error, nothing is open.
+            start.constants.push((error, Operand::Null));
+            if let Some(outcome) = self.follow(&tracked, start) {
+                found.extend(self.report(&Tracked { function, ..tracked }, outcome));
+            }
+        }
+    }
+
+    /// What a function of the program opens for its callers: all that it returns is that, or nothing.
+    fn made_by(&mut self, function: FnId) -> Option<Made<'a>> {
+        if let Some(known) = self.makers.get(&function) {
+            return *known;
+        }
+        // Recursion: nothing.
+        self.makers.insert(function, None);
+        let made = self.find_made(function);
+        self.makers.insert(function, made);
+        made
+    }
+
+    fn find_made(&mut self, function: FnId) -> Option<Made<'a>> {
+        let entry = self.managed.world.entry(function);
+        let is_plain = entry.ir.attributes.iter().all(|it| {
+            let name = self.managed.text(function, *it);
+            matches!(name, "staticmethod" | "classmethod")
+        });
+        if entry.ir.is_generator || !is_plain {
+            return None;
+        }
+        let library = self.managed.library;
+        let is_resource = |it: &Value<'a>| match it {
+            Value::Made(name) => library.resource(name).is_some(),
+            Value::Null => true,
+            _ => false,
+        };
+        let returned = self.managed.objects.returned(function);
+        if returned.is_empty() || !returned.iter().all(is_resource) {
+            return None;
+        }
+        for (number, block) in (0u32..).zip(&entry.ir.blocks) {
+            for (index, op) in block.ops.iter().enumerate() {
+                let Some(tracked) = self.opened(function, op) else { continue };
+                let Some(model) = tracked.model else { continue };
+                let Some(outcome) = self.follow(&tracked, State::at(BlockId(number), index + 1)) else {
+                    continue;
+                };
+                if outcome.is_returned && !outcome.is_taken && !outcome.is_kept {
+                    return Some(Made { model, is_tuple: tracked.is_tuple });
+                }
+            }
+        }
+        None
+    }
+
+    /// The function of the program that a call of a method calls.
+    fn own_callee(&mut self, function: FnId, target: Target<'a>) -> Option<FnId> {
+        match target {
+            Target::Function(callee) => Some(callee),
+            Target::Method { receiver, name, class } => {
+                let managed = &mut *self.managed;
+                let known = managed.objects.class_of(&managed.world, managed.library, function, receiver);
+                class.or(known).and_then(|it| managed.world.method(it, name))
+            }
+            _ => None,
         }
     }
 
@@ -143,7 +245,12 @@ impl<'a> ResourceLeak<'_, 'a> {
                 tracked.reg = None;
                 Some(tracked)
             }
-            _ => None,
+            _ => {
+                let callee = self.own_callee(function, target)?;
+                let made = self.made_by(callee)?;
+                (tracked.model, tracked.is_tuple) = (Some(made.model), made.is_tuple);
+                Some(tracked)
+            }
         }
     }
 
@@ -166,6 +273,12 @@ impl<'a> ResourceLeak<'_, 'a> {
             Value::Instance(_) => true,
             _ => false,
         })
+    }
+
+    /// `@contextlib.contextmanager`: what is after the `yield` runs at the end of the `with` statement.
+    fn is_context_manager(&self, function: FnId) -> bool {
+        let attributes = &self.managed.world.entry(function).ir.attributes;
+        attributes.iter().any(|it| self.managed.text(function, *it).ends_with("contextmanager"))
     }
 
     /// The variable of a lock.
@@ -209,8 +322,9 @@ impl<'a> ResourceLeak<'_, 'a> {
                     break;
                 }
                 match self.step(tracked, &mut state, op) {
-                    Progress::Gone => {
+                    progress @ (Progress::Released | Progress::Gone) => {
                         outcome.is_released_somewhere = true;
+                        outcome.is_taken |= matches!(progress, Progress::Gone);
                         is_done = true;
                         break;
                     }
@@ -256,6 +370,8 @@ impl<'a> ResourceLeak<'_, 'a> {
                 let says_failed = matches!(value, Some(Operand::Bool(false) | Operand::Null));
                 if is_handed_on {
                     outcome.is_released_somewhere = true;
+                    outcome.is_returned = true;
+                    outcome.is_kept |= state.kept.is_some();
                 } else if state.kept.is_none() || says_failed && self.says_success(tracked.function) {
                     outcome.is_kept |= state.kept.is_some();
                     outcome.add(Way::Return, block.end_span);
@@ -267,7 +383,7 @@ impl<'a> ResourceLeak<'_, 'a> {
                     let is_lost = state.kept.is_none()
                         || is_constructor(self.managed.world.short_name(tracked.function));
                     if is_lost && matches!(block.end, End::Raise(_)) {
-                        outcome.add(Way::Exception, block.end_span);
+                        outcome.add(Way::Raise, block.end_span);
                     }
                 }
             },
@@ -290,6 +406,8 @@ impl<'a> ResourceLeak<'_, 'a> {
                 }
                 Progress::Holds
             }
+            // The body of the `with` statement has it, and gives it back.
+            OpKind::Yield { .. } if self.is_context_manager(tracked.function) => Progress::Holds,
             OpKind::Grow { value: Some(value), .. }
             | OpKind::Yield { value, .. }
             | OpKind::Escape { value } => match self.holds(tracked, state, *value) {
@@ -346,10 +464,13 @@ impl<'a> ResourceLeak<'_, 'a> {
         if state.kept.is_some() && !holds {
             // `self.port = None`: given up, or replaced.
             let slots = self.managed.slots_of_place(tracked.function, to);
-            return if slots.iter().any(|it| state.kept == Some(*it)) {
-                Progress::Gone
-            } else {
-                Progress::Holds
+            return match slots.iter().any(|it| state.kept == Some(*it)) {
+                true if value == Operand::Null => {
+                    state.kept = None;
+                    Progress::Holds
+                }
+                true => Progress::Gone,
+                false => Progress::Holds,
             };
         }
         if !holds {
@@ -383,7 +504,7 @@ impl<'a> ResourceLeak<'_, 'a> {
                     && !args.iter().any(|it| matches!(it.value, Operand::Reg(_)));
                 let is_released = has_it && model.release_functions.iter().any(|it| it == name);
                 if is_any || is_released {
-                    return Progress::Gone;
+                    return Progress::Released;
                 }
                 let borrows = self.managed.library.is_harmless(name) || self.managed.library.borrows(name);
                 if has_it && !borrows { Progress::Gone } else { Progress::Holds }
@@ -424,7 +545,7 @@ impl<'a> ResourceLeak<'_, 'a> {
             let is_release = matches!(name, "release" | "__exit__")
                 && self.managed.values(tracked.function, receiver).contains(&Value::Of(lock));
             return if is_release {
-                Progress::Gone
+                Progress::Released
             } else {
                 self.own_method(tracked, state, receiver, name, class, args)
             };
@@ -435,7 +556,11 @@ impl<'a> ResourceLeak<'_, 'a> {
                 model.release.iter().any(|it| it == name) || self.waits_for_end(tracked.function, name, args);
             // Whoever got a wrapper may close it.
             let is_detached = matches!(name, "detach" | "makefile");
-            return if is_released || is_detached { Progress::Gone } else { Progress::Holds };
+            return match (is_released, is_detached) {
+                (_, true) => Progress::Gone,
+                (true, false) => Progress::Released,
+                (false, false) => Progress::Holds,
+            };
         }
         self.own_method(tracked, state, receiver, name, class, args)
     }
@@ -511,15 +636,14 @@ impl<'a> ResourceLeak<'_, 'a> {
         }
         let tracked =
             Tracked { function, reg: None, lock: None, model: None, is_tuple: false, span: ir.span };
-        let state =
-            State { block: BlockId(0), op: 0, holders: vec![local], kept: None, constants: Vec::new() };
+        let state = State { holders: vec![local], ..State::at(BlockId(0), 0) };
         for block in &ir.blocks {
             for op in &block.ops {
                 let is_taken = match &op.kind {
                     OpKind::Call { callee, args, .. } => match self.managed.target(function, callee) {
                         Target::Method { receiver, name, .. } => {
                             let is_own = self.holds(&tracked, &state, receiver);
-                            let closes = is_own && is_closing_method(name);
+                            let closes = is_own && self.managed.library.is_release(name);
                             closes
                                 || !self.managed.library.is_borrowing_method(name)
                                     && self.has_argument(&tracked, &state, args)
@@ -655,6 +779,7 @@ impl<'a> ResourceLeak<'_, 'a> {
             // What opens may fail while it is waited for: then nothing is open.
             OpKind::Await { value, .. } => !matches!(value, Operand::Reg(it) if tracked.reg == Some(*it)),
             OpKind::New { .. } => true,
+            OpKind::Yield { .. } => self.is_context_manager(tracked.function),
             OpKind::Call { callee, .. } => match callee {
                 Callee::Direct(name) => {
                     let name = self.managed.text(tracked.function, *name);
@@ -666,7 +791,9 @@ impl<'a> ResourceLeak<'_, 'a> {
                 }
                 Callee::Method { name, .. } => {
                     let name = self.managed.text(tracked.function, *name);
-                    !self.managed.library.is_quiet_method(name)
+                    // Before it, nothing is open.
+                    let opens = tracked.model.is_some_and(|it| it.opening.iter().any(|it| it == name));
+                    !opens && !self.managed.library.is_quiet_method(name)
                 }
                 Callee::Value(_) => true,
             },
@@ -687,7 +814,11 @@ impl<'a> ResourceLeak<'_, 'a> {
             (None, Some(model)) => kind_of(&model.class),
             (None, None) => return None,
         };
-        let is_file = kind == Kind::File;
+        let is_observer = tracked.model.is_some_and(|it| it.is_registered);
+        if is_observer && !outcome.is_released_somewhere {
+            return None;
+        }
+        let is_file = kind == Kind::File || is_observer;
         // A lock that the function never releases is meant to be kept.
         if kind == Kind::Lock && !outcome.is_released_somewhere {
             return None;
@@ -700,12 +831,13 @@ impl<'a> ResourceLeak<'_, 'a> {
             return None;
         }
         let severity = match way {
-            Way::Exception => Severity::Warning,
+            Way::Exception | Way::Raise => Severity::Warning,
             _ if is_file || kind == Kind::Process || kind == Kind::Thread => Severity::Warning,
             _ if outcome.is_released_somewhere || outcome.is_kept || kind == Kind::Figure => Severity::Error,
             _ => Severity::Warning,
         };
         let noun = match kind {
+            _ if is_observer => "observer",
             Kind::Lock => "lock",
             Kind::File => "file",
             Kind::Socket => "connection",
@@ -718,6 +850,7 @@ impl<'a> ResourceLeak<'_, 'a> {
         let verb = match kind {
             Kind::Lock => "released",
             Kind::Process => "waited for",
+            _ if is_observer => "disconnected",
             _ => "closed",
         };
         let when = match (way, outcome.is_released_somewhere) {
@@ -729,6 +862,7 @@ impl<'a> ResourceLeak<'_, 'a> {
             (Way::Return, _) if outcome.is_kept => {
                 format!("is left open where `{name}` returns that it failed")
             }
+            (Way::Raise, _) => format!("is not {verb} where `{name}` raises"),
             (Way::Return, true) => format!("is not {verb} on this way out of `{name}`"),
             (Way::Return, false) => format!("is never {verb}"),
         };
@@ -736,11 +870,13 @@ impl<'a> ResourceLeak<'_, 'a> {
         let related = match way {
             Way::Again => Vec::new(),
             Way::Exception => vec![("what may raise".to_string(), world.at(tracked.function, span))],
-            Way::Return => vec![("left open here".to_string(), world.at(tracked.function, span))],
+            Way::Return | Way::Raise => {
+                vec![("left open here".to_string(), world.at(tracked.function, span))]
+            }
         };
         Some(Found {
             rule: Rule::ResourceLeak,
-            kind: Some(kind),
+            kind: (!is_observer).then_some(kind),
             severity,
             confidence: Confidence::Likely,
             message: format!("the {noun} {when}"),
@@ -748,6 +884,12 @@ impl<'a> ResourceLeak<'_, 'a> {
             related,
             fix: None,
         })
+    }
+}
+
+impl State {
+    fn at(block: BlockId, op: usize) -> State {
+        State { block, op, holders: Vec::new(), kept: None, constants: Vec::new() }
     }
 }
 
@@ -761,28 +903,6 @@ impl Outcome {
 
 fn kind_of(class: &str) -> Kind {
     Kind::from_name(class).unwrap_or(Kind::Descriptor)
-}
-
-fn is_closing_method(name: &str) -> bool {
-    matches!(
-        name,
-        "close"
-            | "release"
-            | "shutdown"
-            | "__exit__"
-            | "__enter__"
-            | "__aexit__"
-            | "__aenter__"
-            | "detach"
-            | "stop"
-            | "terminate"
-            | "quit"
-            | "cleanup"
-            | "wait"
-            | "communicate"
-            | "join"
-            | "aclose"
-    )
 }
 
 fn captured_locals(managed: &Managed<'_>) -> FxHashSet<(FnId, LocalId)> {

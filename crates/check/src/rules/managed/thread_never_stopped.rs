@@ -5,7 +5,7 @@
 
 use crate::finding::Found;
 use crate::ir::{Argument, Base, BlockId, Callee, End, OpKind, Operand, Place, Step};
-use crate::managed::{FnId, Managed, Rate, Repeat, SlotId, Target, Value};
+use crate::managed::{FnId, Guards, Managed, Rate, Repeat, SlotId, Target, Value};
 use heapwise_model::{Confidence, Kind, Rule, Severity};
 
 pub fn check(managed: &mut Managed<'_>, found: &mut Vec<Found>) {
@@ -15,8 +15,27 @@ pub fn check(managed: &mut Managed<'_>, found: &mut Vec<Found>) {
         let ir = managed.world.entry(function).ir;
         for (number, block) in (0u32..).zip(&ir.blocks) {
             for op in &block.ops {
+                if let Some(main) = timer(managed, function, &op.kind)
+                    && main != function
+                    && starts_again(managed, main)
+                    && !is_cancelled(managed)
+                {
+                    let name = managed.world.short_name(main);
+                    found.push(Found {
+                        rule: Rule::ThreadNeverStopped,
+                        kind: Some(Kind::Timer),
+                        severity: Severity::Warning,
+                        confidence: Confidence::Likely,
+                        message: format!(
+                            "the timer never ends: `{name}` starts another one each time, and nothing cancels it"
+                        ),
+                        at: managed.world.at(function, op.span),
+                        related: Vec::new(),
+                        fix: None,
+                    });
+                }
                 let Some(thread) = started(managed, function, &op.kind, &daemons) else { continue };
-                let is_daemon = thread.is_daemon || is_made_daemon(managed, function, &op.kind);
+                let is_daemon = thread.is_daemon || is_made_daemon(managed, function);
                 let rate = managed.calls.rate_of_block(function, BlockId(number));
                 let Some(why) = never_ends(managed, thread.main) else { continue };
                 if is_daemon && rate < Rate::Call {
@@ -43,6 +62,50 @@ pub fn check(managed: &mut Managed<'_>, found: &mut Vec<Found>) {
             }
         }
     }
+}
+
+/// What a timer that an operation makes will call.
+fn timer(managed: &mut Managed<'_>, function: FnId, kind: &OpKind) -> Option<FnId> {
+    let OpKind::Call { callee, args, .. } = kind else { return None };
+    if !matches!(managed.target(function, callee), Target::Library("threading.Timer")) {
+        return None;
+    }
+    let callback = named(managed, function, args, "function").or(args.get(1).map(|it| it.value))?;
+    let managed = &mut *managed;
+    let functions = managed.objects.functions_of(&managed.world, managed.library, function, callback);
+    match functions[..] {
+        [only] => Some(only),
+        _ => None,
+    }
+}
+
+/// Whether a function starts a timer for itself, whatever the state of the program is.
+fn starts_again(managed: &mut Managed<'_>, main: FnId) -> bool {
+    let ir = managed.world.entry(main).ir;
+    for (number, block) in (0u32..).zip(&ir.blocks) {
+        for op in &block.ops {
+            if timer(managed, main, &op.kind) == Some(main)
+                && Guards::of(ir, BlockId(number)).is_empty()
+                && !is_made_daemon(managed, main)
+            {
+                return true;
+            }
+        }
+    }
+    false
+}
+
+/// Whether anything is cancelled in the program: it may be the timer.
+fn is_cancelled(managed: &Managed<'_>) -> bool {
+    managed.world.functions.iter().enumerate().any(|(at, entry)| {
+        let function = FnId(u32::try_from(at).unwrap_or(u32::MAX));
+        entry.ir.blocks.iter().flat_map(|it| &it.ops).any(|op| match &op.kind {
+            OpKind::Call { callee: Callee::Method { name, .. }, .. } => {
+                managed.text(function, *name) == "cancel"
+            }
+            _ => false,
+        })
+    })
 }
 
 struct Thread {
@@ -126,7 +189,7 @@ fn is_daemon_place(managed: &Managed<'_>, function: FnId, place: &Place) -> bool
 }
 
 /// `thread.daemon = True` or `setDaemon(True)` anywhere in the function that makes it.
-fn is_made_daemon(managed: &Managed<'_>, function: FnId, _kind: &OpKind) -> bool {
+fn is_made_daemon(managed: &Managed<'_>, function: FnId) -> bool {
     let ir = managed.world.entry(function).ir;
     ir.blocks.iter().flat_map(|it| &it.ops).any(|op| match &op.kind {
         OpKind::Store { to, value, .. } => is_daemon_place(managed, function, to) && is_true(Some(*value)),
