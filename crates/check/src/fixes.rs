@@ -29,7 +29,7 @@ pub use leak::FreePlace;
 use borrow::Lendings;
 use edit::{Edit, Source};
 use flow::Flow;
-use heapwise_model::{Language, Rule, Safety};
+use heapwise_model::{Kind, Language, Rule, Safety};
 use outline::{Outline, StatementKind};
 use std::sync::Arc;
 
@@ -96,6 +96,9 @@ fn propose_python(cx: &mut Cx<'_>, found: &Found) -> Option<FoundFix> {
         Rule::ResourceLeak => python::resource_leak(cx, found),
         Rule::EagerSequence => python::eager_sequence(cx, found),
         Rule::ThreadNeverStopped => python::thread_never_stopped(cx, found),
+        Rule::RacyLazyInit => python::racy_lazy_init(cx, found),
+        Rule::RetainedObject => python::method_cache(cx, found),
+        Rule::UnboundedGrowth if found.kind == Some(Kind::Cache) => python::method_cache(cx, found),
         _ => None,
     }
 }

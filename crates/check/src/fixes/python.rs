@@ -423,3 +423,106 @@ pub fn thread_never_stopped(cx: &mut Cx<'_>, found: &Found) -> Option<FoundFix> 
     let edits = vec![Edit::at(at, format!("{comma}daemon=True"))];
     Some(fix(&site, "let the thread end with the program".to_owned(), Safety::Unsafe, edits))
 }
+
+/// One lock over the test and the assignment of a module's variable.
+pub fn racy_lazy_init(cx: &mut Cx<'_>, found: &Found) -> Option<FoundFix> {
+    let site = cx.site(found.at)?;
+    let source = &site.source;
+    let outline = &source.outline;
+    let set = outline.get(outline.at(found.at.span.start)?);
+    let name = source.slice(set.start, set.end).split('=').next()?.trim_end().to_owned();
+    let tested = found.related.first()?.1.span;
+    let test = outline.ids().map(|it| outline.get(it)).filter(|it| {
+        matches!(it.kind, StatementKind::If { .. })
+            && it.start <= tested.start
+            && tested.end <= it.end
+            && it.start < set.start
+            && set.end <= it.end
+    });
+    let test = test.max_by_key(|it| it.start)?;
+    let global = format!("{}.{name}", site.module.module_name);
+    let global = site.module.globals.iter().find(|it| site.module.name(it.name) == global)?;
+    let lock = format!("_{}_lock", name.trim_start_matches('_'));
+    let text = std::str::from_utf8(&source.text).ok()?;
+    let line = source.slice(source.line_start(global.span.start), source.line_end(global.span.start));
+    // The variable is made by the module's own code, in a line of its own.
+    let is_plain = is_name(&name)
+        && set.kind == StatementKind::Simple
+        && global.span != Span::NONE
+        && line.starts_with(name.as_str())
+        && line[name.len()..].trim_start().starts_with('=')
+        && !has_word(text, &lock);
+    if !is_plain || !source.is_first_on_line(test.start) {
+        return None;
+    }
+    let newline = source.newline();
+    let indent = source.indent(test.start).to_owned();
+    let mut edits = indented(&site, test.start, test.end)?;
+    edits.push(Edit::at(source.line_start(test.start), format!("{indent}with {lock}:{newline}")));
+    let after = source.end_of_python_line(source.line_end(global.span.start))?;
+    edits.push(Edit::at(after, format!("{newline}{lock} = threading.RLock()")));
+    edits.extend(import(&site, "threading")?);
+    // Edits at one place go in this order: the line that opens the block comes first.
+    edits.sort_by_key(|it| (it.start, !it.insert.contains("with ")));
+    Some(fix(&site, format!("hold a lock over the test of {name} and what sets it"), Safety::Unsafe, edits))
+}
+
+/// The edit that imports a module where no line does so; `None`: there is no place for it.
+fn import(site: &Site<'_>, module: &str) -> Option<Option<Edit>> {
+    let source = &site.source;
+    let text = std::str::from_utf8(&source.text).ok()?;
+    let wanted = format!("import {module}");
+    if text.lines().any(|it| it.trim_end() == wanted) {
+        return Some(None);
+    }
+    let mut offset = 0;
+    for line in text.split_inclusive('\n') {
+        let is_import = line.starts_with("import ") || line.starts_with("from ");
+        let is_within =
+            source.outline.texts.iter().any(|it| (it.0 as usize) < offset && offset < it.1 as usize);
+        if is_import && !is_within && !line.starts_with("from __future__") {
+            let at = u32::try_from(offset).ok()?;
+            return Some(Some(Edit::at(at, format!("{wanted}{}", source.newline()))));
+        }
+        offset += line.len();
+    }
+    None
+}
+
+/// The cache of a method, kept by each object instead of by the class.
+pub fn method_cache(cx: &mut Cx<'_>, found: &Found) -> Option<FoundFix> {
+    let (_, method) = found.related.first()?;
+    let module = &cx.program.modules[method.module as usize];
+    let cached = module.functions.get(method.function.index())?;
+    let class = cached.class?;
+    let name = module.name(cached.name).rsplit('.').next()?.to_owned();
+    let constructor = module.functions.iter().position(|it| {
+        it.class == Some(class) && module.name(it.name).rsplit('.').next() == Some("__init__")
+    })?;
+    let constructor = crate::ir::FunctionId(u32::try_from(constructor).ok()?);
+    let site = cx.site(crate::finding::At { function: constructor, ..*method })?;
+    let source = &site.source;
+    let outline = &source.outline;
+    let (start, end) = (found.at.span.start, found.at.span.end);
+    let decorator = source.slice(start, end).to_owned();
+    let own = source.slice(source.line_start(start), source.line_end(end)).trim();
+    let receiver = site.local(*site.function.parameters.first()?).to_owned();
+    let is_plain = found.at.module == method.module
+        && own == format!("@{decorator}")
+        && is_name(&name)
+        && !has_word(std::str::from_utf8(&source.text).ok()?, "__slots__");
+    let top = outline.ids().filter(|it| outline.get(*it).parent == Some(StatementId(0)));
+    let last = outline.get(top.max_by_key(|it| outline.get(*it).start)?);
+    if !is_plain || last.kind != StatementKind::Simple || !source.is_first_on_line(last.start) {
+        return None;
+    }
+    let newline = source.newline();
+    let indent = source.indent(last.start);
+    let line_start = source.line_start(start);
+    let line_end = source.line_end(end) + newline.len() as u32;
+    let at = source.end_of_python_line(last.end)?;
+    // `@cache` and `@lru_cache` without arguments take the function itself.
+    let line = format!("{newline}{indent}{receiver}.{name} = {decorator}({receiver}.{name})");
+    let edits = vec![Edit::new(line_start, line_end, ""), Edit::at(at, line)];
+    Some(fix(&site, format!("let each object keep its own cache of {name}"), Safety::Unsafe, edits))
+}
