@@ -180,6 +180,10 @@ impl Lower {
                 self.context.truncate(context);
                 self.at = start;
                 if self.skip_declaration().is_err() {
+                    // Where brackets do not match, the end may lie before what was read.
+                    if end - 1 <= start {
+                        return Err(Bad);
+                    }
                     self.at = end - 1;
                 }
             }

@@ -269,3 +269,12 @@ int inserted(std::vector<int> w) { std::vector<int> v(2); v.insert(v.begin(), 5)
 int filled() { std::vector<int> v{0}; return v[0]; }";
     pair("a.cpp", "heap-overflow", source, "<=", "<");
 }
+
+/// Found by mutation: reading went back to before the item that was read, for ever.
+#[test]
+fn a_class_whose_brackets_do_not_match_is_read_to_its_end() {
+    let source = "struct A { void *p) = 0; vi act(int = new Item();
+    it->value[0] = 5;
+t *p) over";
+    found("a.cpp", source);
+}
