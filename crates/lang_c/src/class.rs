@@ -770,6 +770,9 @@ impl Lower {
                 let mut open = at;
                 let mut name = self.tokens[at].text;
                 while !self.tokens[open].is(sym::LPAREN) && !self.tokens[open].is(sym::LBRACE) {
+                    if open + 1 >= self.tokens.len() {
+                        return Err(Bad);
+                    }
                     if self.tokens[open].is(sym::LT) {
                         open = self.skip_angles(open).unwrap_or(open + 1);
                         continue;
@@ -781,7 +784,7 @@ impl Lower {
                 }
                 given.push((name, open));
                 at = self.after_close(open) + 1;
-                if self.tokens[at - 1].is(sym::ELLIPSIS) {
+                if self.tokens.get(at - 1).is_some_and(|it| it.is(sym::ELLIPSIS)) {
                     at += 1;
                 }
             }

@@ -278,3 +278,16 @@ fn a_class_whose_brackets_do_not_match_is_read_to_its_end() {
 t *p) over";
     found("a.cpp", source);
 }
+
+/// Found by mutation: the members that a constructor gives values were looked for beyond the end of the file.
+#[test]
+fn a_constructor_whose_members_end_with_the_file() {
+    for source in [
+        "class Two { p; Two() : aX;\n",
+        "struct S { int a; S() : a",
+        "struct S { int a; S() : a<",
+        "struct S { int a; S() : a(",
+    ] {
+        found("a.cpp", source);
+    }
+}
