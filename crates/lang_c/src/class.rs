@@ -969,8 +969,11 @@ impl Lower {
                     let func = &self.funcs[it.0 as usize];
                     (func.name, func.ty)
                 });
-                self.emit_call_to(Callee::Direct(name), ty, Some(receiver), args, start)?;
-                return Ok(());
+                // A copy constructor that takes its argument by value asks for itself, which no compiler takes.
+                self.enter()?;
+                let called = self.emit_call_to(Callee::Direct(name), ty, Some(receiver), args, start);
+                self.leave();
+                return called.map(|_| ());
             }
         }
         if is_copy {

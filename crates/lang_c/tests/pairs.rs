@@ -291,3 +291,13 @@ fn a_constructor_whose_members_end_with_the_file() {
         found("a.cpp", source);
     }
 }
+
+/// Found by mutation: each argument was copied by a call with an argument that had to be copied.
+#[test]
+fn a_copy_constructor_that_takes_its_argument_by_value() {
+    let source =
+        "struct Owner { int *p; Owner() : p(new int(1)) {} ~Owner() { delete p; } Owner(const Owner p)) {} };
+static int read(Owner o) { return *o.p; }
+int main() { Owner o; return read(o); }";
+    found("a.cpp", source);
+}
