@@ -219,7 +219,9 @@ impl Lower {
         let end = self.after_close(self.at) - 1;
         let mut depth = 0;
         let mut count = u64::from(end > self.at + 1);
-        for token in &self.tokens[self.at + 1..end] {
+        // A list may begin where the file ends.
+        let Some(list) = self.tokens.get(self.at + 1..end) else { return false };
+        for token in list {
             if token.kind != Kind::Punct {
                 if token.kind == Kind::String {
                     return false;

@@ -301,3 +301,9 @@ static int read(Owner o) { return *o.p; }
 int main() { Owner o; return read(o); }";
     found("a.cpp", source);
 }
+
+/// Found by mutation.
+#[test]
+fn a_list_of_values_that_begins_where_the_file_ends() {
+    found("a.c", "int main(void) { int a[8] = {");
+}
