@@ -7,10 +7,22 @@ use std::path::{Path, PathBuf};
 use crate::paths;
 
 /// Each crate with those it may depend on. A crate that is not named here may not exist.
-const ARROWS: [(&str, &[&str]); 12] = [
+const ARROWS: [(&str, &[&str]); 13] = [
     (
         "cli",
-        &["trace", "model", "heap", "symbols", "run", "report", "check", "lang_c", "lang_js", "lang_python"],
+        &[
+            "allocator",
+            "trace",
+            "model",
+            "heap",
+            "symbols",
+            "run",
+            "report",
+            "check",
+            "lang_c",
+            "lang_js",
+            "lang_python",
+        ],
     ),
     ("lang_c", &["model", "check"]),
     ("lang_js", &["model", "check"]),
@@ -22,11 +34,12 @@ const ARROWS: [(&str, &[&str]); 12] = [
     ("symbols", &["trace", "model"]),
     ("model", &["trace"]),
     ("trace", &[]),
+    ("allocator", &[]),
     ("recorder", &["trace"]),
 ];
 
 /// Crates that may hold unsafe code.
-const UNSAFE: [&str; 2] = ["recorder", "run"];
+const UNSAFE: [&str; 3] = ["allocator", "recorder", "run"];
 
 /// What writes to a standard stream; `anstream` is how `cli` does it.
 const PRINTS: [&str; 8] =

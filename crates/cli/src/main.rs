@@ -14,6 +14,9 @@ use clap::Parser;
 use std::io;
 use std::process::ExitCode;
 
+#[global_allocator]
+static ALLOCATOR: heapwise_allocator::BySize = heapwise_allocator::BySize;
+
 /// Why a verb could not do its work: exit code 2. What, where, and what to try.
 #[derive(Debug, thiserror::Error)]
 pub enum Failure {
