@@ -13,11 +13,14 @@
 //! assumed to be harmless. Results depend on nothing but the program, the models and the options.
 
 pub mod call;
+pub mod codec;
 pub mod containers;
 pub mod engine;
 pub mod facts;
 pub mod flow;
+pub mod identity;
 pub mod issue;
+pub mod kept;
 pub mod library;
 pub mod locks;
 pub mod memory;
@@ -32,10 +35,12 @@ pub use summary::Summary;
 use crate::ir::{Callee, Module, Name, OpKind, Type};
 use crate::models::Models;
 use crate::program::Program;
+use codec::Index;
 use engine::Engine;
 use heapwise_model::{Confidence, Language, Severity};
+use kept::{Keeper, Kept, Used};
 use rustc_hash::{FxHashMap, FxHashSet};
-use schedule::{Summaries, View};
+use schedule::{Later, Summaries, View};
 use std::sync::Arc;
 
 /// Budgets.
@@ -43,6 +48,24 @@ use std::sync::Arc;
 pub struct Options {
     /// Blocks run per function, over all its paths.
     pub steps: usize,
+}
+
+/// Functions of a program whose budgets are full ones.
+const FUNCTIONS_FULL: usize = 20_000;
+/// What is left of a budget in programs of any size.
+const STEPS_MIN: usize = 50;
+
+impl Options {
+    /// Budgets of a program: twice as many functions than are given full ones have half of it each, and so on, so
+    /// that time is bounded for programs of any size. In powers of two, so that one function more seldom matters.
+    pub fn shared_by(self, functions: usize) -> Options {
+        let mut steps = self.steps;
+        let mut room = FUNCTIONS_FULL;
+        while room < functions && steps > STEPS_MIN {
+            (steps, room) = (steps / 2, room.saturating_mul(2));
+        }
+        Options { steps: steps.max(STEPS_MIN.min(self.steps)) }
+    }
 }
 
 impl Default for Options {
@@ -135,26 +158,76 @@ pub struct Analysis {
     pub findings: Vec<Finding>,
     /// Functions of which not all paths were seen.
     pub incomplete: Vec<u32>,
+    /// The program is so large that each function had less of a budget.
+    pub is_cut: bool,
 }
 
 /// Finds memory and resource bugs of a program's C and C++ modules.
 pub fn analyze(program: &Program, models: &Models, options: &Options) -> Analysis {
     let cx = Context::new(program, models, *options);
-    let summaries = Summaries::new(program.functions.len());
-    let results = schedule::callees_first(&program.components, &program.calls, |component| {
-        let results = analyze_component(&cx, &summaries, component);
-        let mut part = Analysis::default();
+    Analysis { is_cut: cx.options != *options, ..sorted(program, run(&cx, None)) }
+}
+
+/// The same, with results that an earlier run with the same models and options kept; gives those of this run.
+pub fn analyze_again(program: &Program, models: &Models, options: &Options, kept: &Kept) -> (Analysis, Kept) {
+    let cx = Context::new(program, models, *options);
+    let index = Index::new(&cx);
+    let keeper = Keeper::new(&cx, kept, &index);
+    let parts = run(&cx, Some(&keeper));
+    if keeper.is_broken() && !kept.is_empty() {
+        // Damage that no checksum saw: then nothing that was kept is of use.
+        return analyze_again(program, models, options, &Kept::default());
+    }
+    let mut used = Vec::new();
+    let parts = parts.into_iter().map(|mut it| {
+        used.append(&mut it.used);
+        it
+    });
+    let analysis = Analysis { is_cut: cx.options != *options, ..sorted(program, parts.collect()) };
+    (analysis, kept::collect(kept, used.into_iter()))
+}
+
+/// Results of one component.
+#[derive(Default)]
+struct Part {
+    findings: Vec<Finding>,
+    incomplete: Vec<u32>,
+    used: Vec<Used>,
+}
+
+fn run(cx: &Context<'_>, keeper: Option<&Keeper<'_>>) -> Vec<Part> {
+    let program = cx.program;
+    let summaries = Summaries::new(program.functions.len(), keeper.map(|it| it as &dyn Later));
+    schedule::callees_first(&program.components, &program.calls, |component| {
+        let mut part = Part::default();
+        let key = keeper.and_then(|it| it.key(component));
+        if let (Some(keeper), Some(key)) = (keeper, &key)
+            && let Some(found) = keeper.find(component, key)
+        {
+            for (function, (findings, is_incomplete, key)) in component.iter().zip(found) {
+                part.findings.extend(findings);
+                part.incomplete.extend(is_incomplete.then_some(*function));
+                part.used.push(Used::Old(key));
+            }
+            return part;
+        }
+        let results = analyze_component(cx, &summaries, component);
+        if let (Some(keeper), Some(key)) = (keeper, &key) {
+            part.used = keeper.keep(component, key, &results);
+        }
         for (function, result) in component.iter().zip(results) {
             summaries.set(*function, Arc::new(result.summary));
             part.findings.extend(result.findings);
-            if result.is_incomplete {
-                part.incomplete.push(*function);
-            }
+            part.incomplete.extend(result.is_incomplete.then_some(*function));
         }
         part
-    });
+    })
+}
+
+/// All that was found, in order, each bug once.
+fn sorted(program: &Program, parts: Vec<Part>) -> Analysis {
     let mut all = Analysis::default();
-    for part in results {
+    for part in parts {
         all.findings.extend(part.findings);
         all.incomplete.extend(part.incomplete);
     }
@@ -185,7 +258,11 @@ pub struct FunctionResult {
 
 /// Analyzes functions that call each other; the summaries of all other callees are there. One result per
 /// member, in order.
-pub fn analyze_component(cx: &Context<'_>, summaries: &Summaries, component: &[u32]) -> Vec<FunctionResult> {
+pub fn analyze_component(
+    cx: &Context<'_>,
+    summaries: &Summaries<'_>,
+    component: &[u32],
+) -> Vec<FunctionResult> {
     let is_recursive = component.len() > 1
         || component.iter().any(|it| cx.program.calls[*it as usize].binary_search(it).is_ok());
     let mut view = View { all: summaries, own: FxHashMap::default() };
@@ -267,11 +344,25 @@ impl<'a> Context<'a> {
             }
         }
         let families = Families { malloc: models.family("malloc"), alloca: models.family("alloca") };
+        let options = options.shared_by(program.functions.len());
         let model_of_symbol: Vec<Option<u32>> = program.symbols.iter().map(|it| models.find(it)).collect();
         let members =
             program.modules.iter().map(|it| if is_native(it) { members(it) } else { FxHashMap::default() });
         let members = members.collect();
         let may_unlock = may_unlock(program, &models, &model_of_symbol);
         Context { program, models, families, options, model_of_symbol, may_unlock, members }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Options;
+
+    #[test]
+    fn budgets_are_shared_by_programs_of_any_size() {
+        let steps = |functions: usize| Options { steps: 400 }.shared_by(functions).steps;
+        assert_eq!([0, 20_000, 20_001, 40_001, 80_001, 160_001].map(steps), [400, 400, 200, 100, 50, 50]);
+        assert_eq!(steps(usize::MAX), 50);
+        assert_eq!(Options { steps: 7 }.shared_by(usize::MAX).steps, 7);
     }
 }

@@ -22,7 +22,8 @@ pub mod rules;
 pub mod text;
 pub mod verify;
 
-use analysis::{Options, Spot};
+use analysis::kept::Kept;
+use analysis::{Analysis, Options, Spot};
 use finding::{At, Found};
 use models::Models;
 use program::Program;
@@ -32,15 +33,31 @@ pub struct Checked {
     pub found: Vec<Found>,
     /// Functions of which not all paths were seen, for lack of budget.
     pub incomplete: usize,
+    /// The program is so large that each function had less of a budget.
+    pub is_cut: bool,
 }
 
 /// Runs all rules. The result depends on nothing but its arguments.
 pub fn check(program: &Program, models: &Models, options: &Options) -> Checked {
     let (native, managed) =
         rayon::join(|| analysis::analyze(program, models, options), || managed::check(&program.modules));
+    checked(program, native, managed)
+}
+
+/// The same with results of functions that an earlier run with the same models and options kept; gives those of
+/// this run.
+pub fn check_again(program: &Program, models: &Models, options: &Options, kept: &Kept) -> (Checked, Kept) {
+    let ((native, kept), managed) = rayon::join(
+        || analysis::analyze_again(program, models, options, kept),
+        || managed::check(&program.modules),
+    );
+    (checked(program, native, managed), kept)
+}
+
+fn checked(program: &Program, native: Analysis, managed: Vec<Found>) -> Checked {
     let mut found: Vec<Found> = native.findings.into_iter().map(|it| of_native(program, it)).collect();
     found.extend(managed);
-    Checked { found, incomplete: native.incomplete.len() }
+    Checked { found, incomplete: native.incomplete.len(), is_cut: native.is_cut }
 }
 
 fn of_native(program: &Program, it: analysis::Finding) -> Found {

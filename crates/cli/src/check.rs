@@ -14,6 +14,7 @@ pub mod where_free;
 
 use compile_commands::Commands;
 use heapwise_check::analysis::Options;
+use heapwise_check::analysis::kept::Kept;
 use heapwise_check::finding::{At, Found, FoundFix};
 use heapwise_check::ir::{Module, Span};
 use heapwise_check::models::Models;
@@ -40,7 +41,10 @@ pub fn on_workers<T: Send>(jobs: usize, work: impl FnOnce() -> T + Send) -> T {
 pub struct Run {
     pub program: Program,
     pub found: Vec<Found>,
+    /// Results of functions, if they are kept.
+    pub kept: Option<Kept>,
     incomplete: usize,
+    is_cut: bool,
 }
 
 /// What is checked, and how.
@@ -52,15 +56,16 @@ pub struct Subject<'a> {
     pub commands: &'a Commands,
 }
 
-/// Checks files; `tick` is called once for each file that was read. To be called on [`on_workers`].
-pub fn check(subject: &Subject<'_>, tick: &(dyn Fn() + Sync)) -> Run {
+/// Checks files; `tick` is called once for each file that was read. `kept`: results of functions of an earlier check,
+/// `None`: none are wanted. To be called on [`on_workers`].
+pub fn check(subject: &Subject<'_>, kept: Option<&Kept>, tick: &(dyn Fn() + Sync)) -> Run {
     let modules = python_modules(subject.sources);
     let lowered = subject.sources.par_iter().map(|source| {
         let module = lower(source, &modules, subject);
         tick();
         module
     });
-    run(lowered.collect(), subject.models)
+    run(lowered.collect(), subject.models, kept)
 }
 
 /// Checks again where the texts of `changed` files are others; everything else is taken from `before`.
@@ -70,13 +75,20 @@ pub fn check_again(before: &Run, subject: &Subject<'_>, changed: &BTreeSet<Strin
         let is_changed = module.files.iter().any(|it| changed.contains(it));
         if is_changed { lower(source, &modules, subject) } else { module.clone() }
     });
-    run(lowered.collect(), subject.models)
+    run(lowered.collect(), subject.models, before.kept.as_ref())
 }
 
-fn run(modules: Vec<Module>, models: &Models) -> Run {
+fn run(modules: Vec<Module>, models: &Models, kept: Option<&Kept>) -> Run {
     let program = Program::link(modules);
-    let checked = heapwise_check::check(&program, models, &Options::default());
-    Run { program, found: checked.found, incomplete: checked.incomplete }
+    let options = Options::default();
+    let (checked, kept) = match kept {
+        Some(kept) => {
+            let (checked, kept) = heapwise_check::check_again(&program, models, &options, kept);
+            (checked, Some(kept))
+        }
+        None => (heapwise_check::check(&program, models, &options), None),
+    };
+    Run { program, found: checked.found, kept, incomplete: checked.incomplete, is_cut: checked.is_cut }
 }
 
 /// What is told of a run.
@@ -85,6 +97,9 @@ pub fn report(run: &Run, subject: &Subject<'_>) -> Report {
     let mut notes = notes(&run.program.modules);
     if run.incomplete > 0 {
         notes.push(format!("{} functions have more paths than were followed", run.incomplete));
+    }
+    if run.is_cut {
+        notes.push("the program is so large that fewer paths of each function were followed".to_owned());
     }
     let mut places = Places { texts, modules: python_modules(sources), lines: BTreeMap::new() };
     let seen: Vec<Seen> = sources.par_iter().map(|it| Seen::of(it, texts)).collect();

@@ -186,13 +186,14 @@ impl<'a> Engine<'a> {
         for it in &ir.parameters {
             is_parameter[it.index()] = true;
         }
-        let none = Trace { spot: Spot { module: 0, function, span: Span::NONE }, via: 0 };
+        let module_number = cx.program.functions[function as usize].module;
+        let none = Trace { spot: Spot { module: module_number, function, span: Span::NONE }, via: 0 };
         Engine {
             cx,
             summaries,
             component,
             function,
-            module_number: cx.program.functions[function as usize].module,
+            module_number,
             module,
             ir,
             symbols: Symbols::new(is_main),

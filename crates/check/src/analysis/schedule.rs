@@ -13,19 +13,32 @@ use rustc_hash::FxHashMap;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock};
 
-/// The summaries that there are. Each is written once, after those of its callees.
-pub struct Summaries {
-    slots: Vec<OnceLock<Arc<Summary>>>,
+/// Summaries of functions that were not analyzed, since their results are known.
+pub trait Later: Sync {
+    /// `None`: it is not one of them.
+    fn summary(&self, function: u32) -> Option<Summary>;
 }
 
-impl Summaries {
-    /// None yet, of so many functions.
-    pub fn new(functions: usize) -> Summaries {
-        Summaries { slots: (0..functions).map(|_| OnceLock::new()).collect() }
+/// The summaries that there are. Each is written once, after those of its callees.
+pub struct Summaries<'a> {
+    slots: Vec<OnceLock<Arc<Summary>>>,
+    later: Option<&'a dyn Later>,
+}
+
+impl<'a> Summaries<'a> {
+    /// None yet, of so many functions. `later` is asked for those that nobody writes.
+    pub fn new(functions: usize, later: Option<&'a dyn Later>) -> Summaries<'a> {
+        Summaries { slots: (0..functions).map(|_| OnceLock::new()).collect(), later }
     }
 
     pub fn get(&self, function: u32) -> Option<&Arc<Summary>> {
-        self.slots[function as usize].get()
+        let slot = &self.slots[function as usize];
+        if slot.get().is_none()
+            && let Some(it) = self.later.and_then(|it| it.summary(function))
+        {
+            return Some(slot.get_or_init(|| Arc::new(it)));
+        }
+        slot.get()
     }
 
     pub fn set(&self, function: u32, summary: Arc<Summary>) {
@@ -36,7 +49,7 @@ impl Summaries {
 
 /// What one function's analysis sees: finished summaries, and those of its own component's earlier round.
 pub struct View<'a> {
-    pub all: &'a Summaries,
+    pub all: &'a Summaries<'a>,
     pub own: FxHashMap<u32, Arc<Summary>>,
 }
 
@@ -136,7 +149,7 @@ mod tests {
         let mut components: Vec<Vec<u32>> = (0..3).map(|it| vec![it]).collect();
         components.push(vec![3, 4]);
         components.extend((5..200).map(|it| vec![it]));
-        let done = Summaries::new(calls.len());
+        let done = Summaries::new(calls.len(), None);
         let results = callees_first(&components, &calls, |members| {
             for it in members {
                 for to in calls[*it as usize].iter().filter(|to| !members.contains(to)) {

@@ -6,13 +6,16 @@
 //!
 //! An entry holds for the files that its check asked for, headers and those that were not there among them: each
 //! must hold what it held then, by its hash. So a result that comes from here is the one that a check would give.
+//! Where one of them changed, files are read and lowered again, but C and C++ functions are analyzed only where
+//! their code or what they call changed: beside the result stand those of the functions ([`Kept`]), whose entry
+//! depends on no file.
+//!
 //! Entries are written whole or not at all; what is damaged, of another version or too large is as if it were
 //! not there. Invariant: nothing in an entry is an index, and nothing in it is trusted to be short.
-//!
-//! Absent on purpose: parts of results. One changed file is a new check.
 
 use super::Subject;
 use super::sources::Texts;
+use heapwise_check::analysis::kept::Kept;
 use heapwise_model::{
     Confidence, Edit, Engine, Excerpt, Finding, Fix, Kind, Language, Location, Place, Related, Report, Rule,
     Safety, Severity, SourceTotals,
@@ -23,16 +26,18 @@ use sha2::{Digest, Sha256};
 use std::fs;
 use std::io::Write;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 /// First bytes of an entry; the last one counts its versions.
-const MAGIC: &[u8; 8] = b"hwcheck\x01";
+const MAGIC: &[u8; 8] = b"hwcheck\x02";
 /// Larger results are not kept.
-const ENTRY_MAX: u64 = 64 << 20;
+const ENTRY_MAX: u64 = 128 << 20;
 /// What all entries may take; the ones that were not used for longest go.
-const TOTAL_MAX: u64 = 256 << 20;
+const TOTAL_MAX: u64 = 512 << 20;
+/// What the names of results end with, and those of functions' results.
 const END: &str = "checked";
+const FUNCTIONS: &str = "functions";
 
 type Hash = [u8; 32];
 
@@ -84,54 +89,60 @@ impl Cache {
     }
 
     /// The result of a check, if all that it read is as it was.
-    pub fn load(&self, key: &str, texts: &Texts) -> Option<Report> {
-        let path = self.path(key);
-        if fs::metadata(&path).ok()?.len() > ENTRY_MAX {
-            return None;
-        }
-        let bytes = fs::read(&path).ok()?;
-        let (magic, rest) = bytes.split_first_chunk::<8>()?;
-        let (sum, body) = rest.split_first_chunk::<32>()?;
-        if magic != MAGIC || *sum != hash(body) {
-            return None;
-        }
-        let entry: Entry = serde_json::from_slice(body).ok()?;
+    pub fn load(&self, key: &Key, texts: &Texts) -> Option<Report> {
+        let path = self.path(&key.result, END);
+        let entry: Entry = serde_json::from_slice(&read(&path)?).ok()?;
         let is_same = |(path, known): &(String, Option<Hash>)| texts.read(path).map(|it| hash(&it)) == *known;
         if !entry.files.par_iter().all(is_same) {
             return None;
         }
         let report = entry.report()?;
-        // When it was used last decides what goes first. A folder that cannot be written still serves.
-        let _ = fs::File::options().write(true).open(&path).and_then(|it| it.set_modified(SystemTime::now()));
+        touch(&path);
         Some(report)
     }
 
+    /// Results of functions of an earlier check of the same files, whatever they held then.
+    pub fn load_functions(&self, key: &Key) -> Kept {
+        let path = self.path(&key.functions, FUNCTIONS);
+        let kept = read(&path).and_then(|it| Kept::from_bytes(&it));
+        touch(&path);
+        kept.unwrap_or_default()
+    }
+
     /// Keeps a result. Whether that works out changes nothing for the user.
-    pub fn store(&self, key: &str, texts: &Texts, report: &Report) {
+    pub fn store(&self, key: &Key, texts: &Texts, report: &Report) {
         let Some(entry) = Entry::new(texts, report) else { return };
         let Ok(body) = serde_json::to_vec(&entry) else { return };
-        if body.len() as u64 > ENTRY_MAX - 40 {
-            return;
+        self.keep(&self.path(&key.result, END), &body);
+    }
+
+    /// Keeps results of functions, if they are others than before.
+    pub fn store_functions(&self, key: &Key, before: &Kept, kept: &Kept) {
+        if kept.is_changed() || kept.len() != before.len() {
+            self.keep(&self.path(&key.functions, FUNCTIONS), &kept.to_bytes());
         }
-        if self.write(key, &body).is_ok() {
+    }
+
+    fn path(&self, key: &str, end: &str) -> PathBuf {
+        self.folder.join(format!("{key}.{end}"))
+    }
+
+    fn keep(&self, path: &Path, body: &[u8]) {
+        if body.len() as u64 <= ENTRY_MAX - HEAD && self.write(path, body).is_ok() {
             self.trim();
         }
     }
 
-    fn path(&self, key: &str) -> PathBuf {
-        self.folder.join(format!("{key}.{END}"))
-    }
-
-    fn write(&self, key: &str, body: &[u8]) -> std::io::Result<()> {
+    fn write(&self, path: &Path, body: &[u8]) -> std::io::Result<()> {
         fs::DirBuilder::new().recursive(true).mode(0o700).create(&self.folder)?;
-        let draft = self.folder.join(format!("{key}.{}", std::process::id()));
+        let draft = path.with_extension(std::process::id().to_string());
         let mut file =
             fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&draft)?;
         let written = file
             .write_all(MAGIC)
             .and_then(|()| file.write_all(&hash(body)))
             .and_then(|()| file.write_all(body))
-            .and_then(|()| fs::rename(&draft, self.path(key)));
+            .and_then(|()| fs::rename(&draft, path));
         if written.is_err() {
             let _ = fs::remove_file(&draft);
         }
@@ -143,7 +154,7 @@ impl Cache {
         let Ok(entries) = fs::read_dir(&self.folder) else { return };
         let mut all: Vec<(SystemTime, u64, PathBuf)> = entries
             .flatten()
-            .filter(|it| it.path().extension().is_some_and(|it| it == END))
+            .filter(|it| it.path().extension().is_some_and(|it| it == END || it == FUNCTIONS))
             .filter_map(|it| it.metadata().ok().map(|meta| (meta, it.path())))
             .filter_map(|(meta, path)| Some((meta.modified().ok()?, meta.len(), path)))
             .collect();
@@ -160,33 +171,69 @@ impl Cache {
     }
 }
 
+/// Bytes before an entry's body: magic and checksum.
+const HEAD: u64 = 40;
+
+/// The body of an undamaged entry.
+fn read(path: &Path) -> Option<Vec<u8>> {
+    if fs::metadata(path).ok()?.len() > ENTRY_MAX {
+        return None;
+    }
+    let mut bytes = fs::read(path).ok()?;
+    let (magic, rest) = bytes.split_first_chunk::<8>()?;
+    let (sum, body) = rest.split_first_chunk::<32>()?;
+    if magic != MAGIC || *sum != hash(body) {
+        return None;
+    }
+    Some(bytes.split_off(HEAD as usize))
+}
+
+/// When an entry was used last decides what goes first. A folder that cannot be written still serves.
+fn touch(path: &Path) {
+    let _ = fs::File::options().write(true).open(path).and_then(|it| it.set_modified(SystemTime::now()));
+}
+
 fn hash(bytes: &[u8]) -> Hash {
     Sha256::digest(bytes).into()
 }
 
-/// What a result depends on besides the content of files. `options`: all that was asked for and configured.
-/// `None`: the tool does not know which build it is.
-pub fn key(subject: &Subject<'_>, options: &[String]) -> Option<String> {
+/// The names of what is kept of a check.
+pub struct Key {
+    result: String,
+    functions: String,
+}
+
+/// What a result depends on besides the content of files. `options`: all that was asked for; `config`: all that was
+/// configured; `paths`: where sources were looked for. `None`: the tool does not know which build it is.
+pub fn key(subject: &Subject<'_>, config: &str, paths: &[PathBuf], options: &str) -> Option<Key> {
     let tool = std::env::current_exe().and_then(fs::metadata).ok()?;
     let here = std::env::current_dir().ok()?;
     let mut all = Sha256::new();
-    let mut add = |text: &str| {
-        all.update((text.len() as u64).to_le_bytes());
-        all.update(text);
-    };
-    add(env!("CARGO_PKG_VERSION"));
-    add(&format!("{} {:?}", tool.len(), tool.modified().ok()?));
-    add(&here.to_string_lossy());
-    options.iter().for_each(|it| add(it));
+    add(&mut all, env!("CARGO_PKG_VERSION"));
+    add(&mut all, &format!("{} {:?}", tool.len(), tool.modified().ok()?));
+    add(&mut all, &here.to_string_lossy());
+    add(&mut all, config);
+    add(&mut all, &format!("{paths:?}"));
+    let functions = hexadecimal(all.clone());
+    add(&mut all, options);
     for it in subject.sources {
         match it.language {
             Language::C | Language::Cpp => {
-                add(&format!("{:?}", subject.commands.unit(&it.path, it.language)))
+                add(&mut all, &format!("{:?}", subject.commands.unit(&it.path, it.language)))
             }
-            other => add(&format!("{other:?} {}", it.path)),
+            other => add(&mut all, &format!("{other:?} {}", it.path)),
         }
     }
-    Some(all.finalize().iter().map(|it| format!("{it:02x}")).collect())
+    Some(Key { result: hexadecimal(all), functions })
+}
+
+fn add(all: &mut Sha256, text: &str) {
+    all.update((text.len() as u64).to_le_bytes());
+    all.update(text);
+}
+
+fn hexadecimal(all: Sha256) -> String {
+    all.finalize().iter().map(|it| format!("{it:02x}")).collect()
 }
 
 impl Entry {

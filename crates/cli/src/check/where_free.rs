@@ -18,7 +18,7 @@ pub fn run(common: &Common, subject: &Subject<'_>, file: &str, line: u32) -> Res
             "heapwise check --where-free FILE:LINE FILE, with the same FILE",
         ));
     }
-    let run = check(subject, &|| ());
+    let run = check(subject, None, &|| ());
     let text = texts.shown(file).unwrap_or_default();
     let lines = Lines::new(&text);
     let start = lines

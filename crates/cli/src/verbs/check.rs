@@ -2,7 +2,7 @@
 
 use crate::Failure;
 use crate::args::{Check as Args, Common, Format};
-use crate::check::cache::{self, Cache};
+use crate::check::cache::{self, Cache, Key};
 use crate::check::compile_commands::Commands;
 use crate::check::fixes;
 use crate::check::sources::{self, Texts};
@@ -40,13 +40,17 @@ pub fn run(args: &Args, common: &Common) -> Result<u8, Failure> {
     let bar = progress(sources.len(), common);
     let jobs = args.jobs.unwrap_or(0);
     let wanted = Wanted { common, config: &config };
-    let kept = kept(args, &wanted, &subject);
+    let kept = kept(args, &wanted, &subject, &paths);
     let outcome = on_workers(jobs, || {
         if let Some(report) = kept.as_ref().and_then(|(cache, key)| cache.load(key, &texts)) {
             return Ok(Outcome { report, changed: BTreeMap::new(), fixed: Vec::new() });
         }
-        let run = check(&subject, &|| bar.inc(1));
+        let before = kept.as_ref().map(|(cache, key)| cache.load_functions(key)).unwrap_or_default();
+        let run = check(&subject, (!args.no_cache).then_some(&before), &|| bar.inc(1));
         bar.finish_and_clear();
+        if let (Some((cache, key)), Some(kept)) = (&kept, &run.kept) {
+            cache.store_functions(key, &before, kept);
+        }
         let outcome = mend(run, &subject, args, &wanted)?;
         if let Some((cache, key)) = &kept {
             cache.store(key, &texts, &outcome.report);
@@ -81,13 +85,13 @@ pub fn run(args: &Args, common: &Common) -> Result<u8, Failure> {
 }
 
 /// Where the result is kept, and its name there. What changes files, and what reads or writes a baseline, is done.
-fn kept(args: &Args, wanted: &Wanted<'_>, subject: &Subject<'_>) -> Option<(Cache, String)> {
+fn kept(args: &Args, wanted: &Wanted<'_>, subject: &Subject<'_>, paths: &[PathBuf]) -> Option<(Cache, Key)> {
     let (common, config) = (wanted.common, wanted.config);
     if args.no_cache || args.changes() || common.baseline.is_some() || common.write_baseline.is_some() {
         return None;
     }
-    let options = [config.identity.clone(), format!("{:?} {:?}", common.select, common.ignore)];
-    Some((Cache::of_user()?, cache::key(subject, &options)?))
+    let options = format!("{:?} {:?}", common.select, common.ignore);
+    Some((Cache::of_user()?, cache::key(subject, &config.identity, paths, &options)?))
 }
 
 /// Which findings are told of.
