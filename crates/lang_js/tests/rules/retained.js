@@ -81,3 +81,17 @@ function track(element) {
   });
 }
 module.exports = { Widget, Tidy, View, poll, track };
+
+const hub = require('./hub');
+
+export class Seat {
+  constructor() {
+    hub.on('turn', () => this.turn()); // expect: retained-object
+    this.left = () => this.turn();
+    hub.on('left', this.left);
+  }
+  turn() {}
+  close() {
+    hub.off('left', this.left);
+  }
+}

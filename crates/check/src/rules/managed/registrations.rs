@@ -55,6 +55,8 @@ enum Owner<'a> {
     /// It lives as long as the program.
     Global(&'a str),
     Slot(SlotId),
+    /// What another module gives as itself: there is one of it, and it is taken to live on.
+    Module(&'a str),
     /// A parameter of a constructor, or an attribute that one was stored in.
     Given,
     Unknown,
@@ -206,8 +208,10 @@ impl<'a> Registrations<'_, 'a> {
             Target::SlotMethod(slot, _) if self.is_set_once(slot) => Owner::Slot(slot),
             Target::Library(name) => {
                 let of = name.rsplit_once('.').map_or("window", |it| it.0);
+                let module = of.rsplit('/').next().unwrap_or(of);
                 match self.managed.library.is_global_target(of) {
                     true => Owner::Global(of),
+                    false if model.kind == "listener" && !module.contains('.') => Owner::Module(module),
                     false => return,
                 }
             }
@@ -527,7 +531,7 @@ impl<'a> Registrations<'_, 'a> {
         }
         let chain = self.chain(it.function);
         let is_timer = it.owner == Owner::None;
-        let is_lasting = matches!(it.owner, Owner::None | Owner::Global(_) | Owner::Slot(_));
+        let is_lasting = !matches!(it.owner, Owner::Given | Owner::Unknown);
         let rate = self.managed.calls.rate_of_block(it.function, it.block);
         let is_subscription = it.model.kind == "listener" && it.model.by_result;
         if is_subscription && self.completes(it) {
@@ -733,7 +737,7 @@ impl<'a> Registrations<'_, 'a> {
             ("timer", _) => (Kind::Timer, format!("the interval is never cleared, and started {when}")),
             (_, Some(event)) => {
                 let of = match it.owner {
-                    Owner::Global(name) => format!(" on `{name}`"),
+                    Owner::Global(name) | Owner::Module(name) => format!(" on `{name}`"),
                     Owner::Slot(slot) => format!(" on {}", self.managed.slot_text(slot)),
                     _ => String::new(),
                 };
@@ -743,6 +747,8 @@ impl<'a> Registrations<'_, 'a> {
             (_, None) => (Kind::Listener, format!("the subscription is never ended, and made {when}")),
         };
         let is_observer = it.model.kind == "observer";
+        // What is observed may go away with its page, and the observer with it.
+        let is_assumed = is_observer || matches!(it.owner, Owner::Module(_));
         let message = match self.wrong_removal(it) {
             true => format!("{message}: what is removed is another function, made where it is named"),
             false => message,
@@ -750,8 +756,7 @@ impl<'a> Registrations<'_, 'a> {
         Found {
             rule: if is_observer { Rule::ResourceLeak } else { Rule::RetainedObject },
             kind: (!is_observer).then_some(kind),
-            // What is observed may go away with its page, and the observer with it.
-            severity: if is_observer { severity.min(Severity::Warning) } else { severity },
+            severity: if is_assumed { severity.min(Severity::Warning) } else { severity },
             confidence: Confidence::Likely,
             message,
             at: self.managed.world.at(it.function, it.span),
