@@ -13,6 +13,7 @@
 mod borrow;
 pub mod edit;
 mod flow;
+mod js;
 mod leak;
 mod native;
 pub mod outline;
@@ -87,6 +88,7 @@ fn propose_one(cx: &mut Cx<'_>, found: &Found) -> Option<FoundFix> {
     match language {
         Language::C | Language::Cpp => propose_native(cx, found),
         Language::Python => propose_python(cx, found),
+        Language::JavaScript | Language::TypeScript => propose_js(cx, found),
         _ => None,
     }
 }
@@ -99,6 +101,13 @@ fn propose_python(cx: &mut Cx<'_>, found: &Found) -> Option<FoundFix> {
         Rule::RacyLazyInit => python::racy_lazy_init(cx, found),
         Rule::RetainedObject => python::method_cache(cx, found),
         Rule::UnboundedGrowth if found.kind == Some(Kind::Cache) => python::method_cache(cx, found),
+        _ => None,
+    }
+}
+
+fn propose_js(cx: &mut Cx<'_>, found: &Found) -> Option<FoundFix> {
+    match found.rule {
+        Rule::RetainedObject => js::retained_object(cx, found),
         _ => None,
     }
 }

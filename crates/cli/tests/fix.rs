@@ -132,6 +132,30 @@ const PROGRAMS: &[(&str, &str, &str, &str)] = &[
         "def show(path):\n    with open(path) as f:\n        for line in f.readlines():\n            print(line)\n",
         "        for line in f:\n",
     ),
+    (
+        "retained-object",
+        "effect.mjs",
+        "import { useEffect } from 'react';\n\nexport function useSize(set) {\n  useEffect(() => {\n    const onResize = () => set(window.innerWidth);\n    window.addEventListener('resize', onResize);\n  }, []);\n}\n",
+        "    window.addEventListener('resize', onResize);\n    return () => window.removeEventListener('resize', onResize);\n  }, []);\n",
+    ),
+    (
+        "retained-object",
+        "clock.mjs",
+        "import { useEffect } from 'react';\n\nexport function useClock(set) {\n  useEffect(() => {\n    setInterval(() => set(Date.now()), 1000);\n  }, []);\n}\n",
+        "    const timer = setInterval(() => set(Date.now()), 1000);\n    return () => clearInterval(timer);\n  }, []);\n",
+    ),
+    (
+        "retained-object",
+        "widget.mjs",
+        "export class Widget extends HTMLElement {\n  connectedCallback() {\n    window.addEventListener('resize', () => this.layout(), true);\n  }\n  disconnectedCallback() {\n    this.gone = true;\n  }\n  layout() {}\n}\n",
+        "    this.listener = () => this.layout();\n    window.addEventListener('resize', this.listener, true);\n  }\n  disconnectedCallback() {\n    window.removeEventListener('resize', this.listener, true);\n    this.gone = true;\n",
+    ),
+    (
+        "retained-object",
+        "poller.mjs",
+        "export class Poller extends HTMLElement {\n  connectedCallback() {\n    this.poll = setInterval(() => this.update(), 1000);\n  }\n  disconnectedCallback() {}\n  update() {}\n}\n",
+        "  disconnectedCallback() { clearInterval(this.poll); }\n",
+    ),
 ];
 
 fn check(dir: &Path, args: &[&str]) -> Output {
@@ -157,6 +181,7 @@ fn complaint(file: &Path) -> Option<String> {
             &["-std=c11", "-D_GNU_SOURCE", "-w", "-Werror=implicit-function-declaration", "-fsyntax-only"],
         ),
         "cpp" => ("g++", &["-w", "-fsyntax-only"]),
+        "mjs" => ("node", &["--check"]),
         _ => ("python3", &["-m", "py_compile"]),
     };
     find(program)?;

@@ -20,6 +20,7 @@ mod jsx;
 mod lower;
 mod modules;
 mod nesting;
+mod outline;
 mod patterns;
 mod statements;
 #[cfg(test)]
@@ -29,8 +30,9 @@ use heapwise_check::decode::decode;
 use heapwise_check::ir::Module;
 use heapwise_model::Language;
 pub use modules::module_name;
+pub use outline::outline;
 use oxc_allocator::Allocator;
-use oxc_parser::{ParseOptions, Parser};
+use oxc_parser::{ParseOptions, Parser, ParserReturn};
 use oxc_semantic::SemanticBuilder;
 use oxc_span::SourceType;
 
@@ -96,26 +98,7 @@ fn is_minified(text: &str) -> bool {
 
 fn parse_and_lower(path: &str, text: &str) -> Module {
     let allocator = Allocator::default();
-    let kind = source_type(path);
-    let parse = |kind: SourceType| {
-        let options = ParseOptions {
-            allow_return_outside_function: true,
-            preserve_parens: false,
-            ..ParseOptions::default()
-        };
-        Parser::new(&allocator, text, kind).with_options(options).parse()
-    };
-    let mut parsed = parse(kind);
-    // Scripts may use as a name what modules reserve; some `.js` files are typed.
-    if parsed.panicked || !parsed.diagnostics.is_empty() {
-        for other in [kind.with_script(true), kind.with_typescript(true)] {
-            let again = parse(other);
-            if !again.panicked && again.diagnostics.is_empty() {
-                parsed = again;
-                break;
-            }
-        }
-    }
+    let parsed = parse(&allocator, path, text);
     let first = parsed.diagnostics.first().map(|it| it.to_string());
     let count = parsed.diagnostics.len();
     let semantic = SemanticBuilder::new().with_build_nodes(false).build(&parsed.program).semantic;
@@ -128,6 +111,30 @@ fn parse_and_lower(path: &str, text: &str) -> Module {
         });
     }
     module
+}
+
+fn parse<'a>(allocator: &'a Allocator, path: &str, text: &'a str) -> ParserReturn<'a> {
+    let kind = source_type(path);
+    let parse = |kind: SourceType| {
+        let options = ParseOptions {
+            allow_return_outside_function: true,
+            preserve_parens: false,
+            ..ParseOptions::default()
+        };
+        Parser::new(allocator, text, kind).with_options(options).parse()
+    };
+    let mut parsed = parse(kind);
+    // Scripts may use as a name what modules reserve; some `.js` files are typed.
+    if parsed.panicked || !parsed.diagnostics.is_empty() {
+        for other in [kind.with_script(true), kind.with_typescript(true)] {
+            let again = parse(other);
+            if !again.panicked && again.diagnostics.is_empty() {
+                parsed = again;
+                break;
+            }
+        }
+    }
+    parsed
 }
 
 fn source_type(path: &str) -> SourceType {

@@ -147,7 +147,10 @@ impl Source {
                         let indent = format!("{}{}", self.indent(brace), self.unit());
                         Edit::at(self.line_start(brace), format!("{indent}{}{newline}", lines(&indent)))
                     }
-                    false => Edit::at(brace, format!("{} ", code.join(" "))),
+                    false => {
+                        let space = if self.slice(brace - 1, brace) == "{" { " " } else { "" };
+                        Edit::at(brace, format!("{space}{} ", code.join(" ")))
+                    }
                 }])
             }
             Position::Else(id) => {

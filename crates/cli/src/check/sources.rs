@@ -150,6 +150,10 @@ impl heapwise_check::fixes::Sources for Texts {
                 let text = std::str::from_utf8(&text).ok()?;
                 heapwise_lang_python::outline(text, (function.name_span.start, name_end))
             }
+            Language::JavaScript | Language::TypeScript => {
+                let text = std::str::from_utf8(&text).ok()?;
+                heapwise_lang_js::outline(&module.path, text, (function.span.start, end))
+            }
             _ => None,
         }
     }
