@@ -30,12 +30,10 @@ pub fn main(given: &[String]) -> Result<ExitCode, String> {
         println!("== {target}, {minutes} min");
         let limits = format!("-max_total_time={}", minutes * 60);
         let corpus = format!("fuzz/corpus/{target}");
-        let seeds = format!("fuzz/seeds/{target}");
+        let seeds = seeds(target);
         std::fs::create_dir_all(root.join(&corpus)).map_err(|error| format!("{corpus}: {error}"))?;
         let mut words = vec!["run", target, &corpus];
-        if root.join(&seeds).is_dir() {
-            words.push(&seeds);
-        }
+        words.extend(seeds.iter().map(String::as_str).filter(|it| root.join(it).is_dir()));
         words.extend(["--", &limits, "-timeout=10", "-rss_limit_mb=2048"]);
         let status = cargo_fuzz(&words).status().map_err(|error| format!("cargo fuzz: {error}"))?;
         if !status.success() {
@@ -48,4 +46,16 @@ pub fn main(given: &[String]) -> Result<ExitCode, String> {
     }
     println!("xtask fuzz: FAILED: {}; inputs are in fuzz/artifacts", failed.join(", "));
     Ok(ExitCode::FAILURE)
+}
+
+/// Folders of inputs to begin with: those of the target, or the programs of the tests.
+fn seeds(target: &str) -> Vec<String> {
+    let folders: &[&str] = match target {
+        "lower_c" => &["tests/programs/c"],
+        "lower_cpp" => &["tests/programs/cpp", "examples"],
+        "lower_python" => &["crates/lang_python/tests/rules"],
+        "lower_js" => &["crates/lang_js/tests/rules"],
+        _ => return vec![format!("fuzz/seeds/{target}")],
+    };
+    folders.iter().map(|it| (*it).to_owned()).collect()
 }
