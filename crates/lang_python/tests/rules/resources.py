@@ -80,3 +80,29 @@ def o(p):
     d = f.read()
     f.close()
     return d
+
+
+class Loop:
+    def connect(self, address):
+        sock = socket.socket()
+        try:
+            sock.bind(address)
+        except OSError:
+            sock.close()
+            raise
+        return self._transport(sock)
+
+    def _transport(self, sock):
+        raise NotImplementedError
+
+    def listen(self, address):
+        sock = socket.socket()
+        return self._server(sock)
+
+    def _server(self, sock):
+        return None
+
+
+class SelectorLoop(Loop):
+    def _server(self, sock):
+        self.servers = [sock]

@@ -584,10 +584,14 @@ impl<'a> ResourceLeak<'_, 'a> {
     ) -> Progress {
         let managed = &mut *self.managed;
         let known = managed.objects.class_of(&managed.world, managed.library, tracked.function, receiver);
-        let callee = class.or(known).and_then(|it| managed.world.method(it, name));
+        let class = class.or(known);
+        let callee = class.and_then(|it| managed.world.method(it, name));
+        // Which of them is called is not known.
+        let is_overridden = class.is_some_and(|it| !managed.world.overrides(it, name).is_empty());
         match callee {
             // A method that is not looked into may do with the object's attributes what it likes.
             Some(_) if state.kept.is_some() || tracked.lock.is_some() => Progress::Gone,
+            Some(_) if is_overridden => self.unknown(tracked, state, args),
             Some(callee) => self.hand_over(tracked, state, callee, 1, args),
             None if self.managed.library.is_borrowing_method(name) => Progress::Holds,
             None => self.unknown(tracked, state, args),
@@ -632,6 +636,10 @@ impl<'a> ResourceLeak<'_, 'a> {
         let ir = self.managed.world.entry(function).ir;
         let Some(local) = ir.parameters.get(parameter as usize).copied() else { return Use::Takes };
         if depth == 0 || self.captured.contains(&(function, local)) || ir.is_generator {
+            return Use::Takes;
+        }
+        // An abstract one: what others define may do with it what they like.
+        if !ir.blocks.iter().any(|it| matches!(it.end, End::Return(_))) {
             return Use::Takes;
         }
         let tracked =
