@@ -44,7 +44,6 @@ pub fn retained_object(cx: &mut Cx<'_>, found: &Found) -> Option<FoundFix> {
     let statement = *source.outline.get(id);
     let is_plain = statement.kind == StatementKind::Simple
         && statement.parent == Some(BODY)
-        && source.is_first_on_line(statement.start)
         && source.slice(statement.end - 1, statement.end) == ";";
     if !is_plain {
         return None;
