@@ -116,7 +116,7 @@ pub fn check(modules: &[Module]) -> Vec<Found> {
             continue;
         }
         let library = Library::bundled(family);
-        let mut managed = Managed::new(modules, &library);
+        let mut managed = Managed::new(modules, library);
         crate::growth::check(&mut managed, &mut found);
         crate::rules::managed::check(&mut managed, &mut found);
     }

@@ -27,6 +27,7 @@ use ignores::Ignore;
 use rayon::prelude::*;
 use sources::{Lines, Source, Texts};
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 /// Parsers of nested syntax recurse: what they refuse as too deep still needs room.
 const STACK_BYTES: usize = 256 << 20;
@@ -43,6 +44,8 @@ pub struct Run {
     pub found: Vec<Found>,
     /// Results of functions, if they are kept.
     pub kept: Option<Kept>,
+    /// What imports of Python may mean.
+    modules: Arc<Modules>,
     incomplete: usize,
     is_cut: bool,
 }
@@ -59,27 +62,27 @@ pub struct Subject<'a> {
 /// Checks files; `tick` is called once for each file that was read. `kept`: results of functions of an earlier check,
 /// `None`: none are wanted. To be called on [`on_workers`].
 pub fn check(subject: &Subject<'_>, kept: Option<&Kept>, tick: &(dyn Fn() + Sync)) -> Run {
-    let modules = python_modules(subject.sources);
+    let modules = Arc::new(python_modules(subject.sources));
     let lowered = subject.sources.par_iter().map(|source| {
         let module = lower(source, &modules, subject);
         tick();
         module
     });
-    run(lowered.collect(), subject.models, kept)
+    run(lowered.collect(), modules, subject.models, kept)
 }
 
 /// Checks again where the texts of `changed` files are others; everything else is taken from `before`.
 pub fn check_again(before: &Run, subject: &Subject<'_>, changed: &BTreeSet<String>) -> Run {
-    let modules = python_modules(subject.sources);
+    let modules = before.modules.clone();
     let lowered = subject.sources.par_iter().zip(&before.program.modules).map(|(source, module)| {
         let is_changed = module.files.iter().any(|it| changed.contains(it));
         if is_changed { lower(source, &modules, subject) } else { module.clone() }
     });
-    run(lowered.collect(), subject.models, before.kept.as_ref())
+    run(lowered.collect(), modules, subject.models, before.kept.as_ref())
 }
 
-fn run(modules: Vec<Module>, models: &Models, kept: Option<&Kept>) -> Run {
-    let program = Program::link(modules);
+fn run(lowered: Vec<Module>, modules: Arc<Modules>, models: &Models, kept: Option<&Kept>) -> Run {
+    let program = Program::link(lowered);
     let options = Options::default();
     let (checked, kept) = match kept {
         Some(kept) => {
@@ -88,7 +91,14 @@ fn run(modules: Vec<Module>, models: &Models, kept: Option<&Kept>) -> Run {
         }
         None => (heapwise_check::check(&program, models, &options), None),
     };
-    Run { program, found: checked.found, kept, incomplete: checked.incomplete, is_cut: checked.is_cut }
+    Run {
+        program,
+        found: checked.found,
+        kept,
+        modules,
+        incomplete: checked.incomplete,
+        is_cut: checked.is_cut,
+    }
 }
 
 /// What is told of a run.
@@ -101,7 +111,7 @@ pub fn report(run: &Run, subject: &Subject<'_>) -> Report {
     if run.is_cut {
         notes.push("the program is so large that fewer paths of each function were followed".to_owned());
     }
-    let mut places = Places { texts, modules: python_modules(sources), lines: BTreeMap::new() };
+    let mut places = Places { texts, modules: &run.modules, lines: BTreeMap::new() };
     let seen: Vec<Seen> = sources.par_iter().map(|it| Seen::of(it, texts)).collect();
     let lines = seen.iter().map(|it| it.lines).sum();
     let findings = run.found.iter().map(|it| finding(&run.program, &mut places, it)).collect();
@@ -145,6 +155,9 @@ fn lower(source: &Source, modules: &Modules, subject: &Subject<'_>) -> Module {
 /// What imports of Python may mean among these sources.
 fn python_modules(sources: &[Source]) -> Modules {
     let paths = sources.iter().filter(|it| it.language == Language::Python).map(|it| it.path.as_str());
+    if paths.clone().next().is_none() {
+        return Modules::default();
+    }
     let base = std::env::current_dir().unwrap_or_default();
     Modules::of(paths, &base.to_string_lossy(), heapwise_check::managed::modeled_packages())
 }
@@ -165,7 +178,7 @@ fn notes(modules: &[Module]) -> Vec<String> {
 
 struct Places<'a> {
     texts: &'a Texts,
-    modules: Modules,
+    modules: &'a Modules,
     lines: BTreeMap<String, Option<Lines>>,
 }
 
@@ -201,7 +214,7 @@ fn place(program: &Program, places: &mut Places, at: &At) -> Place {
     let function = &module.functions[at.function.index()];
     let name = function_name(module.name(function.name));
     let name = match module.language {
-        Language::Python => imported_name(&places.modules, module, name),
+        Language::Python => imported_name(places.modules, module, name),
         _ => name,
     };
     Place::Source(places.location(module, at.span, Some(name)))

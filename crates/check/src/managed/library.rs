@@ -7,6 +7,7 @@
 use heapwise_model::Language;
 use rustc_hash::{FxHashMap, FxHashSet};
 use serde::Deserialize;
+use std::sync::LazyLock;
 
 const PYTHON: &str = include_str!("../models/python.toml");
 const JAVASCRIPT: &str = include_str!("../models/js.toml");
@@ -204,11 +205,18 @@ pub struct Library {
 
 impl Library {
     /// The tables that come with Heapwise.
-    pub fn bundled(family: Family) -> Library {
-        let text = match family {
-            Family::Python => PYTHON,
-            Family::JavaScript => JAVASCRIPT,
-        };
+    pub fn bundled(family: Family) -> &'static Library {
+        static LIBRARIES: [LazyLock<Library>; 2] = [
+            LazyLock::new(|| Library::read(Family::Python, PYTHON)),
+            LazyLock::new(|| Library::read(Family::JavaScript, JAVASCRIPT)),
+        ];
+        match family {
+            Family::Python => &LIBRARIES[0],
+            Family::JavaScript => &LIBRARIES[1],
+        }
+    }
+
+    fn read(family: Family, text: &str) -> Library {
         let table: Table = toml::from_str(text).expect("a test reads the bundled table");
         let mut container_of = FxHashMap::default();
         for (at, model) in table.container.iter().enumerate() {

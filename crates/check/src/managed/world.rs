@@ -200,6 +200,11 @@ impl<'a> World<'a> {
         self.classes_by_name.get(self.resolve(means)).copied()
     }
 
+    /// All functions, in the order of their modules.
+    pub fn ids(&self) -> impl Iterator<Item = FnId> + use<> {
+        (0..id(self.functions.len())).map(FnId)
+    }
+
     pub fn class_of_module(&self, module: u32, class: ClassId) -> ClassRef {
         ClassRef(self.first_class[module as usize] + class.0)
     }

@@ -20,8 +20,7 @@ use rustc_hash::FxHashSet;
 const DEPTH_LIMIT: u32 = 6;
 
 pub fn check(managed: &mut Managed<'_>, found: &mut Vec<Found>) {
-    for at in 0..managed.world.functions.len() {
-        let function = FnId(u32::try_from(at).unwrap_or(u32::MAX));
+    for function in managed.world.ids() {
         let ir = managed.world.entry(function).ir;
         let is_left_out = !ir.is_async
             || managed.world.is_module_code(function)

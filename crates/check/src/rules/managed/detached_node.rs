@@ -10,8 +10,7 @@ use crate::managed::{FnId, Managed, Rate, Slot, SlotId, Value};
 use heapwise_model::{Confidence, Kind, Rule, Severity};
 
 pub fn check(managed: &mut Managed<'_>, found: &mut Vec<Found>) {
-    for at in 0..managed.world.functions.len() {
-        let function = FnId(u32::try_from(at).unwrap_or(u32::MAX));
+    for function in managed.world.ids() {
         if managed.world.is_module_code(function) || managed.calls.rate(function) == Rate::Startup {
             continue;
         }
@@ -119,8 +118,7 @@ fn is_let_go(managed: &mut Managed<'_>, removing: FnId, slot: SlotId) -> bool {
     if is_emptied {
         return true;
     }
-    for at in 0..managed.world.functions.len() {
-        let function = FnId(u32::try_from(at).unwrap_or(u32::MAX));
+    for function in managed.world.ids() {
         for op in managed.world.entry(function).ir.blocks.iter().flat_map(|it| &it.ops) {
             let is_hit = match &op.kind {
                 OpKind::Shrink { container, .. } | OpKind::Clear { container } => {

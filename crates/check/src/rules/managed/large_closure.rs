@@ -14,8 +14,7 @@ const LARGE: i64 = 100_000;
 const DEPTH_LIMIT: u32 = 6;
 
 pub fn check(managed: &mut Managed<'_>, found: &mut Vec<Found>) {
-    for at in 0..managed.world.functions.len() {
-        let function = FnId(u32::try_from(at).unwrap_or(u32::MAX));
+    for function in managed.world.ids() {
         if managed.world.is_module_code(function) || managed.calls.rate(function) == Rate::Startup {
             continue;
         }

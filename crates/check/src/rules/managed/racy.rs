@@ -19,8 +19,8 @@ pub fn check(managed: &mut Managed<'_>, found: &mut Vec<Found>) {
         return;
     }
     let mut rule = Racy { managed, threads, accesses: FxHashMap::default() };
-    for at in 0..rule.managed.world.functions.len() {
-        rule.function(FnId(u32::try_from(at).unwrap_or(u32::MAX)), found);
+    for function in rule.managed.world.ids() {
+        rule.function(function, found);
     }
     rule.shared_state(found);
 }
@@ -41,8 +41,7 @@ struct Threads {
 impl Threads {
     fn new(managed: &mut Managed<'_>) -> Threads {
         let mut roots: Vec<(FnId, bool)> = Vec::new();
-        for at in 0..managed.world.functions.len() {
-            let function = FnId(u32::try_from(at).unwrap_or(u32::MAX));
+        for function in managed.world.ids() {
             let ir = managed.world.entry(function).ir;
             for (number, block) in (0u32..).zip(&ir.blocks) {
                 for op in &block.ops {

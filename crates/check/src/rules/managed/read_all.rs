@@ -11,8 +11,7 @@ use heapwise_model::{Confidence, Kind, Rule, Severity};
 const DEPTH_LIMIT: u32 = 8;
 
 pub fn check(managed: &mut Managed<'_>, found: &mut Vec<Found>) {
-    for at in 0..managed.world.functions.len() {
-        let function = FnId(u32::try_from(at).unwrap_or(u32::MAX));
+    for function in managed.world.ids() {
         let ir = managed.world.entry(function).ir;
         for op in ir.blocks.iter().flat_map(|it| &it.ops) {
             let OpKind::Call { to, callee: Callee::Method { receiver, name, .. }, args } = &op.kind else {

@@ -13,8 +13,7 @@ use rustc_hash::FxHashMap;
 
 pub fn check(managed: &mut Managed<'_>, found: &mut Vec<Found>) {
     finalizers(managed, found);
-    for at in 0..managed.world.functions.len() {
-        let function = FnId(u32::try_from(at).unwrap_or(u32::MAX));
+    for function in managed.world.ids() {
         let ir = managed.world.entry(function).ir;
         for op in ir.blocks.iter().flat_map(|it| &it.ops) {
             let OpKind::Store { to, value: value @ Operand::Reg(_), .. } = &op.kind else { continue };
@@ -105,8 +104,7 @@ fn is_kin(managed: &Managed<'_>, one: ClassRef, two: ClassRef) -> bool {
 /// Objects put into containers that attributes hold.
 fn elements(managed: &mut Managed<'_>) -> Vec<(ClassRef, Edge)> {
     let mut edges = Vec::new();
-    for at in 0..managed.world.functions.len() {
-        let function = FnId(u32::try_from(at).unwrap_or(u32::MAX));
+    for function in managed.world.ids() {
         for op in managed.world.entry(function).ir.blocks.iter().flat_map(|it| &it.ops) {
             let (container, element) = match &op.kind {
                 OpKind::Call { callee: Callee::Method { receiver, name, .. }, args, .. }

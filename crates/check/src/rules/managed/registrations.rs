@@ -29,8 +29,8 @@ pub fn check(managed: &mut Managed<'_>, found: &mut Vec<Found>) {
         ends: Vec::new(),
         fields_called: FxHashSet::default(),
     };
-    for at in 0..rule.managed.world.functions.len() {
-        rule.collect(FnId(u32::try_from(at).unwrap_or(u32::MAX)));
+    for function in rule.managed.world.ids() {
+        rule.collect(function);
     }
     for registration in std::mem::take(&mut rule.made) {
         if !rule.is_removed(&registration) {

@@ -31,8 +31,7 @@ pub fn check(managed: &mut Managed<'_>, found: &mut Vec<Found>) {
     let captured = captured_locals(managed);
     let mut rule =
         ResourceLeak { managed, captured, summaries: FxHashMap::default(), makers: FxHashMap::default() };
-    for at in 0..rule.managed.world.functions.len() {
-        let function = FnId(u32::try_from(at).unwrap_or(u32::MAX));
+    for function in rule.managed.world.ids() {
         if rule.managed.world.is_module_code(function) {
             continue;
         }
@@ -212,12 +211,24 @@ impl<'a> ResourceLeak<'_, 'a> {
         match target {
             Target::Function(callee) => Some(callee),
             Target::Method { receiver, name, class } => {
-                let managed = &mut *self.managed;
-                let known = managed.objects.class_of(&managed.world, managed.library, function, receiver);
-                class.or(known).and_then(|it| managed.world.method(it, name))
+                self.method_of(function, receiver, name, class).map(|it| it.1)
             }
             _ => None,
         }
+    }
+
+    /// The method that a call finds in the receiver's class, with that class; a subclass may have its own.
+    fn method_of(
+        &mut self,
+        function: FnId,
+        receiver: Operand,
+        name: &str,
+        class: Option<ClassRef>,
+    ) -> Option<(ClassRef, FnId)> {
+        let managed = &mut *self.managed;
+        let known = managed.objects.class_of(&managed.world, managed.library, function, receiver);
+        let class = class.or(known)?;
+        Some((class, managed.world.method(class, name)?))
     }
 
     fn opened(&mut self, function: FnId, op: &'a Op) -> Option<Tracked<'a>> {
@@ -582,17 +593,14 @@ impl<'a> ResourceLeak<'_, 'a> {
         class: Option<ClassRef>,
         args: &[Argument],
     ) -> Progress {
-        let managed = &mut *self.managed;
-        let known = managed.objects.class_of(&managed.world, managed.library, tracked.function, receiver);
-        let class = class.or(known);
-        let callee = class.and_then(|it| managed.world.method(it, name));
-        // Which of them is called is not known.
-        let is_overridden = class.is_some_and(|it| !managed.world.overrides(it, name).is_empty());
-        match callee {
+        match self.method_of(tracked.function, receiver, name, class) {
             // A method that is not looked into may do with the object's attributes what it likes.
             Some(_) if state.kept.is_some() || tracked.lock.is_some() => Progress::Gone,
-            Some(_) if is_overridden => self.unknown(tracked, state, args),
-            Some(callee) => self.hand_over(tracked, state, callee, 1, args),
+            // Which of them is called is not known.
+            Some((class, _)) if !self.managed.world.overrides(class, name).is_empty() => {
+                self.unknown(tracked, state, args)
+            }
+            Some((_, callee)) => self.hand_over(tracked, state, callee, 1, args),
             None if self.managed.library.is_borrowing_method(name) => Progress::Holds,
             None => self.unknown(tracked, state, args),
         }

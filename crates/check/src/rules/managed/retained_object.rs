@@ -9,8 +9,7 @@ use crate::managed::{FnId, Managed, has_attribute};
 use heapwise_model::{Confidence, Kind, Rule, Severity};
 
 pub fn check(managed: &mut Managed<'_>, found: &mut Vec<Found>) {
-    for at in 0..managed.world.functions.len() {
-        let function = FnId(u32::try_from(at).unwrap_or(u32::MAX));
+    for function in managed.world.ids() {
         let ir = managed.world.entry(function).ir;
         for op in ir.blocks.iter().flat_map(|it| &it.ops) {
             let OpKind::Call { callee, args, .. } = &op.kind else { continue };

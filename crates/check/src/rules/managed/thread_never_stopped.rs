@@ -10,8 +10,7 @@ use heapwise_model::{Confidence, Kind, Rule, Severity};
 
 pub fn check(managed: &mut Managed<'_>, found: &mut Vec<Found>) {
     let daemons = daemon_classes(managed);
-    for at in 0..managed.world.functions.len() {
-        let function = FnId(u32::try_from(at).unwrap_or(u32::MAX));
+    for function in managed.world.ids() {
         let ir = managed.world.entry(function).ir;
         for (number, block) in (0u32..).zip(&ir.blocks) {
             for op in &block.ops {
@@ -262,8 +261,7 @@ fn may_be_set(managed: &mut Managed<'_>, slot: SlotId) -> bool {
         return true;
     }
     // By name: someone else's hands on an attribute of that name, or on an event.
-    for at in 0..managed.world.functions.len() {
-        let function = FnId(u32::try_from(at).unwrap_or(u32::MAX));
+    for function in managed.world.ids() {
         for op in managed.world.entry(function).ir.blocks.iter().flat_map(|it| &it.ops) {
             let is_hit = match &op.kind {
                 OpKind::Store { to: Place { base: Base::At(_), steps }, value, .. } => {
