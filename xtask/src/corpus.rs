@@ -8,8 +8,8 @@
 //! ```
 //!
 //! Prints recall and false alarms by rule and by variant, and every miss. That the programs compile, and that the bad
-//! ones do go wrong, is tested with the compiler's own checks (`--verify`). `--fix` lets `check` mend the bad ones, and
-//! tells how many it mends and whether they still compile.
+//! ones do go wrong, is tested with the compiler's own checks (`--verify`). `--fix` lets `check` mend all of them, and
+//! tells how many findings are gone and which programs it broke.
 
 mod bugs;
 mod mend;
@@ -85,7 +85,7 @@ pub fn main(given: &[String]) -> Result<ExitCode, String> {
         return Err(format!("{} is not there: build it, or name a binary in HEAPWISE", heapwise.display()));
     }
     if fix {
-        return mend::main(&cases, &heapwise);
+        return mend::main(&cases, &heapwise, misses);
     }
     let verdicts = check(&cases, &heapwise)?;
     for corpus in Corpus::ALL {
@@ -228,18 +228,7 @@ fn check(cases: &[Case], heapwise: &Path) -> Result<Vec<Verdict>, String> {
 }
 
 fn check_one(case: &Case, heapwise: &Path) -> Result<Verdict, String> {
-    check_with(case, heapwise, &[])
-}
-
-fn check_with(case: &Case, heapwise: &Path, options: &[&str]) -> Result<Verdict, String> {
-    let failed = |what: &str| format!("{}: {what}", case.folder.display());
-    let mut command = Command::new(heapwise);
-    command
-        .args(["check", "--format", "json", "--jobs", "1", "--no-cache", "--fail-on", "never", "--quiet"])
-        .args(options);
-    let output = command.current_dir(&case.folder).output().map_err(|error| failed(&error.to_string()))?;
-    let document: serde_json::Value = serde_json::from_slice(&output.stdout)
-        .map_err(|error| failed(&format!("{error}: {}", String::from_utf8_lossy(&output.stderr))))?;
+    let (document, _) = run_check(case, heapwise, &[])?;
     let mut verdict = Verdict { hits: 0, others: Vec::new() };
     for finding in document["findings"].as_array().into_iter().flatten() {
         let rule = finding["rule"].as_str().unwrap_or_default();
@@ -250,6 +239,20 @@ fn check_with(case: &Case, heapwise: &Path, options: &[&str]) -> Result<Verdict,
         }
     }
     Ok(verdict)
+}
+
+/// What `check` writes, and what it says besides.
+fn run_check(case: &Case, heapwise: &Path, options: &[&str]) -> Result<(serde_json::Value, String), String> {
+    let failed = |what: &str| format!("{}: {what}", case.folder.display());
+    let mut command = Command::new(heapwise);
+    command
+        .args(["check", "--format", "json", "--jobs", "1", "--no-cache", "--fail-on", "never"])
+        .args(options);
+    let output = command.current_dir(&case.folder).output().map_err(|error| failed(&error.to_string()))?;
+    let notes = String::from_utf8_lossy(&output.stderr).into_owned();
+    let document =
+        serde_json::from_slice(&output.stdout).map_err(|error| failed(&format!("{error}: {notes}")))?;
+    Ok((document, notes))
 }
 
 #[derive(Default)]
