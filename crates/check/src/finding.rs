@@ -39,3 +39,25 @@ pub struct Found {
     pub related: Vec<(String, At)>,
     pub fix: Option<FoundFix>,
 }
+
+/// A function's name as people write it: without file of a static function, and number of parameters.
+pub fn plain_name(linkage: &str) -> &str {
+    let name = linkage.rsplit_once('/').filter(|it| it.1.bytes().all(|it| it.is_ascii_digit()));
+    let name = name.map_or(linkage, |it| it.0);
+    match name.split_once(':') {
+        Some((file, rest)) if !rest.starts_with(':') && file.contains('.') => rest,
+        _ => name,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_shown_as_people_write_them() {
+        assert_eq!(plain_name("src/a.c:helper"), "helper");
+        assert_eq!(plain_name("ns::Class::method/2"), "ns::Class::method");
+        assert_eq!(plain_name("pkg.mod.Class.method"), "pkg.mod.Class.method");
+    }
+}

@@ -52,18 +52,21 @@ Examples:
 
 Exit code: 0 nothing at or above --fail-on, 1 findings at or above it, 2 there is no snapshot.")]
     Snapshot(Snapshot),
-    /// Find memory bugs in source: C, C++, Python.
+    /// Find memory bugs in source: C, C++, Python, JavaScript, TypeScript.
     #[command(after_help = "\
 Examples:
   heapwise check                         everything under the current folder
   heapwise check src tests/helper.py --exclude 'third_party'
   heapwise check --format sarif --output findings.sarif
-  heapwise check --diff; heapwise check --fix
+  heapwise check --diff                  what --fix would change
+  heapwise check --fix
   heapwise check --where-free src/app.c:42
-  heapwise check --write-baseline known.txt; heapwise check --baseline known.txt
+  heapwise check --write-baseline known.txt
+  heapwise check --baseline known.txt    only what is new since then
 
 In source, on the line of a finding or alone on the line above it:
   // heapwise: ignore[memory-leak] the process ends here
+In heapwise.toml: [check] select, ignore, exclude, per-file; [[function]] for what functions of yours do.
 
 Exit code: 0 nothing at or above --fail-on, 1 findings at or above it, 2 it could not be checked.")]
     Check(Check),

@@ -15,7 +15,7 @@ pub mod where_free;
 use compile_commands::Commands;
 use heapwise_check::analysis::Options;
 use heapwise_check::analysis::kept::Kept;
-use heapwise_check::finding::{At, Found, FoundFix};
+use heapwise_check::finding::{At, Found, FoundFix, plain_name};
 use heapwise_check::ir::{Module, Span};
 use heapwise_check::models::Models;
 use heapwise_check::program::Program;
@@ -212,7 +212,7 @@ impl Places<'_> {
 fn place(program: &Program, places: &mut Places, at: &At) -> Place {
     let module = &program.modules[at.module as usize];
     let function = &module.functions[at.function.index()];
-    let name = function_name(module.name(function.name));
+    let name = plain_name(module.name(function.name)).to_owned();
     let name = match module.language {
         Language::Python => imported_name(places.modules, module, name),
         _ => name,
@@ -225,16 +225,6 @@ fn imported_name(modules: &Modules, module: &Module, name: String) -> String {
     let root = modules.root(&module.module_name);
     let short = name.strip_prefix(root).map(|it| it.trim_start_matches('.'));
     short.filter(|_| !root.is_empty()).map_or_else(|| name.clone(), str::to_owned)
-}
-
-/// The name as people write it: without file of a static function, and number of parameters.
-fn function_name(linkage: &str) -> String {
-    let name = linkage.rsplit_once('/').filter(|it| it.1.bytes().all(|it| it.is_ascii_digit()));
-    let name = name.map_or(linkage, |it| it.0);
-    match name.split_once(':') {
-        Some((file, rest)) if !rest.starts_with(':') && file.contains('.') => rest.to_owned(),
-        _ => name.to_owned(),
-    }
 }
 
 fn finding(program: &Program, places: &mut Places, found: &Found) -> Finding {
@@ -338,16 +328,4 @@ fn excerpts(findings: &[Finding], texts: &Texts) -> Vec<Excerpt> {
         }
     }
     found
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn names_are_shown_as_people_write_them() {
-        assert_eq!(function_name("src/a.c:helper"), "helper");
-        assert_eq!(function_name("ns::Class::method/2"), "ns::Class::method");
-        assert_eq!(function_name("pkg.mod.Class.method"), "pkg.mod.Class.method");
-    }
 }

@@ -226,7 +226,11 @@ impl<'a> Page<'a> {
     }
 
     fn in_brief(&self, finding: &Finding) -> String {
-        let place = place::locate(self.report, finding).map(|at| self.path_first(&at, self.width / 2));
+        let place = place::locate(self.report, finding).map(|at| match finding.place {
+            // A place in source says enough without its function.
+            Place::Source(_) => self.path_first(&Located { function: None, ..at }, self.width / 2),
+            _ => self.path_first(&at, self.width / 2),
+        });
         let place = place.map_or(String::new(), |place| format!("  {place}"));
         let label = severity_name(finding.severity).len() + finding.rule.name().len() + 5;
         let room = self.width.saturating_sub(label + place.chars().count()).max(24);
@@ -358,7 +362,8 @@ impl<'a> Page<'a> {
             [] => String::new(),
             [one] => format!(" -> {}", self.step(one, room)),
             [first, rest @ ..] => {
-                let more = format!(" -> {}", counted((rest.len() + held.left_out) as u64, "more step"));
+                let more =
+                    format!(" -> {}", counted(rest.len().saturating_add(held.left_out) as u64, "more step"));
                 format!(" -> {}{more}", self.step(first, room.saturating_sub(more.len())))
             }
         }

@@ -5,7 +5,7 @@ use super::flow::{At, Flow};
 use super::outline::{StatementId, StatementKind};
 use super::owner::{Edge, Invalid, Owner, State, status, value};
 use super::{Cx, Site, fix, has_word};
-use crate::finding::{At as Place, Found, FoundFix};
+use crate::finding::{At as Place, Found, FoundFix, plain_name};
 use crate::ir::{Callee, End, Function, LocalId, Module, OpKind};
 use crate::models::Effect;
 use heapwise_model::{Language, Safety};
@@ -133,8 +133,7 @@ fn is_written(site: &Site<'_>, at: Place) -> bool {
     let ops = site.function.blocks.iter().flat_map(|it| &it.ops).filter(|it| it.span == at.span);
     ops.into_iter().any(|it| match it.kind {
         OpKind::Call { callee: Callee::Direct(name), .. } => {
-            let name = site.module.name(name);
-            let name = name.rsplit_once('/').map_or(name, |it| it.0);
+            let name = plain_name(site.module.name(name));
             has_word(text, name.rsplit(':').next().unwrap_or(name))
         }
         OpKind::Call { .. } => true,

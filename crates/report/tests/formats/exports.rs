@@ -1,4 +1,3 @@
-use crate::sarif::validate;
 use crate::{assert_harmless, base, golden, reports, written};
 use flate2::read::GzDecoder;
 use heapwise_model::{Module, Report, StackId};
@@ -9,8 +8,8 @@ use heapwise_report::pprof::{self, PprofOptions};
 use heapwise_report::speedscope::{self, SpeedscopeOptions};
 use heapwise_report::valgrind_xml::{self, ValgrindXmlOptions};
 use serde_json::Value;
-use std::io::Read as _;
-use std::process::Command;
+use std::io::{Read as _, Write as _};
+use std::process::{Command, Stdio};
 
 #[test]
 fn folded_stacks() {
@@ -184,4 +183,18 @@ fn firefox_profile_is_harmless() {
     let text = written(|out| firefox::write(out, &reports::hostile(), events(), &FirefoxOptions::default()));
     assert_harmless(&text);
     assert!(text.len() < 100_000, "{}", text.len());
+}
+
+/// Checks a JSON document against a JSON schema by Python's jsonschema.
+fn validate(schema: &std::path::Path, document: &str) {
+    let script = "import json,sys,jsonschema\n\
+                  jsonschema.validate(json.load(sys.stdin), json.load(open(sys.argv[1])))";
+    let mut python = Command::new("python3")
+        .args(["-W", "ignore", "-c", script])
+        .arg(schema)
+        .stdin(Stdio::piped())
+        .spawn()
+        .expect("python3 is needed for this test");
+    python.stdin.take().unwrap().write_all(document.as_bytes()).unwrap();
+    assert!(python.wait().unwrap().success());
 }

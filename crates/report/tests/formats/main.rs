@@ -9,6 +9,7 @@ mod json;
 mod random;
 mod reports;
 mod sarif;
+mod schema;
 mod text;
 
 use heapwise_report::sanitize::is_hostile;
