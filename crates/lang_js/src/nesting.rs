@@ -1,5 +1,7 @@
 //! How deep a text nests, before any parser sees it.
 
+use memchr::{memchr, memchr3, memmem};
+
 /// An upper bound of how deep the syntax tree of a text gets: open brackets, plus the operators, dots, calls, tags
 /// and heads of statements since the last statement's end or comma in each.
 pub fn nesting(text: &str) -> u32 {
@@ -40,7 +42,10 @@ impl Nesting<'_> {
             self.at += 1;
             match byte {
                 b'\n' => self.line_end(),
-                b' ' | b'\t' | b'\r' => continue,
+                b' ' | b'\t' | b'\r' => {
+                    self.skip_blanks();
+                    continue;
+                }
                 b'"' | b'\'' => self.string(byte),
                 b'`' => self.template(),
                 b'/' if self.next() == Some(b'/') => {
@@ -77,9 +82,8 @@ impl Nesting<'_> {
 
     fn word(&mut self) {
         let start = self.at - 1;
-        while self.next().is_some_and(is_word) {
-            self.at += 1;
-        }
+        let rest = &self.bytes[self.at..];
+        self.at += rest.iter().position(|it| !is_word(*it)).unwrap_or(rest.len());
         match &self.bytes[start..self.at] {
             b"if" | b"for" | b"while" | b"with" | b"else" | b"do" => {
                 if let Some(level) = self.levels.last_mut() {
@@ -137,6 +141,8 @@ impl Nesting<'_> {
         let rest = &self.bytes[self.at..];
         let first =
             rest.iter().position(|it| !matches!(it, b' ' | b'\t' | b'\r' | b'\n')).unwrap_or(rest.len());
+        // Further blank lines say nothing new.
+        self.at += first;
         let word = &rest[first..];
         let length = word.iter().position(|it| !is_word(*it)).unwrap_or(word.len());
         let goes_on = matches!(
@@ -150,32 +156,39 @@ impl Nesting<'_> {
         }
     }
 
+    fn skip_blanks(&mut self) {
+        let rest = &self.bytes[self.at..];
+        self.at += rest.iter().position(|it| !matches!(it, b' ' | b'\t' | b'\r')).unwrap_or(rest.len());
+    }
+
     fn skip_line(&mut self) {
-        while self.next().is_some_and(|it| it != b'\n') {
-            self.at += 1;
-        }
+        let rest = &self.bytes[self.at..];
+        self.at += memchr(b'\n', rest).unwrap_or(rest.len());
     }
 
     fn skip_comment(&mut self) {
         let rest = &self.bytes[self.at + 1..];
-        let end = rest.windows(2).position(|it| it == b"*/").map_or(rest.len(), |it| it + 2);
+        let end = memmem::find(rest, b"*/").map_or(rest.len(), |it| it + 2);
         self.at += 1 + end;
     }
 
     fn string(&mut self, quote: u8) {
-        while let Some(byte) = self.next() {
-            match byte {
+        loop {
+            let rest = self.bytes.get(self.at..).unwrap_or_default();
+            let Some(end) = memchr3(quote, b'\\', b'\n', rest) else {
+                self.at = self.bytes.len();
+                return;
+            };
+            self.at += end;
+            match rest[end] {
                 b'\\' => self.at += 2,
-                b'\n' => break,
-                it => {
+                b'\n' => return,
+                _ => {
                     self.at += 1;
-                    if it == quote {
-                        break;
-                    }
+                    return;
                 }
             }
         }
-        self.at = self.at.min(self.bytes.len());
     }
 
     /// The text of a template, to its end or to its next `${`.
@@ -216,7 +229,17 @@ impl Nesting<'_> {
 }
 
 fn is_word(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'$') || byte >= 0x80
+    const IS_WORD: [bool; 256] = {
+        let mut table = [false; 256];
+        let mut byte = 0;
+        while byte < 256 {
+            let it = byte as u8;
+            table[byte] = it.is_ascii_alphanumeric() || matches!(it, b'_' | b'$') || it >= 0x80;
+            byte += 1;
+        }
+        table
+    };
+    IS_WORD[usize::from(byte)]
 }
 
 /// Whether a slash after this byte begins a regular expression.
@@ -240,4 +263,26 @@ fn is_before_operand(last: u8) -> bool {
             | b'~'
             | b'^'
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::nesting;
+
+    #[test]
+    fn what_is_skipped_does_not_nest() {
+        assert_eq!(nesting("a"), 0);
+        assert_eq!(nesting("((("), 3);
+        assert_eq!(nesting("'((' + /[/(]+/ // ((("), 1);
+        assert_eq!(nesting("/* ((( */ (\n"), 1);
+        assert_eq!(nesting("`((${(`${[`(`]}`)}`"), 4);
+        for cut in ["'\\", "\"a\\", "`\\", "/a\\", "/*", "/", "'", "`${", "\n\n \n"] {
+            assert!(nesting(cut) <= 2, "{cut:?}");
+        }
+    }
+
+    #[test]
+    fn blank_lines_are_looked_at_once() {
+        assert_eq!(nesting(&"\n".repeat(4 << 20)), 0);
+    }
 }

@@ -1,5 +1,7 @@
 //! How deep a text nests, before any parser sees it.
 
+use memchr::{memchr, memchr2, memchr3};
+
 /// An upper bound of how deep the syntax tree of a text gets: open brackets and blocks, plus the operators, dots
 /// and calls since the last comma or statement in each.
 pub fn nesting(text: &str) -> u32 {
@@ -8,6 +10,18 @@ pub fn nesting(text: &str) -> u32 {
     it.scan();
     it.greatest
 }
+
+/// Bytes that [`Nesting::scan`] looks at; all others are part of names, numbers and blanks.
+const IS_MARK: [bool; 256] = {
+    let mut table = [false; 256];
+    let marks = b"()[]{},;\n#\"'+-*/%.~|&^<>@=: ";
+    let mut at = 0;
+    while at < marks.len() {
+        table[marks[at] as usize] = true;
+        at += 1;
+    }
+    table
+};
 
 struct Nesting<'a> {
     bytes: &'a [u8],
@@ -24,8 +38,9 @@ struct Nesting<'a> {
 impl Nesting<'_> {
     fn scan(&mut self) {
         self.line_start();
-        while let Some(&byte) = self.bytes.get(self.at) {
-            self.at += 1;
+        while let Some(plain) = self.bytes[self.at..].iter().position(|it| IS_MARK[usize::from(*it)]) {
+            self.at += plain + 1;
+            let byte = self.bytes[self.at - 1];
             match byte {
                 b'(' | b'[' | b'{' => self.open(),
                 b')' | b']' | b'}' => self.close(),
@@ -80,9 +95,7 @@ impl Nesting<'_> {
     }
 
     fn skip_line(&mut self) {
-        while self.bytes.get(self.at).is_some_and(|it| *it != b'\n') {
-            self.at += 1;
-        }
+        self.at = memchr(b'\n', &self.bytes[self.at..]).map_or(self.bytes.len(), |it| self.at + it);
     }
 
     fn line_start(&mut self) {
@@ -111,7 +124,16 @@ impl Nesting<'_> {
             self.at += 2;
         }
         let depth = self.levels.len();
-        while let Some(&byte) = self.bytes.get(self.at) {
+        loop {
+            if !is_interpolated {
+                let rest = self.bytes.get(self.at..).unwrap_or_default();
+                let end = match is_triple {
+                    true => memchr2(quote, b'\\', rest),
+                    false => memchr3(quote, b'\\', b'\n', rest),
+                };
+                self.at += end.unwrap_or(rest.len());
+            }
+            let Some(&byte) = self.bytes.get(self.at) else { break };
             self.at += 1;
             match byte {
                 b'\\' => self.at += 1,
@@ -131,6 +153,7 @@ impl Nesting<'_> {
                 _ => {}
             }
         }
+        self.at = self.at.min(self.bytes.len());
         while self.levels.len() > depth {
             self.close();
         }
@@ -145,5 +168,23 @@ impl Nesting<'_> {
             .take(2)
             .take_while(|it| it.is_ascii_alphabetic())
             .any(|it| matches!(it, b'f' | b'F' | b't' | b'T'))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::nesting;
+
+    #[test]
+    fn what_is_skipped_does_not_nest() {
+        assert_eq!(nesting("a"), 0);
+        assert_eq!(nesting("((("), 3);
+        assert_eq!(nesting("'((' # ((("), 0);
+        assert_eq!(nesting("\"\"\"((\n(((\\\"\"\"\" + 1"), 1);
+        assert_eq!(nesting("f'{(a)}'"), 2);
+        assert_eq!(nesting("if a:\n  if b:\n    c"), 3);
+        for cut in ["'\\", "\"a\\", "'''\\", "f'{", "'''", "#", "f'\\", "\n\n \n"] {
+            assert!(nesting(cut) <= 2, "{cut:?}");
+        }
     }
 }

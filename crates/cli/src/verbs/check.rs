@@ -14,6 +14,7 @@ use heapwise_check::models::Models;
 use heapwise_model::{Finding, Place, Report, Safety};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::IsTerminal;
+use std::mem::ManuallyDrop;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -46,12 +47,14 @@ pub fn run(args: &Args, common: &Common) -> Result<u8, Failure> {
             return Ok(Outcome { report, changed: BTreeMap::new(), fixed: Vec::new() });
         }
         let before = kept.as_ref().map(|(cache, key)| cache.load_functions(key)).unwrap_or_default();
+        // The process ends after its report: taking a program of millions of blocks apart would be for nobody.
         let run = check(&subject, (!args.no_cache).then_some(&before), &|| bar.inc(1));
+        let mut run = ManuallyDrop::new(run);
         bar.finish_and_clear();
         if let (Some((cache, key)), Some(kept)) = (&kept, &run.kept) {
             cache.store_functions(key, &before, kept);
         }
-        let outcome = mend(run, &subject, args, &wanted)?;
+        let outcome = mend(&mut run, &subject, args, &wanted)?;
         if let Some((cache, key)) = &kept {
             cache.store(key, &texts, &outcome.report);
         }
@@ -133,7 +136,7 @@ struct Outcome {
 }
 
 /// Finds fixes that work and, if asked to, applies them in memory.
-fn mend(mut run: Run, subject: &Subject<'_>, args: &Args, wanted: &Wanted<'_>) -> Result<Outcome, Failure> {
+fn mend(run: &mut Run, subject: &Subject<'_>, args: &Args, wanted: &Wanted<'_>) -> Result<Outcome, Failure> {
     let told = |run: &Run, texts: &Texts| -> Result<Report, Failure> {
         let mut report = report(run, &Subject { texts, ..*subject });
         wanted.filter(&mut report)?;
@@ -141,15 +144,15 @@ fn mend(mut run: Run, subject: &Subject<'_>, args: &Args, wanted: &Wanted<'_>) -
     };
     let mut changed = BTreeMap::new();
     let mut fixed = Vec::new();
-    let mut first = told(&run, subject.texts)?;
+    let mut first = told(run, subject.texts)?;
     let lines = first.read.map_or(0, |it| it.lines);
     if first.findings.is_empty() || (!args.changes() && lines > MAX_LINES_SHOWN) {
         return Ok(Outcome { report: first, changed, fixed });
     }
-    fixes::propose(&mut run, subject);
+    fixes::propose(run, subject);
     if !args.changes() {
-        let mut report = told(&run, subject.texts)?;
-        let (_, tried) = fixes::verify(&run, subject, &mut report.findings, &|_| true);
+        let mut report = told(run, subject.texts)?;
+        let (_, tried) = fixes::verify(run, subject, &mut report.findings, &|_| true);
         let shown: BTreeSet<usize> = tried.into_iter().collect();
         let unseen = report.findings.iter_mut().enumerate().filter(|it| !shown.contains(&it.0));
         unseen.for_each(|it| it.1.fix = None);
@@ -159,8 +162,8 @@ fn mend(mut run: Run, subject: &Subject<'_>, args: &Args, wanted: &Wanted<'_>) -
     for _ in 0..MAX_ROUNDS {
         let texts = subject.texts.with(&changed);
         let now = Subject { texts: &texts, ..*subject };
-        let mut report = told(&run, &texts)?;
-        let (patch, tried) = fixes::verify(&run, &now, &mut report.findings, &is_wanted);
+        let mut report = told(run, &texts)?;
+        let (patch, tried) = fixes::verify(run, &now, &mut report.findings, &is_wanted);
         if tried.is_empty() {
             break;
         }
@@ -169,9 +172,9 @@ fn mend(mut run: Run, subject: &Subject<'_>, args: &Args, wanted: &Wanted<'_>) -
         let paths = new.keys().cloned().collect();
         changed.extend(new);
         let texts = subject.texts.with(&changed);
-        run = check_again(&run, &Subject { texts: &texts, ..*subject }, &paths);
-        first = if args.diff { first } else { told(&run, &texts)? };
-        fixes::propose(&mut run, &Subject { texts: &texts, ..*subject });
+        *run = check_again(run, &Subject { texts: &texts, ..*subject }, &paths);
+        first = if args.diff { first } else { told(run, &texts)? };
+        fixes::propose(run, &Subject { texts: &texts, ..*subject });
     }
     Ok(Outcome { report: first, changed, fixed })
 }
