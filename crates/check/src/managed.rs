@@ -10,16 +10,20 @@
 
 mod ages;
 mod calls;
+mod few;
 mod guards;
 mod library;
+mod names;
 mod objects;
+mod values;
 mod world;
 
 pub use ages::{Age, Ages};
 pub use calls::{Caller, Calls, Rate, Repeat, is_constructor};
+pub use few::Few;
 pub use guards::{Guard, Guards};
 pub use library::{ContainerModel, Family, Library, RegistrationModel, ResourceModel, modeled_packages};
-pub use objects::{Objects, Slot, SlotId, Stored, Target, Value, View, has_attribute, new_target};
+pub use objects::{Objects, Slot, SlotId, Stored, Target, Value, View, has_attribute};
 pub use world::{ClassRef, FnId, World};
 
 use crate::finding::Found;
@@ -56,8 +60,23 @@ impl<'a> Managed<'a> {
         self.objects.target(&self.world, function, callee)
     }
 
+    /// What `new` of a class calls.
+    pub fn new_target(&mut self, function: FnId, class: Name) -> Target<'a> {
+        self.objects.new_target(&self.world, function, class)
+    }
+
+    /// Functions of the program that an operand may be.
+    pub fn functions_of(&mut self, function: FnId, operand: Operand) -> Few<FnId> {
+        self.objects.functions_of(&self.world, self.library, function, operand)
+    }
+
+    /// Classes of the program that an operand may be an instance of, or is.
+    pub fn classes_of(&mut self, function: FnId, operand: Operand) -> Few<ClassRef> {
+        self.objects.classes_of(&self.world, self.library, function, operand)
+    }
+
     pub fn slots_of_place(&mut self, function: FnId, place: &Place) -> Vec<SlotId> {
-        self.objects.slots_of_place(&self.world, self.library, function, place)
+        self.objects.slots_of_place(&self.world, self.library, function, place).to_vec()
     }
 
     /// Whether an operand is what a call of this library function gave, as far as that is kept in variables.

@@ -160,7 +160,7 @@ impl<'a> Collector<'_, 'a> {
             && let Some(model) = self.managed.library.registry(of)
             && model.grow.iter().chain(&model.shrink).any(|it| it == name)
         {
-            let slot = self.managed.objects.find_or_add(Slot::Global(of));
+            let slot = self.managed.objects.find_or_add(&self.managed.world, Slot::Global(of));
             self.push(slot, What::Method { name, argument }, false);
         }
     }
@@ -200,10 +200,7 @@ impl<'a> Collector<'_, 'a> {
             }
             Target::Library(name) => self.library_call(name, args),
             Target::Value(value) => {
-                let managed = &mut *self.managed;
-                let functions =
-                    managed.objects.functions_of(&managed.world, managed.library, self.function, value);
-                if functions.is_empty() {
+                if self.managed.functions_of(self.function, value).is_empty() {
                     args.iter().for_each(|it| self.escapes(it.value));
                 }
             }
@@ -211,10 +208,10 @@ impl<'a> Collector<'_, 'a> {
         }
     }
 
-    fn is_program_method(&mut self, receiver: Operand, name: &str) -> bool {
+    fn is_program_method(&mut self, receiver: Operand, name: &'a str) -> bool {
         let managed = &mut *self.managed;
-        let classes = managed.objects.classes_of(&managed.world, managed.library, self.function, receiver);
-        classes.iter().any(|it| managed.world.method(*it, name).is_some())
+        let classes = managed.classes_of(self.function, receiver);
+        classes.iter().any(|it| managed.objects.method(&managed.world, *it, name).is_some())
     }
 
     fn library_call(&mut self, name: &'a str, args: &[Argument]) {
@@ -223,7 +220,7 @@ impl<'a> Collector<'_, 'a> {
             && library.registry(of).is_some()
         {
             let argument = args.first().map(|it| it.value);
-            let slot = self.managed.objects.find_or_add(Slot::Global(of));
+            let slot = self.managed.objects.find_or_add(&self.managed.world, Slot::Global(of));
             return self.push(slot, What::Method { name: short, argument }, false);
         }
         if library.is_harmless(name) {

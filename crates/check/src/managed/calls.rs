@@ -4,8 +4,9 @@
 //! [`Rate::Endless`]; what a library calls for each event gives [`Rate::Event`]; what only a module's own code
 //! reaches runs once. Functions that nothing calls may be called by anyone.
 
+use super::few::Few;
 use super::library::{Family, Library};
-use super::objects::{Objects, Target, Value, new_target};
+use super::objects::{Objects, Target, Value};
 use super::world::{FnId, World};
 use crate::ir::{BlockId, Callee, End, Function, OpKind, Operand, Place, ReadKind, Step};
 use rustc_hash::{FxHashMap, FxHashSet};
@@ -122,7 +123,9 @@ impl Calls {
                         OpKind::Call { callee, args, .. } => {
                             (objects.target(world, function, callee), &args[..])
                         }
-                        OpKind::New { class, args, .. } => (new_target(world, function, *class), &args[..]),
+                        OpKind::New { class, args, .. } => {
+                            (objects.new_target(world, function, *class), &args[..])
+                        }
                         OpKind::Load { from, .. } => {
                             self.property(world, objects, library, function, from, repeat_of(number));
                             continue;
@@ -177,9 +180,9 @@ impl Calls {
         library: &Library,
         function: FnId,
         value: Operand,
-    ) -> Vec<FnId> {
+    ) -> Few<FnId> {
         if !matches!(value, Operand::Reg(_) | Operand::Function(_)) {
-            return Vec::new();
+            return Few::default();
         }
         let found = objects.functions_of(world, library, function, value);
         found.iter().for_each(|it| self.is_taken[it.index()] = true);
@@ -201,7 +204,7 @@ impl Calls {
         };
         let name = world.text(function, *name);
         for class in objects.classes_of(world, library, function, base) {
-            if let Some(method) = world.method(class, name) {
+            if let Some(method) = objects.method(world, class, name) {
                 self.edge(function, method, repeat, false);
             }
         }
@@ -227,17 +230,17 @@ impl Calls {
             Target::Function(to) => self.edge(function, to, repeat, false),
             Target::Class(class) => {
                 for name in ["__init__", "__new__", "__post_init__", "constructor"] {
-                    if let Some(to) = world.method(class, name) {
+                    if let Some(to) = objects.method(world, class, name) {
                         self.edge(function, to, repeat, false);
                     }
                 }
             }
             Target::Method { receiver, name, class } => {
                 let mut classes = objects.classes_of(world, library, function, receiver);
-                classes.extend(class);
+                class.into_iter().for_each(|it| classes.add(it));
                 let mut is_known = false;
                 for class in classes {
-                    if let Some(to) = world.method(class, name) {
+                    if let Some(to) = objects.method(world, class, name) {
                         self.edge(function, to, repeat, false);
                         is_known = true;
                     }

@@ -6,7 +6,7 @@ use crate::ir::{Class, ClassId, Function, FunctionId, Module, Name, Operand, Spa
 use rustc_hash::{FxHashMap, FxHashSet};
 
 /// A function of the program: dense over all modules.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct FnId(pub u32);
 
 impl FnId {
@@ -16,7 +16,7 @@ impl FnId {
 }
 
 /// A class of the program: dense over all modules.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ClassRef(pub u32);
 
 pub struct FunctionEntry<'a> {
@@ -35,6 +35,8 @@ pub struct ClassEntry<'a> {
     /// Names of all base classes, also of libraries, aliases resolved.
     pub base_names: Vec<&'a str>,
     pub derived: Vec<ClassRef>,
+    /// The class and all its bases in the program, nearest first.
+    ancestors: Vec<ClassRef>,
     pub methods: FxHashMap<&'a str, FnId>,
 }
 
@@ -97,6 +99,7 @@ impl<'a> World<'a> {
                 bases: Vec::new(),
                 base_names: Vec::new(),
                 derived: Vec::new(),
+                ancestors: Vec::new(),
                 methods: FxHashMap::default(),
             });
         }
@@ -141,6 +144,9 @@ impl<'a> World<'a> {
             }
             let entry = &mut self.classes[at];
             (entry.bases, entry.base_names, entry.methods) = (bases, names, methods);
+        }
+        for at in 0..self.classes.len() {
+            self.classes[at].ancestors = self.find_ancestors(ClassRef(id(at)));
         }
     }
 
@@ -248,7 +254,11 @@ impl<'a> World<'a> {
     }
 
     /// A class and all its bases in the program, nearest first.
-    pub fn ancestors(&self, class: ClassRef) -> Vec<ClassRef> {
+    pub fn ancestors(&self, class: ClassRef) -> &[ClassRef] {
+        &self.class_entry(class).ancestors
+    }
+
+    fn find_ancestors(&self, class: ClassRef) -> Vec<ClassRef> {
         let mut found = vec![class];
         let mut at = 0;
         while at < found.len() && found.len() < CHAIN_LIMIT * 4 {
@@ -285,6 +295,9 @@ impl<'a> World<'a> {
     /// Methods of subclasses that override one.
     pub fn overrides(&self, class: ClassRef, name: &str) -> Vec<FnId> {
         let mut found = Vec::new();
+        if self.class_entry(class).derived.is_empty() {
+            return found;
+        }
         let mut classes = self.class_entry(class).derived.clone();
         let mut at = 0;
         while at < classes.len() && classes.len() < 256 {

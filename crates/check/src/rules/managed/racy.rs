@@ -7,9 +7,7 @@
 
 use crate::finding::{At, Found};
 use crate::ir::{Base, Binary, BlockId, Callee, OpKind, Operand, Place, ReadKind, Span, Step, Unary};
-use crate::managed::{
-    ClassRef, FnId, Guard, Guards, Managed, Rate, Repeat, Slot, SlotId, Target, Value, new_target,
-};
+use crate::managed::{ClassRef, FnId, Guard, Guards, Managed, Rate, Repeat, Slot, SlotId, Target, Value};
 use heapwise_model::{Confidence, Kind, Rule, Severity};
 use rustc_hash::{FxHashMap, FxHashSet};
 
@@ -64,13 +62,7 @@ impl Threads {
                         _ => continue,
                     };
                     for argument in args {
-                        let managed = &mut *managed;
-                        let functions = managed.objects.functions_of(
-                            &managed.world,
-                            managed.library,
-                            function,
-                            argument.value,
-                        );
+                        let functions = managed.functions_of(function, argument.value);
                         roots.extend(functions.into_iter().map(|it| (it, is_pool || is_repeated)));
                     }
                 }
@@ -93,7 +85,7 @@ impl Threads {
             .collect();
         let outside = closure(managed, entries.into_iter());
         let owners = roots.iter().filter_map(|it| managed.world.entry(it.0).class);
-        let owners = owners.flat_map(|it| managed.world.ancestors(it)).collect();
+        let owners = owners.flat_map(|it| managed.world.ancestors(it)).copied().collect();
         let objects = &managed.objects;
         let globals = objects.slot_ids().filter(|it| matches!(objects.slot(*it), Slot::Global(_)));
         let kept = globals
@@ -108,7 +100,7 @@ impl Threads {
 fn served(managed: &mut Managed<'_>, function: FnId, kind: &OpKind) -> Vec<FnId> {
     let (target, args) = match kind {
         OpKind::Call { callee, args, .. } => (managed.target(function, callee), args),
-        OpKind::New { class, args, .. } => (new_target(&managed.world, function, *class), args),
+        OpKind::New { class, args, .. } => (managed.new_target(function, *class), args),
         _ => return Vec::new(),
     };
     if !matches!(target, Target::Library(name) if managed.library.is_thread_server(name)) {

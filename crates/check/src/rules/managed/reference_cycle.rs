@@ -58,8 +58,8 @@ fn finalizers(managed: &mut Managed<'_>, found: &mut Vec<Found>) {
             let back = managed
                 .world
                 .ancestors(edge.to)
-                .into_iter()
-                .find_map(|to| edges.get(&to)?.iter().find(|it| is_kin(managed, it.to, from)));
+                .iter()
+                .find_map(|to| edges.get(to)?.iter().find(|it| is_kin(managed, it.to, from)));
             let Some(back) = back else { continue };
             // Each pair once.
             let is_first = match (edge.is_made, back.is_made) {

@@ -12,7 +12,7 @@
 use crate::finding::Found;
 use crate::ir::{Argument, Base, BlockId, Callee, End, LocalId, OpKind, Operand, Place, Span, Step};
 use crate::managed::{
-    Age, ClassRef, FnId, Managed, Rate, RegistrationModel, Slot, SlotId, Target, Value, new_target,
+    Age, ClassRef, Few, FnId, Managed, Rate, RegistrationModel, Slot, SlotId, Target, Value,
 };
 use heapwise_model::{Confidence, Kind, Rule, Severity};
 use rustc_hash::FxHashSet;
@@ -112,7 +112,7 @@ impl<'a> Registrations<'_, 'a> {
                         (*to, self.managed.target(function, callee), &args[..])
                     }
                     OpKind::New { to, class, args } => {
-                        (Some(*to), new_target(&self.managed.world, function, *class), &args[..])
+                        (Some(*to), self.managed.new_target(function, *class), &args[..])
                     }
                     _ => continue,
                 };
@@ -173,9 +173,7 @@ impl<'a> Registrations<'_, 'a> {
         if self.managed.library.is_effect(name)
             && let Some(first) = args.first()
         {
-            let managed = &mut *self.managed;
-            let functions =
-                managed.objects.functions_of(&managed.world, managed.library, function, first.value);
+            let functions = self.managed.functions_of(function, first.value);
             self.effects.extend(functions);
         }
     }
@@ -696,10 +694,9 @@ impl<'a> Registrations<'_, 'a> {
     }
 
     /// The function that is kept, if it is one of the program.
-    fn kept(&mut self, it: &Registration<'a>) -> Vec<FnId> {
-        let Some(callback) = it.callback else { return Vec::new() };
-        let managed = &mut *self.managed;
-        managed.objects.functions_of(&managed.world, managed.library, it.function, callback)
+    fn kept(&mut self, it: &Registration<'a>) -> Few<FnId> {
+        let Some(callback) = it.callback else { return Few::default() };
+        self.managed.functions_of(it.function, callback)
     }
 
     /// Whether the function that is kept sees variables of a call, or an object.

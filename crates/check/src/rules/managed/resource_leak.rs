@@ -17,7 +17,6 @@ use crate::ir::{
 };
 use crate::managed::{
     ClassRef, Family, FnId, Managed, Rate, ResourceModel, Slot, SlotId, Target, Value, is_constructor,
-    new_target,
 };
 use heapwise_model::{Confidence, Kind, Rule, Severity};
 use rustc_hash::{FxHashMap, FxHashSet};
@@ -234,9 +233,7 @@ impl<'a> ResourceLeak<'_, 'a> {
     fn opened(&mut self, function: FnId, op: &'a Op) -> Option<Tracked<'a>> {
         let (to, target, args) = match &op.kind {
             OpKind::Call { to, callee, args } => (*to, self.managed.target(function, callee), args),
-            OpKind::New { to, class, args } => {
-                (Some(*to), new_target(&self.managed.world, function, *class), args)
-            }
+            OpKind::New { to, class, args } => (Some(*to), self.managed.new_target(function, *class), args),
             _ => return None,
         };
         let mut tracked =
@@ -436,7 +433,7 @@ impl<'a> ResourceLeak<'_, 'a> {
                 if is_seen { Progress::Gone } else { Progress::Holds }
             }
             OpKind::New { class, args, .. } => {
-                let target = new_target(&self.managed.world, tracked.function, *class);
+                let target = self.managed.new_target(tracked.function, *class);
                 self.call(tracked, state, target, args)
             }
             OpKind::Call { callee, args, .. } => {

@@ -70,9 +70,7 @@ fn timer(managed: &mut Managed<'_>, function: FnId, kind: &OpKind) -> Option<FnI
         return None;
     }
     let callback = named(managed, function, args, "function").or(args.get(1).map(|it| it.value))?;
-    let managed = &mut *managed;
-    let functions = managed.objects.functions_of(&managed.world, managed.library, function, callback);
-    match functions[..] {
+    match managed.functions_of(function, callback)[..] {
         [only] => Some(only),
         _ => None,
     }
@@ -138,9 +136,7 @@ fn started(managed: &mut Managed<'_>, function: FnId, kind: &OpKind, daemons: &[
     match target {
         Target::Library("threading.Thread") => {
             let main = named(managed, function, args, "target").or(args.get(1).map(|it| it.value))?;
-            let managed_now = &mut *managed;
-            let functions =
-                managed_now.objects.functions_of(&managed_now.world, managed_now.library, function, main);
+            let functions = managed.functions_of(function, main);
             let [main] = functions[..] else { return None };
             Some(Thread { main, is_daemon: is_true(named(managed, function, args, "daemon")) })
         }
