@@ -254,6 +254,8 @@ pub struct FunctionResult {
     pub summary: Summary,
     pub findings: Vec<Finding>,
     pub is_incomplete: bool,
+    /// It called a function of its own component of which nothing was known yet.
+    has_missed: bool,
 }
 
 /// Analyzes functions that call each other; the summaries of all other callees are there. One result per
@@ -266,21 +268,35 @@ pub fn analyze_component(
     let is_recursive = component.len() > 1
         || component.iter().any(|it| cx.program.calls[*it as usize].binary_search(it).is_ok());
     let mut view = View { all: summaries, own: FxHashMap::default() };
-    if is_recursive {
-        // First without recursive calls, then with what that gave.
-        for &function in component {
-            let mut summary = analyze_function(cx, &view, component, function).summary;
-            summary.latent.clear();
-            for way in &mut summary.disjuncts {
-                way.latent.clear();
-            }
-            if summary.disjuncts.is_empty() {
-                summary.is_incomplete = true;
-            }
-            view.own.insert(function, Arc::new(summary));
-        }
+    if !is_recursive {
+        return component.iter().map(|it| analyze_function(cx, &view, component, *it)).collect();
     }
-    component.iter().map(|it| analyze_function(cx, &view, component, *it)).collect()
+    // First without recursive calls, then with what that gave. What called none that was yet to come has seen the
+    // same summaries as it would again.
+    let first: Vec<FunctionResult> = component
+        .iter()
+        .map(|&function| {
+            let result = analyze_function(cx, &view, component, function);
+            view.own.insert(function, Arc::new(without_latent(&result.summary)));
+            result
+        })
+        .collect();
+    let again = |(result, function): (FunctionResult, &u32)| match result.has_missed {
+        true => analyze_function(cx, &view, component, *function),
+        false => result,
+    };
+    first.into_iter().zip(component).map(again).collect()
+}
+
+/// What a recursive call does, as far as the first round tells.
+fn without_latent(summary: &Summary) -> Summary {
+    let mut summary = summary.clone();
+    summary.latent.clear();
+    for way in &mut summary.disjuncts {
+        way.latent.clear();
+    }
+    summary.is_incomplete |= summary.disjuncts.is_empty();
+    summary
 }
 
 fn analyze_function(
@@ -295,6 +311,7 @@ fn analyze_function(
             summary: Summary { is_incomplete: true, ..Summary::default() },
             findings: Vec::new(),
             is_incomplete: false,
+            has_missed: false,
         };
     }
     let mut engine = Engine::new(cx, summaries, component, function);
@@ -320,7 +337,12 @@ fn analyze_function(
     }
     let findings = std::mem::take(&mut engine.findings);
     let summary = engine.summarize();
-    FunctionResult { is_incomplete: engine.is_incomplete, summary, findings }
+    FunctionResult {
+        is_incomplete: engine.is_incomplete,
+        has_missed: engine.has_missed,
+        summary,
+        findings,
+    }
 }
 
 fn is_native(module: &Module) -> bool {

@@ -3,7 +3,7 @@
 use super::engine::{Engine, is_same_shape};
 use super::issue::{Assumption, Trace};
 use super::memory::{Text, each_value};
-use super::state::{Class, Content, FAR, Failure, Object, Piece, State, Status};
+use super::state::{Class, Content, FAR, Fact, Failure, Object, Piece, State, Status};
 use super::summary::{Demand, Disjunct, Guard, Need, Summary, each_part, source_of};
 use super::value::{Meaning, Source, Sym, Terms, Val};
 use crate::ir::{Argument, Binary, BlockId, Callee};
@@ -67,7 +67,10 @@ impl Engine<'_> {
             return match self.summaries.get(target).cloned() {
                 Some(summary) => self.apply(state, &summary, target, &args),
                 // A recursive call, on the first round: other ways are seen first.
-                None if self.component.contains(&target) => Vec::new(),
+                None if self.component.contains(&target) => {
+                    self.has_missed = true;
+                    Vec::new()
+                }
                 None => {
                     self.unknown_call(&mut state, &args);
                     let value = self.fresh(&state, 0, Source::Unknown);
@@ -121,6 +124,7 @@ impl Engine<'_> {
             self.emit(it);
         }
         let summary = Rc2::new(engine.summarize());
+        self.has_missed |= engine.has_missed;
         self.specialized.insert(key, summary.clone());
         Some(summary)
     }
@@ -191,6 +195,9 @@ impl Engine<'_> {
         let returns = summary.disjuncts.iter().filter(|it| !it.is_raised).count();
         let is_alone = summary.disjuncts.iter().all(|it| it.result.is_none_or(|it| it == Val::ZERO));
         for (index, way) in summary.disjuncts.iter().enumerate() {
+            if !shared.as_ref().is_some_and(|it| self.may_be_possible(it, way, &map)) {
+                continue;
+            }
             let mut state = if index + 1 == count {
                 shared.take().expect("taken by the last way only")
             } else {
@@ -434,42 +441,50 @@ impl Engine<'_> {
         both.plus(value.c)
     }
 
-    fn is_possible(&mut self, state: &mut State, way: &Disjunct, map: &[Val]) -> bool {
-        for (sym, fact) in &way.facts {
+    /// Whether no fact of a way is out of the question at once: most ways that are impossible fail here, and need no
+    /// state of their own.
+    fn may_be_possible(&self, state: &State, way: &Disjunct, map: &[Val]) -> bool {
+        way.facts.iter().all(|(sym, fact)| {
             let value = map[sym.index()];
             if value.is_uninit() {
-                continue;
+                return true;
             }
-            let mut checks: [Option<(Binary, Val)>; 5] = [None; 5];
-            if fact.lo == fact.hi {
-                checks[0] = Some((Binary::Equal, Val::int(fact.lo)));
-            } else {
-                if fact.lo > -FAR {
-                    checks[0] = Some((Binary::GreaterEqual, Val::int(fact.lo)));
-                }
-                if fact.hi < FAR {
-                    checks[1] = Some((Binary::LessEqual, Val::int(fact.hi)));
-                }
+            let (lo, hi) = state.range(&self.symbols, value);
+            lo <= fact.hi && hi >= fact.lo && (lo < hi || fact.not != Some(lo))
+        })
+    }
+
+    /// Restricts a state to executions that take a way; `false`: there are none.
+    fn is_possible(&mut self, state: &mut State, way: &Disjunct, map: &[Val]) -> bool {
+        way.facts.iter().all(|(sym, fact)| {
+            let value = map[sym.index()];
+            value.is_uninit() || self.assume_fact(state, value, fact, map)
+        })
+    }
+
+    /// Restricts a state to executions where a fact of a callee holds of a value.
+    fn assume_fact(&mut self, state: &mut State, value: Val, fact: &Fact, map: &[Val]) -> bool {
+        let value = state.resolve(&mut self.symbols, value);
+        let is_within = match value.as_sym().filter(|it| state.is_plain(&self.symbols, *it)) {
+            Some(sym) => self.confine(state, sym, fact),
+            None => {
+                let is_one = fact.lo == fact.hi;
+                let far = |it: i64| it.abs() < FAR;
+                let checks = [
+                    is_one.then_some((Binary::Equal, fact.lo)),
+                    (!is_one && far(fact.lo)).then_some((Binary::GreaterEqual, fact.lo)),
+                    (!is_one && far(fact.hi)).then_some((Binary::LessEqual, fact.hi)),
+                    fact.not.map(|it| (Binary::NotEqual, it)),
+                ];
+                checks.into_iter().flatten().all(|(op, to)| self.assume(state, op, value, Val::int(to)))
             }
-            if let Some(not) = fact.not {
-                checks[2] = Some((Binary::NotEqual, Val::int(not)));
-            }
-            if let Some((to, c)) = fact.le {
-                checks[3] = Some((Binary::LessEqual, map[to.index()].plus(c)));
-            }
-            if let Some((to, c)) = fact.ge {
-                checks[4] = Some((Binary::GreaterEqual, map[to.index()].plus(c)));
-            }
-            for (op, to) in checks.into_iter().flatten() {
-                if to.is_uninit() {
-                    continue;
-                }
-                if !self.assume(state, op, value, to) {
-                    return false;
-                }
-            }
-        }
-        true
+        };
+        let relations = [(Binary::LessEqual, fact.le), (Binary::GreaterEqual, fact.ge)];
+        is_within
+            && relations.into_iter().all(|(op, to)| {
+                let to = to.map(|(to, c)| map[to.index()].plus(c)).filter(|it| !it.is_uninit());
+                to.is_none_or(|to| self.assume(state, op, value, to))
+            })
     }
 
     fn import(&mut self, summary: &Summary, trace: u32, call: u32, known: &mut FxHashMap<u32, u32>) -> u32 {

@@ -12,7 +12,7 @@
 use super::flow::{Flow, Slot};
 use super::issue::{Assumed, Assumption, Assumptions, Finding, Spot, Trace};
 use super::schedule::View;
-use super::state::{Class, Content, Failure, Frame, Held, Object, Piece, Segment, State, Status, TraceId};
+use super::state::{Class, Content, Fact, Failure, Frame, Held, Object, Piece, Segment, State, Status, TraceId};
 use super::summary::{Demand, Guard, Need, Summary};
 use super::value::{Meaning, Source, Sym, Symbols, Val};
 use super::{Context, MemberArray};
@@ -59,6 +59,8 @@ pub struct Engine<'a> {
     /// Steps that this function may take.
     budget: usize,
     pub is_incomplete: bool,
+    /// A call of a function of the component was passed over, since it has no summary yet.
+    pub has_missed: bool,
     pub is_main: bool,
     scratch: Vec<Val>,
     pending: Vec<Vec<State>>,
@@ -208,6 +210,7 @@ impl<'a> Engine<'a> {
             steps: 0,
             budget: cx.options.steps + 6 * ir.blocks.len(),
             is_incomplete: false,
+            has_missed: false,
             is_main,
             scratch: vec![Val::ZERO; flow.locals],
             pending: vec![Vec::new(); flow.blocks.len()],
@@ -363,14 +366,25 @@ impl<'a> Engine<'a> {
     /// Restricts the path to executions where `left op right` holds; `false`: there are none.
     pub fn assume(&mut self, state: &mut State, op: Binary, left: Val, right: Val) -> bool {
         let is_possible = state.assume(&mut self.symbols, op, left, right);
+        self.note_assumed(state, [left.a, right.a]);
+        is_possible
+    }
+
+    /// Restricts the path to executions where a plain symbol has the range of a fact; `false`: there are none.
+    pub fn confine(&mut self, state: &mut State, sym: Sym, fact: &Fact) -> bool {
+        let is_possible = state.confine(&self.symbols, sym, fact);
+        self.note_assumed(state, [sym, Sym::NONE]);
+        is_possible
+    }
+
+    fn note_assumed(&mut self, state: &mut State, about: [Sym; 2]) {
         if let Some(what) = state.assumed.take() {
             let at = self.here();
             state.assumptions.add(Assumption { what, at });
         }
-        for sym in [left.a, right.a] {
+        for sym in about {
             state.has_failed |= self.is_failed(state, sym);
         }
-        is_possible
     }
 
     /// Whether the path goes on after an allocation that failed.

@@ -776,6 +776,38 @@ impl State {
         true
     }
 
+    /// Whether all that a range says of a symbol is said by its own fact: it stands in no relation to others, and
+    /// neither is the truth of a condition nor counts rounds.
+    pub fn is_plain(&self, symbols: &Symbols, sym: Sym) -> bool {
+        let is_simple = match symbols.meaning(sym) {
+            Meaning::Binary { op, .. } => !is_comparison(op),
+            Meaning::Rounds { .. } => false,
+            _ => true,
+        };
+        is_simple && self.known(sym).is_none_or(|it| it.le.is_none() && it.ge.is_none())
+    }
+
+    /// Restricts a plain symbol to the range of a fact and excludes the fact's one value; `false`: nothing is left.
+    pub fn confine(&mut self, symbols: &Symbols, sym: Sym, to: &Fact) -> bool {
+        let before = self.fact(symbols, sym);
+        let mut fact = Fact { lo: before.lo.max(to.lo), hi: before.hi.min(to.hi), ..before };
+        if let Some(not) = to.not
+            && (fact.lo..=fact.hi).contains(&not)
+            && (fact.not.is_none() || not == fact.lo || not == fact.hi || not == 0)
+        {
+            fact.not = Some(not);
+        }
+        if !State::feasible(&mut fact) {
+            return false;
+        }
+        if fact == before {
+            return true;
+        }
+        self.note_condition(symbols, Val::sym(sym), Val::ZERO);
+        self.set_fact(sym, fact);
+        self.narrow_operand(symbols, sym, fact)
+    }
+
     /// The sum or the parts of a symbol are restricted in a way that facts cannot say.
     fn tangle(&mut self, symbols: &Symbols, sym: Sym) {
         if sym.0 >= 2
@@ -786,28 +818,23 @@ impl State {
         }
     }
 
-    fn tangle_parts(&mut self, symbols: &Symbols, sym: Sym) {
-        let mut work = vec![(sym, 4)];
-        while let Some((sym, depth)) = work.pop() {
-            let parts = match symbols.meaning(sym) {
-                Meaning::Binary { op, left, right } if !is_comparison(op) => {
-                    [left.a, left.b, right.a, right.b]
-                }
-                Meaning::Narrow { value, .. } | Meaning::Other { value, .. } => {
-                    [value.a, value.b, Sym::NONE, Sym::NONE]
-                }
-                _ => continue,
-            };
-            for part in parts.into_iter().filter(|it| it.0 >= 2 && depth > 0) {
-                self.tangle(symbols, part);
-                work.push((part, depth - 1));
+    fn tangle_parts(&mut self, symbols: &Symbols, sym: Sym, depth: u8) {
+        let parts = match symbols.meaning(sym) {
+            Meaning::Binary { op, left, right } if !is_comparison(op) => [left.a, left.b, right.a, right.b],
+            Meaning::Narrow { value, .. } | Meaning::Other { value, .. } => {
+                [value.a, value.b, Sym::NONE, Sym::NONE]
             }
+            _ => return,
+        };
+        for part in parts.into_iter().filter(|it| it.0 >= 2 && depth > 0) {
+            self.tangle(symbols, part);
+            self.tangle_parts(symbols, part, depth - 1);
         }
     }
 
     fn note_condition(&mut self, symbols: &Symbols, left: Val, right: Val) {
         for sym in [left.a, left.b, right.a, right.b] {
-            self.tangle_parts(symbols, sym);
+            self.tangle_parts(symbols, sym, 4);
             self.is_conditional |= symbols.is_input(sym);
             self.is_certain &= sym.is_none() || symbols.is_input(sym);
             if symbols.is_unknown(sym) {
