@@ -337,12 +337,7 @@ fn analyze_function(
     }
     let findings = std::mem::take(&mut engine.findings);
     let summary = engine.summarize();
-    FunctionResult {
-        is_incomplete: engine.is_incomplete,
-        has_missed: engine.has_missed,
-        summary,
-        findings,
-    }
+    FunctionResult { is_incomplete: engine.is_incomplete, has_missed: engine.has_missed, summary, findings }
 }
 
 fn is_native(module: &Module) -> bool {

@@ -12,7 +12,7 @@ use rustc_hash::FxHashMap;
 use std::rc::Rc;
 
 /// Ways of a callee that are kept.
-const WAYS_MAX: usize = 6;
+const WAYS_MAX: usize = 4;
 /// Symbols in one summary; what is larger is forgotten rather than carried.
 const SYMBOLS_MAX: usize = 600;
 /// Functions that are looked at once more for one caller's function pointers: by the caller, and by those.

@@ -12,7 +12,9 @@
 use super::flow::{Flow, Slot};
 use super::issue::{Assumed, Assumption, Assumptions, Finding, Spot, Trace};
 use super::schedule::View;
-use super::state::{Class, Content, Fact, Failure, Frame, Held, Object, Piece, Segment, State, Status, TraceId};
+use super::state::{
+    Class, Content, Fact, Failure, Frame, Held, Object, Piece, Segment, State, Status, TraceId,
+};
 use super::summary::{Demand, Guard, Need, Summary};
 use super::value::{Meaning, Source, Sym, Symbols, Val};
 use super::{Context, MemberArray};
