@@ -24,6 +24,7 @@ pub mod kept;
 pub mod library;
 pub mod locks;
 pub mod memory;
+pub mod places;
 pub mod schedule;
 pub mod state;
 pub mod summary;
@@ -38,9 +39,9 @@ use crate::program::Program;
 use codec::Index;
 use engine::Engine;
 use heapwise_model::{Confidence, Language, Severity};
-use kept::{Keeper, Kept, Used};
+use kept::{Keeper, Kept, Sum, Used};
 use rustc_hash::{FxHashMap, FxHashSet};
-use schedule::{Later, Summaries, View};
+use schedule::{Later, Own, Summaries, View};
 use std::sync::Arc;
 
 /// Budgets.
@@ -200,25 +201,16 @@ fn run(cx: &Context<'_>, keeper: Option<&Keeper<'_>>) -> Vec<Part> {
     let summaries = Summaries::new(program.functions.len(), keeper.map(|it| it as &dyn Later));
     schedule::callees_first(&program.components, &program.calls, |component| {
         let mut part = Part::default();
-        let key = keeper.and_then(|it| it.key(component));
-        if let (Some(keeper), Some(key)) = (keeper, &key)
-            && let Some(found) = keeper.find(component, key)
-        {
-            for (function, (findings, is_incomplete, key)) in component.iter().zip(found) {
-                part.findings.extend(findings);
-                part.incomplete.extend(is_incomplete.then_some(*function));
-                part.used.push(Used::Old(key));
+        for (function, done) in component.iter().zip(analyze_component(cx, &summaries, component, keeper)) {
+            if let Some(keeper) = keeper {
+                keeper.settle(*function, done.sum, done.entry);
             }
-            return part;
-        }
-        let results = analyze_component(cx, &summaries, component);
-        if let (Some(keeper), Some(key)) = (keeper, &key) {
-            part.used = keeper.keep(component, key, &results);
-        }
-        for (function, result) in component.iter().zip(results) {
-            summaries.set(*function, Arc::new(result.summary));
-            part.findings.extend(result.findings);
-            part.incomplete.extend(result.is_incomplete.then_some(*function));
+            if let Some(it) = done.summary {
+                summaries.set(*function, it);
+            }
+            part.findings.extend(done.findings);
+            part.incomplete.extend(done.is_incomplete.then_some(*function));
+            part.used.extend(done.used);
         }
         part
     })
@@ -256,47 +248,99 @@ pub struct FunctionResult {
     pub is_incomplete: bool,
     /// It called a function of its own component of which nothing was known yet.
     has_missed: bool,
+    /// It was handed functions, for which its callees were run again.
+    has_specialized: bool,
+}
+
+/// A function's results, made now or kept by an earlier run.
+struct Done<'a> {
+    findings: Vec<Finding>,
+    is_incomplete: bool,
+    has_missed: bool,
+    /// `None`: it is in the entry.
+    summary: Option<Arc<Summary>>,
+    entry: Option<&'a [u8]>,
+    /// What tells the summary from others, where results are kept.
+    sum: Option<Arc<Sum>>,
+    /// Entries of all rounds.
+    used: Vec<Used>,
 }
 
 /// Analyzes functions that call each other; the summaries of all other callees are there. One result per
 /// member, in order.
-pub fn analyze_component(
+fn analyze_component<'k>(
     cx: &Context<'_>,
     summaries: &Summaries<'_>,
     component: &[u32],
-) -> Vec<FunctionResult> {
+    keeper: Option<&Keeper<'k>>,
+) -> Vec<Done<'k>> {
     let is_recursive = component.len() > 1
         || component.iter().any(|it| cx.program.calls[*it as usize].binary_search(it).is_ok());
-    let mut view = View { all: summaries, own: FxHashMap::default() };
-    if !is_recursive {
-        return component.iter().map(|it| analyze_function(cx, &view, component, *it)).collect();
+    if let Some(keeper) = keeper {
+        keeper.meet(component);
     }
+    let mut view = View { all: summaries, own: FxHashMap::default() };
     // First without recursive calls, then with what that gave. What called none that was yet to come has seen the
     // same summaries as it would again.
-    let first: Vec<FunctionResult> = component
-        .iter()
-        .map(|&function| {
-            let result = analyze_function(cx, &view, component, function);
-            view.own.insert(function, Arc::new(without_latent(&result.summary)));
-            result
-        })
-        .collect();
-    let again = |(result, function): (FunctionResult, &u32)| match result.has_missed {
-        true => analyze_function(cx, &view, component, *function),
-        false => result,
+    let mut first = Vec::with_capacity(component.len());
+    for &function in component {
+        let done = analyze_member(cx, &view, component, function, 0, keeper);
+        if is_recursive {
+            view.own.insert(function, of_first_round(&done, keeper));
+        }
+        first.push(done);
+    }
+    let again = |(mut first, function): (Done<'k>, &u32)| {
+        if !first.has_missed {
+            return first;
+        }
+        let mut done = analyze_member(cx, &view, component, *function, 1, keeper);
+        done.used.append(&mut first.used);
+        done
     };
     first.into_iter().zip(component).map(again).collect()
 }
 
-/// What a recursive call does, as far as the first round tells.
-fn without_latent(summary: &Summary) -> Summary {
-    let mut summary = summary.clone();
-    summary.latent.clear();
-    for way in &mut summary.disjuncts {
-        way.latent.clear();
+/// The summary of a recursive function as the members of its component see it.
+fn of_first_round<'v, 'k: 'v>(done: &Done<'k>, keeper: Option<&'v Keeper<'k>>) -> Own<'v> {
+    match (&done.summary, done.entry, keeper) {
+        (None, Some(entry), Some(keeper)) => Own::kept(keeper, entry, done.sum.clone()),
+        (summary, ..) => Own::made(summary.as_deref().unwrap_or(&Summary::default()), done.sum.clone()),
     }
-    summary.is_incomplete |= summary.disjuncts.is_empty();
-    summary
+}
+
+/// One function, by what is kept of it or by analysis.
+fn analyze_member<'k>(
+    cx: &Context<'_>,
+    view: &View<'_>,
+    component: &[u32],
+    function: u32,
+    round: u8,
+    keeper: Option<&Keeper<'k>>,
+) -> Done<'k> {
+    let keys = keeper.map(|it| (it, it.keys(view, component, function, round)));
+    if let Some(found) = keys.and_then(|(keeper, keys)| keeper.find(keys)) {
+        return Done {
+            findings: found.findings,
+            is_incomplete: found.is_incomplete,
+            has_missed: found.has_missed,
+            summary: None,
+            entry: Some(found.entry),
+            sum: Some(found.sum),
+            used: vec![Used::Old(found.key)],
+        };
+    }
+    let result = analyze_function(cx, view, component, function);
+    let (used, sum) = keys.map_or((None, None), |(keeper, keys)| keeper.keep(keys, function, &result));
+    Done {
+        findings: result.findings,
+        is_incomplete: result.is_incomplete,
+        has_missed: result.has_missed,
+        summary: Some(Arc::new(result.summary)),
+        entry: None,
+        sum,
+        used: used.into_iter().collect(),
+    }
 }
 
 fn analyze_function(
@@ -312,6 +356,7 @@ fn analyze_function(
             findings: Vec::new(),
             is_incomplete: false,
             has_missed: false,
+            has_specialized: false,
         };
     }
     let mut engine = Engine::new(cx, summaries, component, function);
@@ -337,7 +382,13 @@ fn analyze_function(
     }
     let findings = std::mem::take(&mut engine.findings);
     let summary = engine.summarize();
-    FunctionResult { is_incomplete: engine.is_incomplete, has_missed: engine.has_missed, summary, findings }
+    FunctionResult {
+        is_incomplete: engine.is_incomplete,
+        has_missed: engine.has_missed,
+        has_specialized: !engine.specialized.is_empty(),
+        summary,
+        findings,
+    }
 }
 
 fn is_native(module: &Module) -> bool {

@@ -62,6 +62,8 @@ pub struct Program {
     classes: FxHashMap<Box<str>, (u32, u32)>,
     /// What arrays and records that nothing changes hold: offset, bytes, module and value; sorted by offset.
     pub contents: FxHashMap<u32, Vec<(i64, u32, u32, Operand)>>,
+    /// Functions that a global's content leads to, where nothing changes it.
+    functions_of_global: FxHashMap<u32, Vec<u32>>,
     /// Classes by the name of a direct base.
     derived: FxHashMap<Box<str>, Vec<(u32, u32)>>,
 }
@@ -90,6 +92,7 @@ impl Program {
             components: Vec::new(),
             classes: FxHashMap::default(),
             contents: FxHashMap::default(),
+            functions_of_global: FxHashMap::default(),
             derived: FxHashMap::default(),
             modules: Vec::new(),
         };
@@ -274,7 +277,6 @@ impl Program {
 
     fn link_calls(&mut self) {
         let count = self.functions.len();
-        // Functions that a table or variable leads to.
         let mut kept: FxHashMap<u32, Vec<u32>> = FxHashMap::default();
         for (linked, content) in &self.contents {
             for (_, _, module, value) in content {
@@ -349,6 +351,12 @@ impl Program {
             }
         }
         (self.calls, self.callers, self.is_address_taken) = (calls, callers, is_taken);
+        self.functions_of_global = kept;
+    }
+
+    /// Functions that a table or variable leads to.
+    pub fn functions_of_global(&self, linked: u32) -> &[u32] {
+        self.functions_of_global.get(&linked).map_or(&[], Vec::as_slice)
     }
 
     /// The function that a name of a module means.

@@ -1646,6 +1646,10 @@ impl Lower {
     }
 
     fn number_value(&mut self, token: Token) -> V {
+        // For people to read: code that only moves stays the same.
+        if token.flags & crate::lex::LINE_NUMBER != 0 {
+            return V::R(Operand::Opaque, Types::INT);
+        }
         let text = self.symbols.bytes(token.text);
         let Some(number) = preprocess::number(text) else {
             let ty = match text.last() {

@@ -30,6 +30,8 @@ pub(crate) const PAINTED: u8 = 4;
 pub(crate) const EXPANDED: u8 = 8;
 /// The second half of a `>>`.
 pub(crate) const JOINED: u8 = 16;
+/// What `__LINE__` stands for.
+pub(crate) const LINE_NUMBER: u8 = 32;
 
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Token {

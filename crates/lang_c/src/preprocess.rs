@@ -12,7 +12,7 @@
 //! Budgets: [`MAX_DEPTH`] nested includes or argument expansions, [`MAX_TOKENS`] tokens, [`MAX_FILES`]
 //! inclusions. What exceeds one is left out and noted.
 
-use crate::lex::{EXPANDED, Kind, LINE_START, Lexer, PAINTED, SPACE, Token};
+use crate::lex::{EXPANDED, Kind, LINE_NUMBER, LINE_START, Lexer, PAINTED, SPACE, Token};
 use crate::symbols::{Sym, Symbols, sym};
 use crate::{Files, Unit, stubs};
 use heapwise_model::Language;
@@ -780,6 +780,7 @@ impl Preprocessor<'_> {
             }
             sym::LINE_ => {
                 token.kind = Kind::Number;
+                token.flags |= LINE_NUMBER;
                 self.line().to_string()
             }
             sym::COUNTER_ => {
@@ -1051,7 +1052,7 @@ impl Preprocessor<'_> {
 const END: Token = Token { kind: Kind::End, flags: 0, file: 0, text: sym::EMPTY, start: 0, end: 0 };
 
 fn placed(token: Token, site: Token) -> Token {
-    let flags = (token.flags & SPACE) | EXPANDED;
+    let flags = (token.flags & (SPACE | LINE_NUMBER)) | EXPANDED;
     Token { flags, file: site.file, start: site.start, end: site.end, ..token }
 }
 

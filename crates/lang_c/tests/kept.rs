@@ -176,6 +176,30 @@ fn code_that_only_moves_is_not_analyzed_again() {
     assert_eq!(again.len(), kept.len());
 }
 
+/// A chain of calls, two of them recursive, down to a leaf with these statements.
+fn chain(leaf: &str) -> Sources {
+    let mut text = "#include <stdlib.h>\n".to_owned();
+    writeln!(text, "void *f0(int n) {{ {leaf} return malloc(n); }}").unwrap();
+    for at in 1..20 {
+        let again = if at % 5 == 0 { format!("if (n > 9) return f{at}(n - 1);") } else { String::new() };
+        writeln!(text, "void *f{at}(int n) {{ {again} if (n == {at}) return 0; return f{}(n); }}", at - 1)
+            .unwrap();
+    }
+    text.push_str("int main(int argc, char **argv) { char *p = f19(argc); p[0] = 1; return 0; }\n");
+    Sources([("chain.c".to_owned(), text)].into())
+}
+
+#[test]
+fn an_edit_is_followed_as_far_as_summaries_change() {
+    let (kept, count) = compare(&chain(""), &Kept::default());
+    assert!(count > 0);
+    let entries = kept.len();
+    let (again, _) = compare(&chain("int unseen = n + 1; unseen++;"), &kept_of(&kept));
+    assert_eq!((again.added(), again.len()), (1, entries), "callers see no difference");
+    let (again, _) = compare(&chain("if (n == 7) exit(1);"), &kept_of(&kept));
+    assert!(again.added() > 5, "{} of {entries}: callers see it", again.added());
+}
+
 fn kept_of(kept: &Kept) -> Kept {
     Kept::from_bytes(&kept.to_bytes()).expect("what was written is read")
 }

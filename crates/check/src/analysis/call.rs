@@ -811,6 +811,7 @@ impl Engine<'_> {
         summary.disjuncts = ways;
         summary.traces = self.traces.clone();
         summary.latent = self.latent.clone();
+        summary.tidy();
         summary
     }
 

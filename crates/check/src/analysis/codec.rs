@@ -1,12 +1,13 @@
 //! Summaries and findings as bytes that outlive their program.
 //!
 //! Numbers of modules, functions, globals, names and families hold within one program only: what is written names
-//! them instead, and places are told from the start of their function, so that code which moves stays the same.
+//! them instead, and places are told by what stands there, so that code which moves stays the same.
 //! Each text is written once per entry. Reading trusts nothing: what does not fit the program is `None`.
 
 use super::Context;
 use super::facts::Fact;
 use super::issue::{Assumed, Assumption, Assumptions, Finding, Spot, Trace};
+use super::places::{Places, Sign};
 use super::state::{Class, Content, Failure, Object, Piece, Segment, Status};
 use super::summary::{Demand, Disjunct, Guard, Need, Summary};
 use super::value::{Meaning, Source, Sym, Val};
@@ -23,6 +24,8 @@ pub struct Index<'a> {
     globals: FxHashMap<(&'a str, Option<u32>), Option<u32>>,
     /// Per module, made when first asked for: its names.
     names: Vec<OnceLock<FxHashMap<&'a str, Name>>>,
+    /// Per function, made when first asked for.
+    places: Vec<OnceLock<Places>>,
 }
 
 impl<'a> Index<'a> {
@@ -41,7 +44,15 @@ impl<'a> Index<'a> {
             globals.entry((name, owner)).and_modify(|it| *it = None).or_insert(u32::try_from(number).ok());
         }
         let names = program.modules.iter().map(|_| OnceLock::new()).collect();
-        Index { modules, globals, names }
+        let places = program.functions.iter().map(|_| OnceLock::new()).collect();
+        Index { modules, globals, names, places }
+    }
+
+    fn places(&self, cx: &Context<'a>, function: u32) -> &Places {
+        self.places[function as usize].get_or_init(|| {
+            let (module, ir) = cx.program.ir(function);
+            Places::new(module, ir)
+        })
     }
 
     fn name(&self, cx: &Context<'a>, module: u32, text: &str) -> Option<Name> {
@@ -135,19 +146,19 @@ impl<'a> Writer<'a> {
 }
 
 /// What is left of an entry.
-pub struct Reader<'a> {
-    bytes: &'a [u8],
+pub struct Reader<'r, 'a> {
+    bytes: &'r [u8],
     cx: &'a Context<'a>,
-    index: &'a Index<'a>,
-    texts: Vec<&'a str>,
+    index: &'r Index<'a>,
+    texts: Vec<&'r str>,
 }
 
-impl<'a> Reader<'a> {
-    pub fn new(bytes: &'a [u8], cx: &'a Context<'a>, index: &'a Index<'a>) -> Reader<'a> {
+impl<'r, 'a> Reader<'r, 'a> {
+    pub fn new(bytes: &'r [u8], cx: &'a Context<'a>, index: &'r Index<'a>) -> Reader<'r, 'a> {
         Reader { bytes, cx, index, texts: Vec::new() }
     }
 
-    fn number(&mut self) -> Option<u64> {
+    pub fn number(&mut self) -> Option<u64> {
         let mut all = 0;
         for shift in (0..64).step_by(7) {
             let (&byte, rest) = self.bytes.split_first()?;
@@ -160,7 +171,7 @@ impl<'a> Reader<'a> {
         None
     }
 
-    fn text(&mut self) -> Option<&'a str> {
+    pub fn text(&mut self) -> Option<&'r str> {
         let at = usize::try_from(self.number()?).ok()?;
         if at == self.texts.len() {
             let text = self.free_text()?;
@@ -169,7 +180,7 @@ impl<'a> Reader<'a> {
         self.texts.get(at).copied()
     }
 
-    fn free_text(&mut self) -> Option<&'a str> {
+    fn free_text(&mut self) -> Option<&'r str> {
         let length = usize::try_from(self.number()?).ok()?;
         let (text, rest) = self.bytes.split_at_checked(length)?;
         self.bytes = rest;
@@ -188,14 +199,14 @@ impl<'a> Reader<'a> {
         Some((module, class))
     }
 
-    fn function(&mut self) -> Option<u32> {
+    pub fn function(&mut self) -> Option<u32> {
         let module = self.module()?;
         let name = self.text()?;
         let function = self.cx.program.function_of_symbol(module, self.cx.program.find_symbol(name)?)?;
         (self.cx.program.functions[function as usize].module == module).then_some(function)
     }
 
-    fn global(&mut self) -> Option<u32> {
+    pub fn global(&mut self) -> Option<u32> {
         let name = self.text()?;
         let owner = if self.number()? == 1 { Some(self.module()?) } else { None };
         *self.index.globals.get(&(name, owner))?
@@ -213,7 +224,7 @@ impl<'a> Reader<'a> {
 /// What can be written and read back.
 pub trait Coded: Sized {
     fn put(&self, to: &mut Writer<'_>);
-    fn get(from: &mut Reader<'_>) -> Option<Self>;
+    fn get(from: &mut Reader<'_, '_>) -> Option<Self>;
 }
 
 macro_rules! numbers {
@@ -222,7 +233,7 @@ macro_rules! numbers {
             fn put(&self, to: &mut Writer<'_>) {
                 to.number(u64::from(*self));
             }
-            fn get(from: &mut Reader<'_>) -> Option<Self> {
+            fn get(from: &mut Reader<'_, '_>) -> Option<Self> {
                 <$type>::try_from(from.number()?).ok()
             }
         }
@@ -236,7 +247,7 @@ impl Coded for i64 {
         // Small negative numbers are short, too.
         to.number(((*self << 1) ^ (*self >> 63)) as u64);
     }
-    fn get(from: &mut Reader<'_>) -> Option<Self> {
+    fn get(from: &mut Reader<'_, '_>) -> Option<Self> {
         let it = from.number()?;
         Some((it >> 1) as i64 ^ -((it & 1) as i64))
     }
@@ -246,7 +257,7 @@ impl Coded for bool {
     fn put(&self, to: &mut Writer<'_>) {
         to.number(u64::from(*self));
     }
-    fn get(from: &mut Reader<'_>) -> Option<Self> {
+    fn get(from: &mut Reader<'_, '_>) -> Option<Self> {
         Some(from.number()? == 1)
     }
 }
@@ -255,7 +266,7 @@ impl Coded for String {
     fn put(&self, to: &mut Writer<'_>) {
         to.free_text(self);
     }
-    fn get(from: &mut Reader<'_>) -> Option<Self> {
+    fn get(from: &mut Reader<'_, '_>) -> Option<Self> {
         from.free_text().map(str::to_owned)
     }
 }
@@ -267,7 +278,7 @@ impl<T: Coded> Coded for Option<T> {
             it.put(to);
         }
     }
-    fn get(from: &mut Reader<'_>) -> Option<Self> {
+    fn get(from: &mut Reader<'_, '_>) -> Option<Self> {
         if from.number()? == 1 { T::get(from).map(Some) } else { Some(None) }
     }
 }
@@ -277,7 +288,7 @@ impl<T: Coded> Coded for Vec<T> {
         to.number(self.len() as u64);
         self.iter().for_each(|it| it.put(to));
     }
-    fn get(from: &mut Reader<'_>) -> Option<Self> {
+    fn get(from: &mut Reader<'_, '_>) -> Option<Self> {
         // The length is a claim: room is made as items come.
         (0..from.number()?).map(|_| T::get(from)).collect()
     }
@@ -288,7 +299,7 @@ impl<A: Coded, B: Coded> Coded for (A, B) {
         self.0.put(to);
         self.1.put(to);
     }
-    fn get(from: &mut Reader<'_>) -> Option<Self> {
+    fn get(from: &mut Reader<'_, '_>) -> Option<Self> {
         Some((A::get(from)?, B::get(from)?))
     }
 }
@@ -299,7 +310,7 @@ impl<A: Coded, B: Coded, C: Coded> Coded for (A, B, C) {
         self.1.put(to);
         self.2.put(to);
     }
-    fn get(from: &mut Reader<'_>) -> Option<Self> {
+    fn get(from: &mut Reader<'_, '_>) -> Option<Self> {
         Some((A::get(from)?, B::get(from)?, C::get(from)?))
     }
 }
@@ -312,7 +323,7 @@ macro_rules! records {
                 let $type { $($field),* } = self;
                 $($field.put(to);)*
             }
-            fn get(from: &mut Reader<'_>) -> Option<Self> {
+            fn get(from: &mut Reader<'_, '_>) -> Option<Self> {
                 $(let $field = Coded::get(from)?;)*
                 Some($type { $($field),* })
             }
@@ -333,7 +344,7 @@ macro_rules! choices {
                     })*
                 }
             }
-            fn get(from: &mut Reader<'_>) -> Option<Self> {
+            fn get(from: &mut Reader<'_, '_>) -> Option<Self> {
                 Some(match from.number()? {
                     $($tag => {
                         $($(let $item = Coded::get(from)?;)*)?
@@ -387,7 +398,7 @@ impl Coded for Sym {
     fn put(&self, to: &mut Writer<'_>) {
         self.0.put(to);
     }
-    fn get(from: &mut Reader<'_>) -> Option<Self> {
+    fn get(from: &mut Reader<'_, '_>) -> Option<Self> {
         u32::get(from).map(Sym)
     }
 }
@@ -396,7 +407,7 @@ impl Coded for LocalId {
     fn put(&self, to: &mut Writer<'_>) {
         self.0.put(to);
     }
-    fn get(from: &mut Reader<'_>) -> Option<Self> {
+    fn get(from: &mut Reader<'_, '_>) -> Option<Self> {
         u32::get(from).map(LocalId)
     }
 }
@@ -405,7 +416,7 @@ impl Coded for Rule {
     fn put(&self, to: &mut Writer<'_>) {
         to.text(self.name());
     }
-    fn get(from: &mut Reader<'_>) -> Option<Self> {
+    fn get(from: &mut Reader<'_, '_>) -> Option<Self> {
         Rule::from_name(from.text()?)
     }
 }
@@ -414,7 +425,7 @@ impl Coded for Kind {
     fn put(&self, to: &mut Writer<'_>) {
         to.text(self.name());
     }
-    fn get(from: &mut Reader<'_>) -> Option<Self> {
+    fn get(from: &mut Reader<'_, '_>) -> Option<Self> {
         Kind::from_name(from.text()?)
     }
 }
@@ -429,13 +440,27 @@ impl Coded for Spot {
         if module != owner {
             to.module(module);
         }
-        put_span(to, module, function, span);
+        let sign = to.index.places(to.cx, function).sign(span).filter(|_| module == owner);
+        sign.is_some().put(to);
+        match sign {
+            Some(it) => {
+                to.number(it.hash);
+                it.turn.put(to);
+                it.turns.put(to);
+            }
+            None => put_span(to, module, function, span),
+        }
     }
-    fn get(from: &mut Reader<'_>) -> Option<Self> {
+    fn get(from: &mut Reader<'_, '_>) -> Option<Self> {
         let function = from.function()?;
         let owner = from.cx.program.functions[function as usize].module;
         let module = if bool::get(from)? { owner } else { from.module()? };
-        let span = get_span(from, module, function)?;
+        let span = if bool::get(from)? {
+            let sign = Sign { hash: from.number()?, turn: u32::get(from)?, turns: u32::get(from)? };
+            from.index.places(from.cx, function).span(sign)?
+        } else {
+            get_span(from, module, function)?
+        };
         Some(Spot { module, function, span })
     }
 }
@@ -459,7 +484,7 @@ pub fn put_span(to: &mut Writer<'_>, module: u32, function: u32, span: Span) {
     (i64::from(span.end) - i64::from(base)).put(to);
 }
 
-fn get_span(from: &mut Reader<'_>, module: u32, function: u32) -> Option<Span> {
+fn get_span(from: &mut Reader<'_, '_>, module: u32, function: u32) -> Option<Span> {
     let start = from.cx.program.ir(function).1.span;
     let (file, base) = match from.number()? {
         0 => return Some(Span::NONE),
@@ -488,7 +513,7 @@ impl Coded for Class {
             }
         }
     }
-    fn get(from: &mut Reader<'_>) -> Option<Self> {
+    fn get(from: &mut Reader<'_, '_>) -> Option<Self> {
         Some(match from.number()? {
             0 => Class::Storage,
             1 => Class::Heap(from.family()?),
@@ -541,7 +566,7 @@ impl Coded for Object {
             class.0.put(to);
         }
     }
-    fn get(from: &mut Reader<'_>) -> Option<Self> {
+    fn get(from: &mut Reader<'_, '_>) -> Option<Self> {
         Some(Object {
             class: Coded::get(from)?,
             status: Coded::get(from)?,
@@ -611,7 +636,7 @@ impl Coded for Meaning {
             Meaning::Other { value, tag } => put!(20, value, tag),
         }
     }
-    fn get(from: &mut Reader<'_>) -> Option<Self> {
+    fn get(from: &mut Reader<'_, '_>) -> Option<Self> {
         macro_rules! get {
             ($variant:ident $($field:ident)*) => {{
                 $(let $field = Coded::get(from)?;)*

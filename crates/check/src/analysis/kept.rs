@@ -1,15 +1,18 @@
 //! Results of functions that outlive their program, so that one edit costs what it touches.
 //!
 //! ```text
-//! key = own code, callers (none, one, more), keys of callees; records, budget    (of a whole component at once)
+//! key = own code, whether it is called, summaries of callees as they are seen; records, budget
 //! key --known--> findings at once, summary when a caller that changed asks for it
 //!     --new----> analysis --> entry
 //! ```
 //!
-//! A key holds all that the analysis reads, through all functions that are called: they are not only summarized, but
-//! run again where they are handed functions. So a function is analyzed again when its own code changes, or that of
-//! one that it reaches, and not when code only moves. Nothing here decides: with or without kept results findings are
-//! the same. Models and options are the caller's: results are kept apart for each.
+//! A key holds all that the analysis reads. Of callees that is their summaries, with what these lead to in turn: the
+//! content of globals, and functions that pointers are known to be. So an edit is followed upward as far as
+//! summaries change, not to all callers. In a recursive component each member has an entry per round.
+//!
+//! Where a function was handed functions, the analysis has run its callees again: then all that they reach is in the
+//! key, by the *deep* key of its component. Nothing here decides: with or without kept results findings are the same.
+//! Models and options are the caller's: results are kept apart for each.
 //!
 //! Absent on purpose: functions of which two share a name and a path. They and what calls them are analyzed each
 //! time.
@@ -17,9 +20,11 @@
 use super::codec::{Coded, Index, Reader, Writer};
 use super::identity::{self, Globals};
 use super::issue::Finding;
+use super::schedule::View;
 use super::summary::Summary;
+use super::value::Meaning;
 use super::{Context, FunctionResult};
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 use sha2::{Digest, Sha256};
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -90,6 +95,11 @@ impl Kept {
         !self.new.is_empty()
     }
 
+    /// How many entries were added since they were read.
+    pub fn added(&self) -> usize {
+        self.new.len()
+    }
+
     /// How many functions' results there are.
     pub fn len(&self) -> usize {
         self.old.len() + self.new.len()
@@ -102,9 +112,34 @@ impl Kept {
 
 /// What was used of one program's functions.
 pub enum Used {
-    Nothing,
     Old(Hash),
     New(Hash, Arc<[u8]>),
+}
+
+/// What tells a summary from others, for the keys of its callers.
+#[derive(Debug)]
+pub struct Sum {
+    hash: Hash,
+    /// Functions, by symbol, and globals that the summary mentions: callers may follow them.
+    functions: Vec<u32>,
+    globals: Vec<u32>,
+}
+
+/// A function's results that an earlier run kept.
+pub struct Found<'a> {
+    pub findings: Vec<Finding>,
+    pub is_incomplete: bool,
+    pub has_missed: bool,
+    pub sum: Arc<Sum>,
+    pub key: Hash,
+    pub entry: &'a [u8],
+}
+
+/// The keys that a function's results are looked for by.
+#[derive(Clone, Copy)]
+pub struct Keys {
+    shallow: Option<Hash>,
+    deep: Option<Hash>,
 }
 
 /// Finds the results of one program's functions, and makes entries of new ones.
@@ -115,8 +150,12 @@ pub struct Keeper<'a> {
     globals: Globals<'a>,
     /// Of all records.
     classes: Hash,
-    /// Per function, once its component is met; `None`: it cannot be told from others.
-    keys: Vec<OnceLock<Option<Hash>>>,
+    /// Per function: of its own code; `None`: it cannot be told from others.
+    own: Vec<OnceLock<Option<Hash>>>,
+    /// Per function, once its component is met: of its own code and all that it reaches.
+    deep: Vec<OnceLock<Option<Hash>>>,
+    /// Per function, once it is done: of its summary.
+    sums: Vec<OnceLock<Option<Arc<Sum>>>>,
     /// Per function: its entry, where it came from there.
     entries: Vec<OnceLock<&'a [u8]>>,
     is_broken: AtomicBool,
@@ -131,7 +170,9 @@ impl<'a> Keeper<'a> {
             index,
             globals: Globals::new(cx, index),
             classes: identity::classes(cx),
-            keys: (0..count).map(|_| OnceLock::new()).collect(),
+            own: (0..count).map(|_| OnceLock::new()).collect(),
+            deep: (0..count).map(|_| OnceLock::new()).collect(),
+            sums: (0..count).map(|_| OnceLock::new()).collect(),
             entries: (0..count).map(|_| OnceLock::new()).collect(),
             is_broken: AtomicBool::new(false),
         }
@@ -142,105 +183,202 @@ impl<'a> Keeper<'a> {
         self.is_broken.load(Ordering::Relaxed)
     }
 
-    /// Key of a component; `None`: it is analyzed each time.
-    pub fn key(&self, component: &[u32]) -> Option<Hash> {
-        let mut out = Writer::new(self.cx, self.index);
-        out.number(self.cx.options.steps as u64);
-        out.bytes.extend_from_slice(&self.classes);
-        for &function in component {
+    /// Of a function's own code, the records and the budget.
+    fn own(&self, function: u32) -> Option<Hash> {
+        *self.own[function as usize].get_or_init(|| {
+            let mut out = Writer::new(self.cx, self.index);
+            out.number(self.cx.options.steps as u64);
+            out.bytes.extend_from_slice(&self.classes);
             identity::write(&mut out, &self.globals, function);
-            out.number(self.callers(function));
+            out.number(u64::from(self.cx.program.callers[function as usize] > 0));
+            out.is_sound.then(|| hash(&[&out.bytes]))
+        })
+    }
+
+    /// Takes note of a component before any of its members is asked for.
+    pub fn meet(&self, component: &[u32]) {
+        let mut parts: Vec<u8> = Vec::new();
+        let mut is_sound = true;
+        for &function in component {
+            parts.extend(self.own(function).unwrap_or_default());
+            is_sound &= self.own(function).is_some();
             let mut callees: Vec<(&str, Hash)> = Vec::new();
             for &callee in &self.cx.program.calls[function as usize] {
                 let (module, ir) = self.cx.program.ir(callee);
                 // Members of the component tell of themselves.
-                let known = match self.keys[callee as usize].get() {
+                let known = match self.deep[callee as usize].get() {
                     None => Some(Hash::default()),
                     Some(it) => *it,
                 };
-                out.is_sound &= known.is_some();
+                is_sound &= known.is_some();
                 callees.push((module.name(ir.name), known.unwrap_or_default()));
             }
             callees.sort_unstable();
             for (name, key) in callees {
-                out.text(name);
-                out.bytes.extend_from_slice(&key);
-            }
-            if !out.is_sound {
-                break;
+                parts.extend((name.len() as u64).to_le_bytes());
+                parts.extend(name.as_bytes());
+                parts.extend(key);
             }
         }
-        let key = out.is_sound.then(|| hash(&[&out.bytes]));
+        let all = hash(&[&parts]);
         for (at, &function) in component.iter().enumerate() {
-            let own = key.map(|it| Keeper::key_of_member(component, &it, at));
-            let is_first = self.keys[function as usize].set(own).is_ok();
+            let deep = is_sound.then(|| hash(&[&all, &at.to_le_bytes()]));
+            let is_first = self.deep[function as usize].set(deep).is_ok();
             debug_assert!(is_first, "a component is met once");
         }
-        key
     }
 
-    fn callers(&self, function: u32) -> u64 {
-        u64::from(self.cx.program.callers[function as usize].min(2))
-    }
-
-    fn key_of_member(component: &[u32], key: &Hash, at: usize) -> Hash {
-        if component.len() == 1 { *key } else { hash(&[key, &at.to_le_bytes()]) }
-    }
-
-    /// What is known of a component: findings of each member, and whether it is incomplete.
-    pub fn find(&self, component: &[u32], key: &Hash) -> Option<Vec<(Vec<Finding>, bool, Hash)>> {
-        let entries: Vec<(Hash, &'a [u8])> = (0..component.len())
-            .map(|at| Keeper::key_of_member(component, key, at))
-            .map(|key| Some((key, self.kept.entry(&key)?)))
-            .collect::<Option<_>>()?;
-        let mut found = Vec::with_capacity(component.len());
-        for (key, entry) in &entries {
-            let (length, rest) = entry.split_first_chunk::<4>()?;
-            let findings = rest.get(..u32::from_le_bytes(*length) as usize)?;
-            let mut from = Reader::new(findings, self.cx, self.index);
-            let is_incomplete = bool::get(&mut from)?;
-            found.push((Vec::<Finding>::get(&mut from)?, is_incomplete, *key));
+    /// Keys of a member of a component, by the summaries that it sees. `round`: of the component's analysis.
+    pub fn keys(&self, view: &View<'_>, component: &[u32], function: u32, round: u8) -> Keys {
+        let deep = self.deep[function as usize].get().copied().flatten();
+        Keys {
+            shallow: self.shallow(view, component, function),
+            deep: deep.map(|it| hash(&[b"deep", &it, &[round]])),
         }
-        for (function, (_, entry)) in component.iter().zip(entries) {
-            let is_first = self.entries[*function as usize].set(entry).is_ok();
-            debug_assert!(is_first, "a component is met once");
-        }
-        Some(found)
     }
 
-    /// The summary in a function's entry.
-    pub fn summary(&self, function: u32) -> Option<Summary> {
-        let entry = self.entries[function as usize].get()?;
-        let read = || {
-            let (length, rest) = entry.split_first_chunk::<4>()?;
-            let rest = rest.get(u32::from_le_bytes(*length) as usize..)?;
-            Summary::get(&mut Reader::new(rest, self.cx, self.index))
-        };
-        Some(read().unwrap_or_else(|| {
-            self.is_broken.store(true, Ordering::Relaxed);
-            Summary { is_incomplete: true, ..Summary::default() }
-        }))
-    }
-
-    /// Makes entries of what the analysis of a component found.
-    pub fn keep(&self, component: &[u32], key: &Hash, results: &[FunctionResult]) -> Vec<Used> {
-        let mut used = Vec::with_capacity(component.len());
-        for (at, result) in results.iter().enumerate() {
-            let mut findings = Writer::new(self.cx, self.index);
-            result.is_incomplete.put(&mut findings);
-            result.findings.put(&mut findings);
-            let mut summary = Writer::new(self.cx, self.index);
-            result.summary.put(&mut summary);
-            let is_sound = findings.is_sound && summary.is_sound;
-            let Some(length) = u32::try_from(findings.bytes.len()).ok().filter(|_| is_sound) else {
-                used.push(Used::Nothing);
-                continue;
+    /// `None`: something that the function sees cannot be told from others.
+    fn shallow(&self, view: &View<'_>, component: &[u32], function: u32) -> Option<Hash> {
+        let program = self.cx.program;
+        let viewer = program.functions[function as usize].module;
+        let mut parts: Vec<(&str, Hash)> = vec![("", self.own(function)?)];
+        let mut work: Vec<u32> = program.calls[function as usize].clone();
+        let mut seen: FxHashSet<u32> = work.iter().copied().collect();
+        let mut mentioned = FxHashSet::default();
+        while let Some(callee) = work.pop() {
+            let (module, ir) = program.ir(callee);
+            let may_unlock = self.cx.may_unlock[callee as usize];
+            let own = view.own.get(&callee);
+            let sum = match own {
+                Some(it) => Some(it.sum.as_ref()?),
+                // Passed over in the first round.
+                None if component.contains(&callee) => None,
+                None => Some(self.sums[callee as usize].get()?.as_ref()?),
             };
-            let parts = [&length.to_le_bytes()[..], &findings.bytes, &summary.bytes];
-            used.push(Used::New(Keeper::key_of_member(component, key, at), parts.concat().into()));
+            let flags = [u8::from(may_unlock), u8::from(own.is_some()), u8::from(sum.is_some())];
+            let of_sum = sum.map_or(Hash::default(), |it| it.hash);
+            parts.push((module.name(ir.name), hash(&[&flags, &of_sum])));
+            let Some(sum) = sum else { continue };
+            let functions = sum.functions.iter().filter_map(|it| program.function_of_symbol(viewer, *it));
+            let mut found: Vec<u32> = functions.collect();
+            for &global in &sum.globals {
+                if mentioned.insert(global) {
+                    let content = self.globals.hash(global)?;
+                    parts.push((identity::global_name(self.cx, global), content));
+                    found.extend(program.functions_of_global(global));
+                }
+            }
+            found.retain(|it| seen.insert(*it));
+            work.extend(found);
         }
-        used
+        parts[1..].sort_unstable();
+        let mut all: Vec<&[u8]> = Vec::with_capacity(parts.len() * 2);
+        for (name, part) in &parts {
+            all.extend([name.as_bytes(), part]);
+        }
+        Some(hash(&all))
     }
+
+    /// What is known of a function.
+    pub fn find(&self, keys: Keys) -> Option<Found<'a>> {
+        [keys.shallow, keys.deep]
+            .into_iter()
+            .flatten()
+            .find_map(|key| self.found(key, self.kept.entry(&key)?))
+    }
+
+    fn found(&self, key: Hash, entry: &'a [u8]) -> Option<Found<'a>> {
+        let [findings, sum, _] = sections(entry)?;
+        let mut from = Reader::new(findings, self.cx, self.index);
+        let (is_incomplete, has_missed) = (bool::get(&mut from)?, bool::get(&mut from)?);
+        let findings = Vec::<Finding>::get(&mut from)?;
+        let (hash, rest) = sum.split_first_chunk::<16>()?;
+        let mut from = Reader::new(rest, self.cx, self.index);
+        let symbol = |from: &mut Reader<'_, '_>| self.cx.program.find_symbol(from.text()?);
+        let functions = (0..from.number()?).map(|_| symbol(&mut from)).collect::<Option<_>>()?;
+        let globals = (0..from.number()?).map(|_| from.global()).collect::<Option<_>>()?;
+        let sum = Arc::new(Sum { hash: *hash, functions, globals });
+        Some(Found { findings, is_incomplete, has_missed, sum, key, entry })
+    }
+
+    /// Makes an entry of what an analysis found; gives it, and what tells its summary from others.
+    pub fn keep(
+        &self,
+        keys: Keys,
+        function: u32,
+        result: &FunctionResult,
+    ) -> (Option<Used>, Option<Arc<Sum>>) {
+        let mut findings = Writer::new(self.cx, self.index);
+        result.is_incomplete.put(&mut findings);
+        result.has_missed.put(&mut findings);
+        result.findings.put(&mut findings);
+        let mut summary = Writer::new(self.cx, self.index);
+        result.summary.put(&mut summary);
+        if !summary.is_sound {
+            return (None, None);
+        }
+        let mut sum = Sum {
+            hash: self.hash_of_summary(function, &summary.bytes),
+            functions: Vec::new(),
+            globals: Vec::new(),
+        };
+        for it in &result.summary.meanings {
+            match *it {
+                Meaning::Function(symbol) => sum.functions.push(symbol),
+                Meaning::Global(global) => sum.globals.push(global),
+                _ => {}
+            }
+        }
+        let mut mentions = Writer::new(self.cx, self.index);
+        mentions.bytes.extend_from_slice(&sum.hash);
+        mentions.number(sum.functions.len() as u64);
+        sum.functions.iter().for_each(|it| mentions.text(&self.cx.program.symbols[*it as usize]));
+        mentions.number(sum.globals.len() as u64);
+        sum.globals.iter().for_each(|it| mentions.global(*it));
+        // What ran its callees again has read more than their summaries.
+        let key = if result.has_specialized { keys.deep } else { keys.shallow.or(keys.deep) };
+        let is_sound = findings.is_sound && mentions.is_sound;
+        let entry = key.filter(|_| is_sound).and_then(|key| {
+            let entry = joined([&findings.bytes, &mentions.bytes, &summary.bytes])?;
+            Some(Used::New(key, entry.into()))
+        });
+        (entry, mentions.is_sound.then(|| Arc::new(sum)))
+    }
+
+    /// Of a summary, and of what else a call reads of the function.
+    fn hash_of_summary(&self, function: u32, summary: &[u8]) -> Hash {
+        let (_, ir) = self.cx.program.ir(function);
+        let parameters: Vec<u8> = ir.parameters.iter().flat_map(|it| it.0.to_le_bytes()).collect();
+        hash(&[summary, &parameters])
+    }
+
+    /// Takes note of a function that is done.
+    pub fn settle(&self, function: u32, sum: Option<Arc<Sum>>, entry: Option<&'a [u8]>) {
+        let is_first = self.sums[function as usize].set(sum).is_ok();
+        debug_assert!(is_first, "a function is done once");
+        if let Some(entry) = entry {
+            let is_first = self.entries[function as usize].set(entry).is_ok();
+            debug_assert!(is_first, "a function is done once");
+        }
+    }
+}
+
+/// An entry of three sections: findings, what tells the summary from others, the summary.
+fn joined(sections: [&[u8]; 3]) -> Option<Vec<u8>> {
+    let mut all = Vec::with_capacity(8 + sections.iter().map(|it| it.len()).sum::<usize>());
+    for it in &sections[..2] {
+        all.extend(u32::try_from(it.len()).ok()?.to_le_bytes());
+    }
+    sections.iter().for_each(|it| all.extend_from_slice(it));
+    Some(all)
+}
+
+fn sections(entry: &[u8]) -> Option<[&[u8]; 3]> {
+    let (first, rest) = entry.split_first_chunk::<4>()?;
+    let (second, rest) = rest.split_first_chunk::<4>()?;
+    let (findings, rest) = rest.split_at_checked(u32::from_le_bytes(*first) as usize)?;
+    let (sum, summary) = rest.split_at_checked(u32::from_le_bytes(*second) as usize)?;
+    Some([findings, sum, summary])
 }
 
 /// The entries of a run.
@@ -248,7 +386,6 @@ pub fn collect(kept: &Kept, used: impl Iterator<Item = Used>) -> Kept {
     let mut all = Kept { bytes: kept.bytes.clone(), old: FxHashMap::default(), new: FxHashMap::default() };
     for it in used {
         match it {
-            Used::Nothing => {}
             Used::Old(key) => match kept.old.get(&key) {
                 Some(it) => {
                     all.old.insert(key, it.clone());
@@ -269,6 +406,14 @@ pub fn collect(kept: &Kept, used: impl Iterator<Item = Used>) -> Kept {
 
 impl super::schedule::Later for Keeper<'_> {
     fn summary(&self, function: u32) -> Option<Summary> {
-        Keeper::summary(self, function)
+        Some(self.read(self.entries[function as usize].get()?))
+    }
+
+    fn read(&self, entry: &[u8]) -> Summary {
+        let read = || Summary::get(&mut Reader::new(sections(entry)?[2], self.cx, self.index));
+        read().unwrap_or_else(|| {
+            self.is_broken.store(true, Ordering::Relaxed);
+            Summary { is_incomplete: true, ..Summary::default() }
+        })
     }
 }

@@ -7,9 +7,11 @@
 //! A result is stored where its component's number says, so that nothing depends on the order in which threads
 //! come by. Cost: linear in calls.
 
+use super::kept::Sum;
 use super::summary::Summary;
 use rayon::Scope;
 use rustc_hash::FxHashMap;
+use std::cell::OnceCell;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock};
 
@@ -17,6 +19,8 @@ use std::sync::{Arc, OnceLock};
 pub trait Later: Sync {
     /// `None`: it is not one of them.
     fn summary(&self, function: u32) -> Option<Summary>;
+    /// The summary in an entry.
+    fn read(&self, entry: &[u8]) -> Summary;
 }
 
 /// The summaries that there are. Each is written once, after those of its callees.
@@ -50,12 +54,38 @@ impl<'a> Summaries<'a> {
 /// What one function's analysis sees: finished summaries, and those of its own component's earlier round.
 pub struct View<'a> {
     pub all: &'a Summaries<'a>,
-    pub own: FxHashMap<u32, Arc<Summary>>,
+    pub own: FxHashMap<u32, Own<'a>>,
+}
+
+/// The summary of a member of a component, as the first round left it.
+pub struct Own<'a> {
+    summary: OnceCell<Arc<Summary>>,
+    /// Where it is read when it is first asked for.
+    entry: Option<(&'a dyn Later, &'a [u8])>,
+    /// What tells it from others, where results are kept.
+    pub sum: Option<Arc<Sum>>,
+}
+
+impl<'a> Own<'a> {
+    pub fn made(summary: &Summary, sum: Option<Arc<Sum>>) -> Own<'a> {
+        Own { summary: OnceCell::from(Arc::new(summary.of_first_round())), entry: None, sum }
+    }
+
+    pub fn kept(later: &'a dyn Later, entry: &'a [u8], sum: Option<Arc<Sum>>) -> Own<'a> {
+        Own { summary: OnceCell::new(), entry: Some((later, entry)), sum }
+    }
+
+    fn summary(&self) -> &Arc<Summary> {
+        self.summary.get_or_init(|| {
+            let summary = self.entry.map(|(later, entry)| later.read(entry)).unwrap_or_default();
+            Arc::new(summary.of_first_round())
+        })
+    }
 }
 
 impl View<'_> {
     pub fn get(&self, function: u32) -> Option<&Arc<Summary>> {
-        self.own.get(&function).or_else(|| self.all.get(function))
+        self.own.get(&function).map(Own::summary).or_else(|| self.all.get(function))
     }
 }
 

@@ -1,7 +1,7 @@
 //! What a function does to its caller's memory: plain data, independent of how it was found.
 
 use super::issue::{Assumptions, Finding, Trace};
-use super::state::{Fact, Object};
+use super::state::{Fact, Object, Status};
 use super::value::{Meaning, Source, Sym, Val};
 
 /// What a function needs of the memory that it was given.
@@ -79,6 +79,91 @@ pub struct Summary {
     pub latent: Vec<Finding>,
     /// The budget ended before all ways were seen.
     pub is_incomplete: bool,
+}
+
+impl Summary {
+    /// Leaves out what no caller reads: traces and latent issues that no way mentions, and which operation of the
+    /// function made a value. So summaries stay the same when code changes that they do not depend on.
+    pub fn tidy(&mut self) {
+        self.meanings.iter_mut().for_each(|it| *it = without_site(*it));
+        let mut traces = Renumbered::new(self.traces.len());
+        let mut latent = Renumbered::new(self.latent.len());
+        // Trace 0 is the one of no place at all.
+        traces.add(0);
+        for way in &mut self.disjuncts {
+            way.each_trace(|it| *it = traces.add(*it));
+            way.latent.iter_mut().for_each(|it| *it = latent.add(*it));
+        }
+        let mut at = 0;
+        while let Some(&old) = traces.old.get(at) {
+            traces.add(self.traces[old as usize].via);
+            at += 1;
+        }
+        let old = std::mem::take(&mut self.traces);
+        self.traces = traces.old.iter().map(|it| old[*it as usize]).collect();
+        self.traces.iter_mut().for_each(|it| it.via = traces.new[it.via as usize]);
+        let old = std::mem::take(&mut self.latent);
+        self.latent = latent.old.iter().map(|it| old[*it as usize].clone()).collect();
+    }
+
+    /// What recursive calls do, as far as the first round tells.
+    pub fn of_first_round(&self) -> Summary {
+        let mut summary = self.clone();
+        summary.latent.clear();
+        for way in &mut summary.disjuncts {
+            way.latent.clear();
+        }
+        summary.is_incomplete |= summary.disjuncts.is_empty();
+        summary
+    }
+}
+
+impl Disjunct {
+    fn each_trace(&mut self, mut f: impl FnMut(&mut u32)) {
+        self.demands.iter_mut().for_each(|it| f(&mut it.trace));
+        for (_, object) in &mut self.objects {
+            f(&mut object.made);
+            if let Status::Freed(it) | Status::Gone(it) = &mut object.status {
+                f(it);
+            }
+        }
+        self.assumptions.first.iter_mut().for_each(|it| f(&mut it.at));
+    }
+}
+
+/// New numbers for what is used, in the order of first use.
+struct Renumbered {
+    new: Vec<u32>,
+    old: Vec<u32>,
+}
+
+impl Renumbered {
+    fn new(count: usize) -> Renumbered {
+        Renumbered { new: vec![u32::MAX; count], old: Vec::new() }
+    }
+
+    fn add(&mut self, old: u32) -> u32 {
+        let new = &mut self.new[old as usize];
+        if *new == u32::MAX {
+            *new = self.old.len() as u32;
+            self.old.push(old);
+        }
+        *new
+    }
+}
+
+/// A meaning without the operation that made it: symbols of a summary are told apart by their numbers.
+fn without_site(meaning: Meaning) -> Meaning {
+    let (site, turn, part) = (0, 0, 0);
+    match meaning {
+        Meaning::Made { .. } => Meaning::Made { site, turn, part },
+        Meaning::Record { .. } => Meaning::Record { site, turn, part },
+        Meaning::Stamp { .. } => Meaning::Stamp { site, turn },
+        Meaning::Result { source, .. } => Meaning::Result { site, turn, part, source },
+        Meaning::Rounds { .. } => Meaning::Rounds { head: 0, turn },
+        Meaning::Join { .. } => Meaning::Join { site, part },
+        other => other,
+    }
 }
 
 /// Calls `f` with each symbol that a meaning is made of.
