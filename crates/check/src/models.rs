@@ -291,7 +291,7 @@ pub const KEYS: &[&str] = &[
 ];
 
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "a table, as in { argument = 0, family = \"pool\" }")]
 struct Given {
     #[serde(default)]
     argument: u8,

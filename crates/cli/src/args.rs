@@ -142,8 +142,8 @@ pub struct Common {
 
 fn rule(name: &str) -> Result<Rule, String> {
     Rule::from_name(name).ok_or_else(|| {
-        let nearest = crate::config::nearest(name, Rule::ALL.iter().map(|it| it.name()));
-        format!("no such rule; did you mean {nearest}? `heapwise rules` lists them")
+        let advice = crate::config::advice("", name, Rule::ALL.iter().map(|it| it.name()));
+        format!("no such rule; {advice}; `heapwise rules` tells of them")
     })
 }
 

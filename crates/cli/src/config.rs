@@ -45,9 +45,13 @@ const RUN: [&str; 1] = ["free-stacks"];
 const CHECK: [&str; 4] = ["select", "ignore", "exclude", "per-file"];
 const SUPPRESS: [&str; 5] = ["rule", "kind", "function", "module", "path"];
 
-/// The known name with the least edit distance.
-pub fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> &'a str {
-    known.min_by_key(|it| distance(name, it)).unwrap_or("")
+/// What to say of a name that is not known: the nearest one, where one is near.
+pub fn advice<'a>(prefix: &str, name: &str, known: impl Iterator<Item = &'a str> + Clone) -> String {
+    let nearest = known.clone().map(|it| (distance(name, it), it)).min();
+    match nearest.filter(|(distance, it)| *distance <= it.chars().count().div_ceil(2)) {
+        Some((_, it)) => format!("did you mean {prefix}{it}?"),
+        None => format!("known are {}", known.collect::<Vec<_>>().join(", ")),
+    }
 }
 
 /// Levenshtein distance.
@@ -93,7 +97,10 @@ impl Config {
             let run = run.as_table().ok_or("[run] must be a table")?;
             known_keys(run, &RUN, "run.")?;
             if let Some(value) = run.get("free-stacks") {
-                config.free_stacks = Some(value.as_bool().ok_or("run.free-stacks must be true or false")?);
+                config.free_stacks =
+                    Some(value.as_bool().ok_or_else(|| {
+                        format!("run.free-stacks must be true or false, {}", but_is(value))
+                    })?);
             }
         }
         if let Some(check) = table.get("check") {
@@ -163,7 +170,18 @@ fn models(table: &Table) -> Result<Option<String>, String> {
 fn strings<'a>(table: &'a Table, key: &str, prefix: &str) -> Result<Vec<&'a str>, String> {
     let Some(value) = table.get(key) else { return Ok(Vec::new()) };
     let list = value.as_array().and_then(|it| it.iter().map(Value::as_str).collect::<Option<Vec<_>>>());
-    list.ok_or_else(|| format!("{prefix}.{key} must be an array of strings"))
+    list.ok_or_else(|| format!("{prefix}.{key} must be an array of strings, {}", but_is(value)))
+}
+
+/// Of which type a value is instead.
+fn but_is(value: &Value) -> String {
+    match value {
+        Value::Array(list) => match list.iter().find(|it| !it.is_str()) {
+            Some(it) => format!("but holds {it}"),
+            None => "but is another array".to_owned(),
+        },
+        other => format!("but is {other}"),
+    }
 }
 
 fn rules_of(table: &Table, key: &str, prefix: &str) -> Result<Vec<Rule>, String> {
@@ -171,18 +189,16 @@ fn rules_of(table: &Table, key: &str, prefix: &str) -> Result<Vec<Rule>, String>
 }
 
 fn rule(name: &str) -> Result<Rule, String> {
-    Rule::from_name(name).ok_or_else(|| {
-        format!("no rule {name}; did you mean {}?", nearest(name, Rule::ALL.iter().map(|it| it.name())))
-    })
+    Rule::from_name(name)
+        .ok_or_else(|| format!("no rule {name}; {}", advice("", name, Rule::ALL.iter().map(|it| it.name()))))
 }
 
 fn known_keys(table: &Table, known: &[&str], prefix: &str) -> Result<(), String> {
     match table.keys().find(|key| !known.contains(&key.as_str())) {
         None => Ok(()),
-        Some(key) => Err(format!(
-            "unknown key {prefix}{key}; did you mean {prefix}{}?",
-            nearest(key, known.iter().copied())
-        )),
+        Some(key) => {
+            Err(format!("unknown key {prefix}{key}; {}", advice(prefix, key, known.iter().copied())))
+        }
     }
 }
 
@@ -208,10 +224,7 @@ impl Suppress {
         let kind = match text("kind")? {
             None => None,
             Some(name) => Some(Kind::from_name(name).ok_or_else(|| {
-                format!(
-                    "no kind {name}; did you mean {}?",
-                    nearest(name, Kind::ALL.iter().map(|it| it.name()))
-                )
+                format!("no kind {name}; {}", advice("", name, Kind::ALL.iter().map(|it| it.name())))
             })?),
         };
         Ok(Suppress { rule, kind, function: glob("function")?, module: glob("module")?, path: glob("path")? })
@@ -249,6 +262,10 @@ mod tests {
             "no rule memory-leek; did you mean memory-leak?"
         );
         assert!(error("[[suppress]]\n").contains("everything"));
+        // A guess that is far off helps nobody.
+        assert_eq!(error("[x]\n"), "unknown key x; known are run, suppress, check, function");
+        assert_eq!(error("[check]\nselect = 3\n"), "check.select must be an array of strings, but is 3");
+        assert!(error("[check]\nselect = [\"a\", 1]\n").ends_with("but holds 1"));
     }
 
     #[test]

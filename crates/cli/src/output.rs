@@ -157,7 +157,13 @@ pub fn fails(report: &Report, common: &Common) -> bool {
 pub fn print_failure(failure: &Failure) {
     let mut out = anstream::stderr().lock();
     let clean = |text: &str| heapwise_report::sanitize::clean(text).into_owned();
-    let _ = writeln!(out, "\x1b[1;31merror\x1b[0m: {}", clean(&failure.to_string()));
+    // What a parser says may be of several lines.
+    let text = failure.to_string();
+    let mut lines = text.trim_end().lines();
+    let _ = writeln!(out, "\x1b[1;31merror\x1b[0m: {}", clean(lines.next().unwrap_or_default()));
+    for line in lines {
+        let _ = writeln!(out, "  {}", clean(line));
+    }
     if let Failure::Told { advice: Some(advice), .. } = failure {
         let _ = writeln!(out, "  \x1b[1mtry\x1b[0m: {}", clean(advice));
     }

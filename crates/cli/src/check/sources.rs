@@ -36,6 +36,29 @@ pub fn language_of(path: &Path) -> Option<Language> {
     }
 }
 
+/// Headers, and types without code: nothing is checked of them alone.
+fn is_part_of_others(path: &Path) -> bool {
+    const ENDINGS: [&str; 9] = ["h", "hh", "hpp", "hxx", "h++", "inl", "ipp", "tpp", "pyi"];
+    path.extension().and_then(|it| it.to_str()).is_some_and(|it| ENDINGS.contains(&it))
+}
+
+/// The language of a script, by the interpreter that its first line names.
+fn language_within(path: &Path) -> Option<Language> {
+    let mut line = Vec::new();
+    std::fs::File::open(path).ok()?.take(200).read_to_end(&mut line).ok()?;
+    let line = String::from_utf8_lossy(&line);
+    let line = line.lines().next()?.strip_prefix("#!")?;
+    let is_named = |name: &str| {
+        line.split(['/', ' '])
+            .any(|it| it.trim_end_matches(|it: char| it.is_ascii_digit() || it == '.') == name)
+    };
+    match () {
+        () if is_named("python") => Some(Language::Python),
+        () if is_named("node") => Some(Language::JavaScript),
+        () => None,
+    }
+}
+
 /// The files under `paths`, sorted; and what could not be read, in plain sentences.
 pub fn find(paths: &[PathBuf], exclude: &GlobSet) -> Result<(Vec<Source>, Vec<String>), Failure> {
     let mut sources = Vec::new();
@@ -45,7 +68,11 @@ pub fn find(paths: &[PathBuf], exclude: &GlobSet) -> Result<(Vec<Source>, Vec<St
             Failure::new(format!("cannot read {}: {error}", path.display()), "heapwise check FILE or FOLDER")
         })?;
         if metadata.is_file() {
-            let language = language_of(path).ok_or_else(|| {
+            if is_part_of_others(path) {
+                notes.push(format!("left out: {} is read with the files that use it", path.display()));
+                continue;
+            }
+            let language = language_of(path).or_else(|| language_within(path)).ok_or_else(|| {
                 Failure::new(
                     format!("{}: the name does not tell a language that is known", path.display()),
                     "C: .c; C++: .cc, .cpp, .cxx; Python: .py, .ipynb; JavaScript: .js, .mjs, .cjs, .jsx; TypeScript: .ts, .mts, .cts, .tsx; headers are read where they are included",
@@ -239,5 +266,19 @@ mod tests {
         assert!(find(&[dir.path().join("c.txt")], &exclude).is_err());
         assert!(find(&[dir.path().join("none")], &exclude).is_err());
         assert_eq!(find(&[dir.path().join("build/e.c")], &exclude).unwrap().0.len(), 1);
+        // As a hook names them: a header alone, and scripts.
+        let (found, notes) = find(&[dir.path().join("h.h")], &exclude).unwrap();
+        assert!(found.is_empty() && notes[0].contains("h.h is read with"), "{notes:?}");
+        let script = dir.path().join("tool");
+        for (line, language) in [
+            ("#!/usr/bin/env python3\n", Some(Language::Python)),
+            ("#!/usr/bin/python3.11 -I\n", Some(Language::Python)),
+            ("#!/usr/bin/env node\n", Some(Language::JavaScript)),
+            ("#!/bin/sh\n", None),
+        ] {
+            std::fs::write(&script, line).unwrap();
+            let found = find(std::slice::from_ref(&script), &exclude);
+            assert_eq!(found.ok().map(|it| it.0[0].language), language, "{line}");
+        }
     }
 }
