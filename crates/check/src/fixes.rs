@@ -13,8 +13,10 @@
 mod borrow;
 pub mod edit;
 mod flow;
+mod growth;
 mod js;
 mod leak;
+mod lock;
 mod native;
 pub mod outline;
 mod owner;
@@ -100,7 +102,10 @@ fn propose_python(cx: &mut Cx<'_>, found: &Found) -> Option<FoundFix> {
         Rule::ThreadNeverStopped => python::thread_never_stopped(cx, found),
         Rule::RacyLazyInit => python::racy_lazy_init(cx, found),
         Rule::RetainedObject => python::method_cache(cx, found),
-        Rule::UnboundedGrowth if found.kind == Some(Kind::Cache) => python::method_cache(cx, found),
+        Rule::UnboundedGrowth if found.kind == Some(Kind::Cache) => {
+            python::method_cache(cx, found).or_else(|| growth::python(cx, found))
+        }
+        Rule::UnboundedGrowth => growth::python(cx, found),
         _ => None,
     }
 }
@@ -108,6 +113,7 @@ fn propose_python(cx: &mut Cx<'_>, found: &Found) -> Option<FoundFix> {
 fn propose_js(cx: &mut Cx<'_>, found: &Found) -> Option<FoundFix> {
     match found.rule {
         Rule::RetainedObject => js::retained_object(cx, found),
+        Rule::UnboundedGrowth => growth::javascript(cx, found),
         _ => None,
     }
 }
@@ -115,6 +121,7 @@ fn propose_js(cx: &mut Cx<'_>, found: &Found) -> Option<FoundFix> {
 fn propose_native(cx: &mut Cx<'_>, found: &Found) -> Option<FoundFix> {
     match found.rule {
         Rule::MemoryLeak => native::lost_by_realloc(cx, found).or_else(|| leak::propose(cx, found)),
+        Rule::ResourceLeak if found.kind == Some(Kind::Lock) => lock::propose(cx, found),
         Rule::ResourceLeak => leak::propose(cx, found),
         Rule::MismatchedFree => native::mismatched_free(cx, found),
         Rule::DoubleFree => native::double_free(cx, found),
@@ -247,7 +254,12 @@ impl<'a> Site<'a> {
             let name = it.trim_matches(['<', '>']).rsplit('/').next().unwrap_or(it);
             name == header || name.strip_prefix('c') == Some(stem)
         };
-        if header.is_empty() || self.module.files.iter().any(is_it) {
+        // Those of the system may be known by another name.
+        let text = String::from_utf8_lossy(&self.source.text);
+        let mut lines = text.lines().filter_map(|it| it.trim_start().strip_prefix("#include"));
+        let is_named =
+            lines.any(|it| it.trim_start().strip_prefix('<').is_some_and(|it| it.starts_with(header)));
+        if header.is_empty() || is_named || self.module.files.iter().any(is_it) {
             return Some(None);
         }
         // After the last one that stands before all functions.
@@ -272,6 +284,12 @@ fn has_word(text: &str, word: &str) -> bool {
 /// A fix at a site. What other configurations see is not known: where there are some, it needs a look.
 fn fix(site: &Site<'_>, message: String, safety: Safety, mut edits: Vec<Edit>) -> FoundFix {
     let safety = if site.source.outline.has_conditionals { Safety::Unsafe } else { safety };
+    // The empty span at the beginning of a file means no place.
+    for edit in edits.iter_mut().filter(|it| (it.start, it.end) == (0, 0)) {
+        let first = site.source.slice(0, 1);
+        edit.end = first.len() as u32;
+        edit.insert.push_str(first);
+    }
     edits.sort_by_key(|it| (it.start, it.end));
     let span = |it: &Edit| Span { file: site.function.span.file, start: it.start, end: it.end };
     let edits =

@@ -156,6 +156,72 @@ const PROGRAMS: &[(&str, &str, &str, &str)] = &[
         "export class Poller extends HTMLElement {\n  connectedCallback() {\n    this.poll = setInterval(() => this.update(), 1000);\n  }\n  disconnectedCallback() {}\n  update() {}\n}\n",
         "  disconnectedCallback() { clearInterval(this.poll); }\n",
     ),
+    (
+        "resource-leak",
+        "mapping.c",
+        "#include <sys/mman.h>\n#include <stddef.h>\n\nint sum(int fd, size_t length)\n{\n    unsigned char *p = mmap(NULL, length, PROT_READ, MAP_PRIVATE, fd, 0);\n    int total = 0;\n    if (p == MAP_FAILED)\n        return -1;\n    for (size_t i = 0; i < length; i++) {\n        if (p[i] == 0)\n            return total;\n        total += p[i];\n    }\n    munmap(p, length);\n    return total;\n}\n",
+        "        if (p[i] == 0) {\n            munmap(p, length);\n            return total;\n        }\n",
+    ),
+    (
+        "resource-leak",
+        "lock.c",
+        "#include <pthread.h>\n#include <stdio.h>\n\nstatic pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;\nstatic int total;\n\nint add(int n)\n{\n    pthread_mutex_lock(&lock);\n    if (n < 0)\n        return -1;\n    total += n;\n    if (total > 100) {\n        puts(\"many\");\n        return 1;\n    }\n    pthread_mutex_unlock(&lock);\n    return 0;\n}\n",
+        "    if (n < 0) {\n        pthread_mutex_unlock(&lock);\n        return -1;\n    }\n",
+    ),
+    (
+        "racy-lazy-init",
+        "pool.py",
+        "import threading\n\n_pool = None\n\n\ndef pool():\n    global _pool\n    if _pool is None:\n        _pool = object()\n    return _pool\n\n\ndef main():\n    for _ in range(4):\n        threading.Thread(target=pool, daemon=True).start()\n",
+        "_pool = None\n_pool_lock = threading.RLock()\n\n\ndef pool():\n    global _pool\n    with _pool_lock:\n        if _pool is None:\n            _pool = object()\n    return _pool\n",
+    ),
+    (
+        "retained-object",
+        "report.py",
+        "import functools\n\n\nclass Report:\n    def __init__(self, rows):\n        self.rows = rows\n\n    @functools.lru_cache(maxsize=128)\n    def total(self):\n        return sum(self.rows)\n",
+        "        self.rows = rows\n        self.total = functools.lru_cache(maxsize=128)(self.total)\n\n    def total(self):\n",
+    ),
+    (
+        "unbounded-growth",
+        "imported.py",
+        "class Log:\n    def __init__(self):\n        self.lines = []\n\n    def add(self, line):\n        self.lines.append(line)\n        for it in self.lines:\n            print(it, len(self.lines), self.lines[-1])\n\n\nimport sys\n\n\ndef main():\n    log = Log()\n    while True:\n        log.add(input())\n",
+        "import collections\nimport sys\n",
+    ),
+    (
+        "unbounded-growth",
+        "bounded.py",
+        "import collections\n\n\nclass Log:\n    def __init__(self):\n        self.lines = []\n\n    def add(self, line):\n        self.lines.append(line)\n        for it in self.lines:\n            print(it, len(self.lines), self.lines[-1])\n\n\ndef main():\n    log = Log()\n    while True:\n        log.add(input())\n",
+        "        self.lines = collections.deque(maxlen=1000)\n",
+    ),
+    (
+        "unbounded-growth",
+        "sliced.py",
+        "import json\n\n\nclass Log:\n    def __init__(self):\n        self.lines = []\n\n    def add(self, line):\n        self.lines.append(line)\n        print(json.dumps(self.lines), self.lines[:3])\n\n\ndef main():\n    log = Log()\n    while True:\n        log.add(input())\n",
+        "        self.lines.append(line)\n        del self.lines[:-1000]\n",
+    ),
+    (
+        "unbounded-growth",
+        "sizes.py",
+        "class Log:\n    def __init__(self):\n        self.sizes = {}\n\n    def add(self, line):\n        self.sizes[line] = len(line)\n\n\ndef main():\n    log = Log()\n    while True:\n        log.add(input())\n",
+        "        self.sizes[line] = len(line)\n        while len(self.sizes) > 1000:\n            del self.sizes[next(iter(self.sizes))]\n",
+    ),
+    (
+        "unbounded-growth",
+        "seen.py",
+        "class Log:\n    def __init__(self):\n        self.seen = set()\n\n    def add(self, line):\n        if line not in self.seen:\n            self.seen.add(line)\n\n\ndef main():\n    log = Log()\n    while True:\n        log.add(input())\n",
+        "            self.seen.add(line)\n            while len(self.seen) > 1000:\n                self.seen.pop()\n",
+    ),
+    (
+        "unbounded-growth",
+        "visits.js",
+        "const http = require(\"http\");\n\nconst visits = [];\n\nhttp\n  .createServer((req, res) => {\n    visits.push(req.url);\n    res.end(String(visits.length));\n  })\n  .listen(8080);\n",
+        "    visits.push(req.url);\n    if (visits.length > 1000) visits.shift();\n",
+    ),
+    (
+        "unbounded-growth",
+        "users.js",
+        "const http = require(\"http\");\n\nconst visits = new Map();\n\nhttp\n  .createServer((req, res) => {\n    visits.set(req.url, req);\n    res.end(String(visits.size));\n  })\n  .listen(8080);\n",
+        "    if (visits.size > 1000) visits.delete(visits.keys().next().value);\n",
+    ),
 ];
 
 fn check(dir: &Path, args: &[&str]) -> Output {
@@ -181,7 +247,7 @@ fn complaint(file: &Path) -> Option<String> {
             &["-std=c11", "-D_GNU_SOURCE", "-w", "-Werror=implicit-function-declaration", "-fsyntax-only"],
         ),
         "cpp" => ("g++", &["-w", "-fsyntax-only"]),
-        "mjs" => ("node", &["--check"]),
+        "mjs" | "js" => ("node", &["--check"]),
         _ => ("python3", &["-m", "py_compile"]),
     };
     find(program)?;

@@ -4,21 +4,24 @@ use super::edit::{Edit, Position};
 use super::flow::{At, Flow};
 use super::outline::{StatementId, StatementKind};
 use super::owner::{Edge, Invalid, Owner, State, status, value};
+use super::text::Call;
 use super::{Cx, Site, fix, has_word};
 use crate::finding::{At as Place, Found, FoundFix, plain_name};
-use crate::ir::{Callee, End, Function, LocalId, Module, OpKind};
+use crate::ir::{Base, Callee, End, Function, LocalId, Module, OpKind, Type};
 use crate::models::Effect;
 use heapwise_model::{Language, Safety};
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 /// How often an edge that no text stands for is given up for later ones.
 const MAX_TRIES: usize = 12;
 
 /// How what belongs to a family is given back.
+#[derive(Clone)]
 struct Release {
     family: &'static str,
     before: &'static str,
-    after: &'static str,
+    after: Cow<'static, str>,
     /// Where it is declared; empty: by the language.
     header: &'static str,
     invalid: Invalid,
@@ -34,7 +37,7 @@ const fn release(
     invalid: Invalid,
     is_total: bool,
 ) -> Release {
-    Release { family, before, after, header, invalid, is_total }
+    Release { family, before, after: Cow::Borrowed(after), header, invalid, is_total }
 }
 
 const RELEASES: &[Release] = &[
@@ -46,6 +49,8 @@ const RELEASES: &[Release] = &[
     release("directory", "closedir(", ")", "dirent.h", Invalid::Null, false),
     release("library", "dlclose(", ")", "dlfcn.h", Invalid::Null, false),
     release("descriptor", "close(", ")", "unistd.h", Invalid::Negative, false),
+    // Behind it comes the length that was mapped.
+    release("mapping", "munmap(", "", "sys/mman.h", Invalid::Negative, false),
 ];
 
 /// A statement to add.
@@ -89,6 +94,7 @@ fn calls(cx: &Cx<'_>, at: Place, made: Place) -> Vec<Place> {
 
 fn propose_at(cx: &mut Cx<'_>, release: &Release, at: Place) -> Option<FoundFix> {
     let site = cx.site(at)?;
+    let release = &release.at(&site, at)?;
     let flow = site.flow(cx)?;
     let made = flow.made_at(at.span);
     if made.is_empty() {
@@ -155,7 +161,7 @@ pub struct FreePlace {
 /// `None`: nothing that is known how to give back is made there.
 pub fn places(cx: &mut Cx<'_>, at: Place) -> Option<Vec<FreePlace>> {
     let site = cx.site(at)?;
-    let release = family_within(cx, at, 0)?;
+    let release = &family_within(cx, at, 0)?.at(&site, at)?;
     let flow = site.flow(cx)?;
     let made = flow.made_at(at.span);
     let owner =
@@ -246,6 +252,17 @@ pub(super) fn made_family<'a>(cx: &Cx<'a>, module: &'a Module, op: &OpKind) -> O
 }
 
 impl Release {
+    /// How what a call there makes is given back; `None`: with something that only that call knows.
+    fn at(&self, site: &Site<'_>, at: Place) -> Option<Release> {
+        if self.family != "mapping" {
+            return Some(self.clone());
+        }
+        let call = Call::read(site.source.slice(at.span.start, at.span.end), at.span.start)?;
+        let [_, length, ..] = &call.arguments[..] else { return None };
+        let is_mapped = matches!(call.name, "mmap" | "mmap64") && is_constant(site, length.text, at);
+        is_mapped.then(|| Release { after: Cow::Owned(format!(", {})", length.text)), ..self.clone() })
+    }
+
     fn statement(&self, site: &Site<'_>, local: LocalId, may_be_invalid: bool) -> Option<String> {
         let name = site.local(local);
         if name.is_empty() {
@@ -258,13 +275,52 @@ impl Release {
         Some(match (may_be_invalid && !self.is_total, self.invalid) {
             (false, _) => release,
             (true, Invalid::Null) => format!("if ({name} != {}) {release}", site.null()),
+            (true, Invalid::Negative) if self.family == "mapping" => {
+                format!("if ({name} != MAP_FAILED) {release}")
+            }
             (true, Invalid::Negative) => format!("if ({name} >= 0) {release}"),
         })
     }
 }
 
+/// Whether an expression has the same value from a place on: of numbers, constants, and locals that are written no
+/// more.
+fn is_constant(site: &Site<'_>, text: &str, at: Place) -> bool {
+    let is_part = |it: char| it.is_alphanumeric() || it == '_';
+    if !text.chars().all(|it| is_part(it) || " \t+-*/%<>()".contains(it))
+        || text.contains("++")
+        || text.contains("--")
+    {
+        return false;
+    }
+    let mut words = text.split(|it: char| !is_part(it)).filter(|it| !it.is_empty());
+    words.all(|word| {
+        if word == "sizeof" || word.starts_with(|it: char| it.is_ascii_digit()) {
+            return true;
+        }
+        let locals = (0..site.function.locals.len() as u32).map(LocalId).filter(|it| site.local(*it) == word);
+        let locals: Vec<LocalId> = locals.collect();
+        match locals[..] {
+            [] => word.bytes().all(|it| it.is_ascii_uppercase() || it.is_ascii_digit() || it == b'_'),
+            [local] => !is_written_after(site, local, at),
+            _ => false,
+        }
+    })
+}
+
+/// Whether a local is written behind a place in the source, or by who knows its address.
+fn is_written_after(site: &Site<'_>, local: LocalId, at: Place) -> bool {
+    let ops = site.function.blocks.iter().flat_map(|it| &it.ops);
+    ops.into_iter().any(|op| match &op.kind {
+        OpKind::Store { to, .. } => to.base == Base::Local(local) && op.span.start > at.span.start,
+        // `fstat(fd, &st)` does not take it along: what is read before stays what it is only in a local of its own.
+        OpKind::Address { of, .. } => of.base == Base::Local(local),
+        _ => false,
+    })
+}
+
 /// `return f(p);` keeps its result while `p` is given back.
-fn keep_result(site: &Site<'_>, statement: StatementId, code: &str) -> Option<Vec<Edit>> {
+pub(super) fn keep_result(site: &Site<'_>, statement: StatementId, code: &str) -> Option<Vec<Edit>> {
     let source = &site.source;
     let it = source.outline.get(statement);
     let expression = source.slice(it.start, it.end).strip_prefix("return")?.strip_suffix(';')?.trim();
@@ -297,9 +353,14 @@ fn keep_result(site: &Site<'_>, statement: StatementId, code: &str) -> Option<Ve
 fn initialize(site: &Site<'_>, local: LocalId, invalid: Invalid) -> Option<Edit> {
     let value = match invalid {
         Invalid::Null => site.null(),
+        Invalid::Negative if is_pointer(site, local) => "MAP_FAILED",
         Invalid::Negative => "-1",
     };
     site.initialize(local, value)
+}
+
+fn is_pointer(site: &Site<'_>, local: LocalId) -> bool {
+    matches!(site.module.types[site.function.locals[local.index()].ty.index()], Type::Pointer(_))
 }
 
 /// Where it is given back, of all places that are as good.

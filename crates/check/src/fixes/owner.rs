@@ -12,7 +12,7 @@
 use super::borrow::{Lending, Lendings};
 use super::flow::{At, Flow};
 use crate::ir::{
-    Argument, Base, Binary, Callee, End, FunctionId, LocalId, Module, OpKind, Operand, Place, Reg, Unary,
+    Argument, Base, Binary, Callee, End, FunctionId, LocalId, Module, Op, OpKind, Operand, Place, Reg, Unary,
 };
 use rustc_hash::FxHashMap;
 
@@ -347,7 +347,7 @@ impl<'a> Owner<'a> {
 
     /// The value compared, and whether it is invalid where the comparison holds.
     fn compared(&self, op: Binary, left: Operand, right: Operand) -> Option<(Operand, bool)> {
-        let (op, value, with) = match (left, right) {
+        let (op, value, with) = match (self.literal(left), self.literal(right)) {
             (Operand::Reg(_), with) => (op, left, with),
             (with, Operand::Reg(_)) => (mirrored(op), right, with),
             _ => return None,
@@ -366,6 +366,16 @@ impl<'a> Owner<'a> {
                 | (Binary::NotEqual | Binary::Greater, Operand::Int(-1)) => Some((value, false)),
                 _ => None,
             },
+        }
+    }
+
+    /// A number that is only converted: `(void *)-1`.
+    fn literal(&self, it: Operand) -> Operand {
+        let Operand::Reg(reg) = it else { return it };
+        let definition = self.definitions.get(&reg).map(|it| self.flow.at(*it));
+        match definition {
+            Some(At::Op(Op { kind: OpKind::Cast { value: value @ Operand::Int(_), .. }, .. })) => *value,
+            _ => it,
         }
     }
 

@@ -468,7 +468,7 @@ pub fn racy_lazy_init(cx: &mut Cx<'_>, found: &Found) -> Option<FoundFix> {
 }
 
 /// The edit that imports a module where no line does so; `None`: there is no place for it.
-fn import(site: &Site<'_>, module: &str) -> Option<Option<Edit>> {
+pub(super) fn import(site: &Site<'_>, module: &str) -> Option<Option<Edit>> {
     let source = &site.source;
     let text = std::str::from_utf8(&source.text).ok()?;
     let wanted = format!("import {module}");
