@@ -81,8 +81,10 @@ impl Config {
         };
         let text = std::fs::read_to_string(&path)
             .map_err(|error| Failure::new(format!("cannot read {}: {error}", path.display()), None))?;
-        let mut config = Config::parse(&text)
-            .map_err(|message| Failure::new(format!("{}: {message}", path.display()), None))?;
+        let here = std::env::current_dir().unwrap_or_default();
+        let shown = path.strip_prefix(here).unwrap_or(&path).display();
+        let mut config =
+            Config::parse(&text).map_err(|message| Failure::new(format!("{shown}: {message}"), None))?;
         let path = std::path::absolute(&path)?;
         config.identity = format!("{}\n{text}", path.display());
         config.folder = path.parent().map(Path::to_owned).unwrap_or_default();

@@ -130,10 +130,15 @@ pub fn baseline(report: &mut Report, common: &Common) -> Result<(), Failure> {
             .collect();
         let dropped = count - report.findings.len();
         if dropped > 0 {
-            report.notes.push(format!("{dropped} findings are in the baseline"));
+            report.notes.push(format!("{} in the baseline", findings_are(dropped)));
         }
     }
     Ok(())
+}
+
+/// `1 finding is`, `2 findings are`.
+pub fn findings_are(count: usize) -> String {
+    if count == 1 { "1 finding is".to_owned() } else { format!("{count} findings are") }
 }
 
 fn read_baseline(path: &Path) -> Result<BTreeSet<String>, Failure> {

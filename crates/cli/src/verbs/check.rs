@@ -5,13 +5,14 @@ use crate::args::{Check as Args, Common, Format};
 use crate::check::cache::{self, Cache, Key};
 use crate::check::compile_commands::Commands;
 use crate::check::fixes;
-use crate::check::sources::{self, Texts};
+use crate::check::sources::{self, Source, Texts};
 use crate::check::{Run, Subject, check, check_again, on_workers, patch, report, where_free};
 use crate::config::Config;
 use crate::output::{self, Stream};
 use globset::GlobSetBuilder;
 use heapwise_check::models::Models;
 use heapwise_model::{Finding, Place, Report, Safety};
+use indicatif::{ProgressBar, ProgressStyle};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::IsTerminal;
 use std::mem::ManuallyDrop;
@@ -38,7 +39,7 @@ pub fn run(args: &Args, common: &Common) -> Result<u8, Failure> {
         let jobs = args.jobs.unwrap_or(0);
         return on_workers(jobs, || where_free::run(common, &subject, file, *line));
     }
-    let bar = progress(sources.len(), common);
+    let bar = progress(&sources, common);
     let jobs = args.jobs.unwrap_or(0);
     let wanted = Wanted { common, config: &config };
     let kept = kept(args, &wanted, &subject, &paths);
@@ -48,7 +49,7 @@ pub fn run(args: &Args, common: &Common) -> Result<u8, Failure> {
         }
         let before = kept.as_ref().map(|(cache, key)| cache.load_functions(key)).unwrap_or_default();
         // The process ends after its report: taking a program of millions of blocks apart would be for nobody.
-        let run = check(&subject, (!args.no_cache).then_some(&before), &|| bar.inc(1));
+        let run = check(&subject, (!args.no_cache).then_some(&before), &|| tick(&bar));
         let mut run = ManuallyDrop::new(run);
         bar.finish_and_clear();
         if let (Some((cache, key)), Some(kept)) = (&kept, &run.kept) {
@@ -116,7 +117,9 @@ impl Wanted<'_> {
         });
         let dropped = count - report.findings.len();
         if dropped > 0 {
-            report.notes.push(format!("{dropped} findings are left out by configuration or options"));
+            report
+                .notes
+                .push(format!("{} left out by configuration or options", output::findings_are(dropped)));
         }
         output::baseline(report, common)
     }
@@ -187,18 +190,28 @@ fn in_words(finding: &Finding) -> String {
     }
 }
 
-/// Files read before a bar is worth showing.
-const PROGRESS_MIN: usize = 50;
+/// Files, or bytes, that are worth a bar.
+const PROGRESS_FILES: usize = 50;
+const PROGRESS_BYTES: u64 = 2 << 20;
 
-fn progress(files: usize, common: &Common) -> indicatif::ProgressBar {
-    let is_shown = !common.quiet
-        && files >= PROGRESS_MIN
+fn progress(sources: &[Source], common: &Common) -> ProgressBar {
+    let is_seen = !common.quiet
         && std::io::stderr().is_terminal()
         && (common.format != Format::Text || common.output.is_some() || std::io::stdout().is_terminal());
-    if !is_shown {
-        return indicatif::ProgressBar::hidden();
+    let bytes = || sources.iter().filter_map(|it| Some(std::fs::metadata(&it.path).ok()?.len())).sum::<u64>();
+    if !is_seen || sources.len() < PROGRESS_FILES && bytes() < PROGRESS_BYTES {
+        return ProgressBar::hidden();
     }
-    let style =
-        indicatif::ProgressStyle::with_template("reading {wide_bar} {pos} of {len} files, {eta} left");
-    indicatif::ProgressBar::new(files as u64).with_style(style.expect("the template is valid"))
+    let style = ProgressStyle::with_template("reading {wide_bar} {pos} of {len} files");
+    ProgressBar::new(sources.len() as u64).with_style(style.expect("the template is valid"))
+}
+
+/// One more file is read. How long the rest takes is not known: it only shows that something goes on.
+fn tick(bar: &ProgressBar) {
+    bar.inc(1);
+    if bar.length() == Some(bar.position()) {
+        let style = ProgressStyle::with_template("{spinner} following data through {len} files, {elapsed}");
+        bar.set_style(style.expect("the template is valid"));
+        bar.enable_steady_tick(std::time::Duration::from_millis(100));
+    }
 }
