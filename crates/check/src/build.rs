@@ -296,13 +296,16 @@ impl FunctionBuilder {
         (block.end, block.end_span) = (end, span);
     }
 
-    /// The function; a block without an end returns nothing.
+    /// The function, in no more memory than it needs; a block without an end returns nothing.
     pub fn finish(mut self) -> Function {
         for (block, is_ended) in self.function.blocks.iter_mut().zip(&self.is_ended) {
             if !is_ended {
                 block.end = End::Return(None);
             }
+            block.ops.shrink_to_fit();
         }
+        self.function.blocks.shrink_to_fit();
+        self.function.locals.shrink_to_fit();
         self.function
     }
 }

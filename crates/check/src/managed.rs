@@ -15,6 +15,7 @@ mod guards;
 mod library;
 mod names;
 mod objects;
+mod sites;
 mod values;
 mod world;
 
@@ -24,6 +25,7 @@ pub use few::Few;
 pub use guards::{Guard, Guards};
 pub use library::{ContainerModel, Family, Library, RegistrationModel, ResourceModel, modeled_packages};
 pub use objects::{Objects, Slot, SlotId, Stored, Target, Value, View, has_attribute};
+pub use sites::{Kinds, Site, Sites};
 pub use world::{ClassRef, FnId, World};
 
 use crate::finding::Found;
@@ -39,8 +41,8 @@ pub struct Managed<'a> {
 }
 
 impl<'a> Managed<'a> {
-    pub fn new(modules: &'a [Module], library: &'a Library) -> Managed<'a> {
-        let world = World::new(modules, library.family);
+    pub fn new(modules: &'a [Module], library: &'a Library, sites: &'a Sites<'a>) -> Managed<'a> {
+        let world = World::new(modules, library.family, sites);
         let mut objects = Objects::new(&world, library);
         let calls = Calls::new(&world, &mut objects, library);
         let ages = Ages::new(&world, &objects, &calls, library);
@@ -135,7 +137,8 @@ pub fn check(modules: &[Module]) -> Vec<Found> {
             continue;
         }
         let library = Library::bundled(family);
-        let mut managed = Managed::new(modules, library);
+        let sites = Sites::new(modules, family);
+        let mut managed = Managed::new(modules, library, &sites);
         crate::growth::check(&mut managed, &mut found);
         crate::rules::managed::check(&mut managed, &mut found);
     }

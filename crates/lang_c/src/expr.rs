@@ -277,10 +277,15 @@ impl Lower {
     pub(crate) fn copy_record(&mut self, to: &Place, ty: T, from: V, span: Span) -> Res<()> {
         let bytes = self.types.size(ty).unwrap_or(0);
         match from {
-            V::Place(from, _, _) => self.push(OpKind::CopyRecord { to: to.clone(), from, bytes }, span),
+            V::Place(from, _, _) => {
+                self.push(OpKind::CopyRecord { to: to.clone(), from: Box::new(from), bytes }, span)
+            }
             V::Temp(local, _) => {
                 self.forget_temporary(local);
-                self.push(OpKind::CopyRecord { to: to.clone(), from: Place::local(local), bytes }, span);
+                self.push(
+                    OpKind::CopyRecord { to: to.clone(), from: Box::new(Place::local(local)), bytes },
+                    span,
+                );
             }
             other => {
                 let (value, _) = self.rvalue(other, span);

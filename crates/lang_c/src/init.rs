@@ -189,7 +189,10 @@ impl Lower {
         if whole > bytes {
             self.zero_fill(&place, ty, span);
         }
-        self.push(OpKind::CopyRecord { to: place, from: Place::at(Operand::String(name)), bytes }, span);
+        self.push(
+            OpKind::CopyRecord { to: place, from: Box::new(Place::at(Operand::String(name))), bytes },
+            span,
+        );
         Ok(())
     }
 

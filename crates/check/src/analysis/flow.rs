@@ -175,12 +175,13 @@ impl Flow {
                 } else {
                     op.kind.each_operand(|it| register(it).into_iter().for_each(|it| read(it, writes)));
                 }
-                match &op.kind {
-                    OpKind::Load { from: Place { base: Base::Local(it), .. }, .. }
-                    | OpKind::CopyRecord { from: Place { base: Base::Local(it), .. }, .. } => {
-                        read(it.index(), writes);
-                    }
-                    _ => {}
+                let from = match &op.kind {
+                    OpKind::Load { from, .. } => Some(from.base),
+                    OpKind::CopyRecord { from, .. } => Some(from.base),
+                    _ => None,
+                };
+                if let Some(Base::Local(it)) = from {
+                    read(it.index(), writes);
                 }
                 match &op.kind {
                     OpKind::Store { to: Place { base: Base::Local(it), steps }, .. } => {

@@ -463,14 +463,15 @@ impl<'a> Owner<'a> {
                 put(Carrier::Local(*local), false);
             }
             OpKind::Live { local } | OpKind::Dead { local } => put(Carrier::Local(*local), false),
-            OpKind::Load { from: place, .. }
-            | OpKind::Address { of: place, .. }
-            | OpKind::CopyRecord { from: place, .. } => {
-                if let Base::Local(local) = place.base {
-                    put(Carrier::Local(local), true);
-                }
-            }
             _ => {}
+        }
+        let from = match &op.kind {
+            OpKind::Load { from: place, .. } | OpKind::Address { of: place, .. } => Some(place.base),
+            OpKind::CopyRecord { from, .. } => Some(from.base),
+            _ => None,
+        };
+        if let Some(Base::Local(local)) = from {
+            put(Carrier::Local(local), true);
         }
         op.kind.each_operand(|it| {
             if let Operand::Reg(reg) = it {

@@ -1,7 +1,7 @@
 //! What happens to containers.
 
 use crate::ir::{Argument, Base, Binary, BlockId, Callee, OpKind, Operand, Place, Span, Step};
-use crate::managed::{Family, FnId, Managed, Slot, SlotId, Target, Value};
+use crate::managed::{Family, FnId, Kinds, Managed, Site, Slot, SlotId, Target, Value};
 use rustc_hash::{FxHashMap, FxHashSet};
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -79,25 +79,22 @@ pub fn collect<'a>(managed: &mut Managed<'a>) -> Ledger<'a> {
 
 impl<'a> Collector<'_, 'a> {
     fn function_events(&mut self) {
-        let ir = self.managed.world.entry(self.function).ir;
-        for (number, block) in (0u32..).zip(&ir.blocks) {
-            self.block = BlockId(number);
-            for op in &block.ops {
-                self.span = op.span;
-                match &op.kind {
-                    OpKind::Call { callee, args, .. } => {
-                        let target = self.managed.target(self.function, callee);
-                        self.call(target, args);
-                    }
-                    OpKind::Store { to, value, .. } => self.store(to, *value),
-                    OpKind::Shrink { container, .. } => self.on_container(*container, What::Shrink),
-                    OpKind::Load { from, .. } => self.method_taken(from),
-                    OpKind::Clear { container } => self.on_container(*container, What::Clear),
-                    // What is put into another container may be changed from there.
-                    OpKind::Grow { value: Some(value), .. } => self.escapes(*value),
-                    OpKind::Yield { value, .. } => self.escapes(*value),
-                    _ => {}
+        let kinds = Kinds::CALL.or(Kinds::STORE).or(Kinds::MEMBER).or(Kinds::CONTENT);
+        for Site { block, op, .. } in self.managed.world.sites(self.function, kinds) {
+            (self.block, self.span) = (block, op.span);
+            match &op.kind {
+                OpKind::Call { callee, args, .. } => {
+                    let target = self.managed.target(self.function, callee);
+                    self.call(target, args);
                 }
+                OpKind::Store { to, value, .. } => self.store(to, *value),
+                OpKind::Shrink { container, .. } => self.on_container(*container, What::Shrink),
+                OpKind::Load { from, .. } => self.method_taken(from),
+                OpKind::Clear { container } => self.on_container(*container, What::Clear),
+                // What is put into another container may be changed from there.
+                OpKind::Grow { value: Some(value), .. } => self.escapes(*value),
+                OpKind::Yield { value, .. } => self.escapes(*value),
+                _ => {}
             }
         }
     }

@@ -3,6 +3,7 @@
 use super::calls::{Calls, Rate, Repeat};
 use super::library::Library;
 use super::objects::{Objects, Slot, Value};
+use super::sites::{Kinds, Site};
 use super::world::{ClassRef, FnId, World};
 use crate::ir::{BlockId, Callee, Name, OpKind};
 
@@ -27,22 +28,20 @@ impl Ages {
         let mut is_kept = vec![false; ages.len()];
         for (at, entry) in (0u32..).zip(&world.functions) {
             let function = FnId(at);
-            for (number, block) in (0u32..).zip(&entry.ir.blocks) {
-                for op in &block.ops {
-                    let name: Option<Name> = match &op.kind {
-                        OpKind::New { class, .. } => Some(*class),
-                        OpKind::Call { callee: Callee::Direct(name), .. } => Some(*name),
-                        _ => None,
-                    };
-                    let Some(class) = name.and_then(|it| world.class(world.text(function, it))) else {
-                        continue;
-                    };
-                    made[class.0 as usize] += 1;
-                    let is_once = calls.repeat(function, BlockId(number)) <= Repeat::Listed
-                        && calls.rate(function) == Rate::Startup
-                        && !world.short_name(function).starts_with("test");
-                    lasting[class.0 as usize] += u32::from(is_once);
-                }
+            for Site { block, op, .. } in world.sites(function, Kinds::CALL) {
+                let name: Option<Name> = match &op.kind {
+                    OpKind::New { class, .. } => Some(*class),
+                    OpKind::Call { callee: Callee::Direct(name), .. } => Some(*name),
+                    _ => None,
+                };
+                let Some(class) = name.and_then(|it| world.class(world.text(function, it))) else {
+                    continue;
+                };
+                made[class.0 as usize] += 1;
+                let is_once = calls.repeat(function, block) <= Repeat::Listed
+                    && calls.rate(function) == Rate::Startup
+                    && !world.short_name(function).starts_with("test");
+                lasting[class.0 as usize] += u32::from(is_once);
             }
             // A loop without end in a method: the object is there as long as it runs.
             if let Some(class) = entry.class

@@ -7,6 +7,7 @@
 use super::few::Few;
 use super::library::{Family, Library};
 use super::objects::{Objects, Target, Value};
+use super::sites::{Kinds, Site};
 use super::world::{FnId, World};
 use crate::ir::{BlockId, Callee, End, Function, OpKind, Operand, Place, ReadKind, Step};
 use rustc_hash::{FxHashMap, FxHashSet};
@@ -116,55 +117,51 @@ impl Calls {
             let function = FnId(at as u32);
             let ir = world.entry(function).ir;
             let repeats = loops(world, objects, function, ir);
-            let repeat_of = |block: usize| repeats.as_ref().map_or(Repeat::Once, |it| it[block]);
-            for (number, block) in ir.blocks.iter().enumerate() {
-                for op in &block.ops {
-                    let (target, args) = match &op.kind {
-                        OpKind::Call { callee, args, .. } => {
-                            (objects.target(world, function, callee), &args[..])
-                        }
-                        OpKind::New { class, args, .. } => {
-                            (objects.new_target(world, function, *class), &args[..])
-                        }
-                        OpKind::Load { from, .. } => {
-                            self.property(world, objects, library, function, from, repeat_of(number));
-                            continue;
-                        }
-                        OpKind::Store { value, .. } => {
-                            self.take(world, objects, library, function, *value);
-                            continue;
-                        }
-                        OpKind::Grow { value: Some(value), .. } => {
-                            self.take(world, objects, library, function, *value);
-                            continue;
-                        }
-                        _ => continue,
-                    };
-                    self.call(world, objects, library, function, target, repeat_of(number), &by_name);
-                    let is_event = is_event_call(world, objects, library, function, target);
-                    let spawns = matches!(target, Target::Library(name) if library.spawns(name));
-                    if let Some(repeat) = calls_back(library, target, repeat_of(number)) {
-                        for argument in args {
-                            for to in objects.functions_of(world, library, function, argument.value) {
-                                self.edge(function, to, repeat, false);
-                            }
-                        }
+            let repeat_of = |block: BlockId| repeats.as_ref().map_or(Repeat::Once, |it| it[block.index()]);
+            for Site { block, op, .. } in world.sites(function, Kinds::ALL) {
+                let (target, args) = match &op.kind {
+                    OpKind::Call { callee, args, .. } => (objects.target(world, function, callee), &args[..]),
+                    OpKind::New { class, args, .. } => {
+                        (objects.new_target(world, function, *class), &args[..])
+                    }
+                    OpKind::Load { from, .. } => {
+                        self.property(world, objects, library, function, from, repeat_of(block));
                         continue;
                     }
+                    OpKind::Store { value, .. } => {
+                        self.take(world, objects, library, function, *value);
+                        continue;
+                    }
+                    OpKind::Grow { value: Some(value), .. } => {
+                        self.take(world, objects, library, function, *value);
+                        continue;
+                    }
+                    _ => continue,
+                };
+                self.call(world, objects, library, function, target, repeat_of(block), &by_name);
+                let is_event = is_event_call(world, objects, library, function, target);
+                let spawns = matches!(target, Target::Library(name) if library.spawns(name));
+                if let Some(repeat) = calls_back(library, target, repeat_of(block)) {
                     for argument in args {
-                        for taken in self.take(world, objects, library, function, argument.value) {
-                            if is_event {
-                                events.insert(taken);
-                            }
-                            if spawns {
-                                self.spawned.push(taken);
-                            }
+                        for to in objects.functions_of(world, library, function, argument.value) {
+                            self.edge(function, to, repeat, false);
+                        }
+                    }
+                    continue;
+                }
+                for argument in args {
+                    for taken in self.take(world, objects, library, function, argument.value) {
+                        if is_event {
+                            events.insert(taken);
+                        }
+                        if spawns {
+                            self.spawned.push(taken);
                         }
                     }
                 }
-                if let End::Return(Some(value)) = block.end {
-                    self.take(world, objects, library, function, value);
-                }
+            }
+            for value in world.returned(function) {
+                self.take(world, objects, library, function, *value);
             }
             if let Some(repeats) = repeats {
                 self.repeats.insert(function, repeats);
@@ -475,6 +472,15 @@ fn loops<'a>(
     function: FnId,
     ir: &'a Function,
 ) -> Option<Vec<Repeat>> {
+    // Each loop has a block that goes back.
+    let goes_back = (0..).zip(&ir.blocks).any(|(at, block)| {
+        let mut is_back = false;
+        block.end.each_target(|it| is_back |= it.index() <= at);
+        is_back
+    });
+    if !goes_back {
+        return None;
+    }
     let components = components(ir);
     let mut repeats = vec![Repeat::Once; ir.blocks.len()];
     let mut has_loop = false;

@@ -201,6 +201,7 @@ pub struct Library {
     functions: Functions,
     container_of: FxHashMap<String, usize>,
     resource_of: FxHashMap<String, usize>,
+    given_by: FxHashMap<String, usize>,
 }
 
 impl Library {
@@ -226,6 +227,10 @@ impl Library {
         for (at, model) in table.resource.iter().enumerate() {
             resource_of.extend(model.makes.iter().map(|it| (it.clone(), at)));
         }
+        let mut given_by = FxHashMap::default();
+        for (at, model) in table.resource.iter().enumerate().rev() {
+            given_by.extend(model.gives.iter().map(|it| (it.clone(), at)));
+        }
         Library {
             family,
             registrations: table.registration,
@@ -235,6 +240,7 @@ impl Library {
             functions: table.functions,
             container_of,
             resource_of,
+            given_by,
         }
     }
 
@@ -246,6 +252,11 @@ impl Library {
     /// The resource that a call of this function opens.
     pub fn resource(&self, function: &str) -> Option<&ResourceModel> {
         self.resource_of.get(function).map(|it| &self.resources[*it])
+    }
+
+    /// The resource that this function gives to its callback.
+    pub fn given_by(&self, function: &str) -> Option<&ResourceModel> {
+        self.given_by.get(function).map(|it| &self.resources[*it])
     }
 
     /// Methods that close something.

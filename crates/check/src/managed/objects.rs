@@ -7,11 +7,11 @@
 use super::few::{Few, Grouped};
 use super::library::{Family, Library};
 use super::names::{Names, Symbol};
+use super::sites::{Kinds, Site};
 use super::values::Memo;
 use super::world::{ClassRef, FnId, World};
 use crate::ir::{
-    Argument, Base, BlockId, Callee, End, GlobalId, LocalId, Name, Op, OpKind, Operand, Place, Reg, Span,
-    Step,
+    Argument, Base, BlockId, Callee, GlobalId, LocalId, Name, Op, OpKind, Operand, Place, Reg, Span, Step,
 };
 use rustc_hash::{FxHashMap, FxHashSet};
 
@@ -126,6 +126,8 @@ pub struct Objects<'a> {
     definitions: Vec<Option<(BlockId, &'a Op)>>,
     /// Operands stored, by local.
     pub(super) stores: Grouped<(LocalId, Operand)>,
+    /// Locals that inner functions see.
+    captured: FxHashSet<(FnId, LocalId)>,
     /// Classes that assign an attribute of this name.
     owners: FxHashSet<(ClassRef, Symbol)>,
     /// What callers hand over, by parameter.
@@ -158,6 +160,7 @@ impl<'a> Objects<'a> {
             first_parameter: Vec::new(),
             definitions: Vec::new(),
             stores: Grouped::default(),
+            captured: FxHashSet::default(),
             owners: FxHashSet::default(),
             parameters: Grouped::default(),
             returns: Grouped::default(),
@@ -197,8 +200,16 @@ impl<'a> Objects<'a> {
                         let number_of_reg = self.first_register[at] as usize + reg.index();
                         self.definitions[number_of_reg] = Some((BlockId(number), op));
                     }
-                    if let OpKind::Store { to, value, .. } = &op.kind {
-                        self.index_store(world, FnId(count(at)), to, *value, &mut stores);
+                    let place = match &op.kind {
+                        OpKind::Store { to, value, .. } => {
+                            self.index_store(world, FnId(count(at)), to, *value, &mut stores);
+                            to
+                        }
+                        OpKind::Load { from, .. } => from,
+                        _ => continue,
+                    };
+                    if let Base::Outer(of, local) = place.base {
+                        self.captured.insert((world.function_of_module(entry.module, of), local));
                     }
                 }
             }
@@ -233,6 +244,11 @@ impl<'a> Objects<'a> {
         }
     }
 
+    /// Whether inner functions see a local.
+    pub fn is_captured(&self, function: FnId, local: LocalId) -> bool {
+        self.captured.contains(&(function, local))
+    }
+
     /// A local's number among all of the program.
     pub(super) fn local_index(&self, function: FnId, local: LocalId) -> usize {
         self.first_local[function.index()] as usize + local.index()
@@ -248,36 +264,34 @@ impl<'a> Objects<'a> {
         let mut parameters = Vec::new();
         let mut returns = Vec::new();
         for function in world.ids() {
-            for (number, block) in (0u32..).zip(&world.entry(function).ir.blocks) {
-                for op in &block.ops {
-                    match &op.kind {
-                        OpKind::Store { to, value, .. } => {
-                            let (value, block, span) = (*value, BlockId(number), op.span);
-                            for slot in self.slots_of_place(world, library, function, to) {
-                                let range = self.operand_range(world, library, function, value);
-                                let new = |it| Stored { value: it, function, block, span, operand: value };
-                                if range.indexes().is_empty() {
-                                    // Something unknown: a value of no class.
-                                    stored.push((slot.0, new(Value::Made(""))));
-                                }
-                                stored.extend(range.indexes().map(|it| (slot.0, new(self.memo.value(it)))));
+            for Site { block, op, .. } in world.sites(function, Kinds::CALL.or(Kinds::STORE)) {
+                match &op.kind {
+                    OpKind::Store { to, value, .. } => {
+                        let (value, span) = (*value, op.span);
+                        for slot in self.slots_of_place(world, library, function, to) {
+                            let range = self.operand_range(world, library, function, value);
+                            let new = |it| Stored { value: it, function, block, span, operand: value };
+                            if range.indexes().is_empty() {
+                                // Something unknown: a value of no class.
+                                stored.push((slot.0, new(Value::Made(""))));
                             }
+                            stored.extend(range.indexes().map(|it| (slot.0, new(self.memo.value(it)))));
                         }
-                        OpKind::Call { callee, args, .. } => {
-                            let target = self.target(world, function, callee);
-                            self.hand_over(world, library, function, target, args, &mut parameters);
-                        }
-                        OpKind::New { class, args, .. } => {
-                            let target = self.new_target(world, function, *class);
-                            self.hand_over(world, library, function, target, args, &mut parameters);
-                        }
-                        _ => {}
                     }
+                    OpKind::Call { callee, args, .. } => {
+                        let target = self.target(world, function, callee);
+                        self.hand_over(world, library, function, target, args, &mut parameters);
+                    }
+                    OpKind::New { class, args, .. } => {
+                        let target = self.new_target(world, function, *class);
+                        self.hand_over(world, library, function, target, args, &mut parameters);
+                    }
+                    _ => {}
                 }
-                if let End::Return(Some(value)) = block.end {
-                    let range = self.operand_range(world, library, function, value);
-                    returns.extend(range.indexes().map(|it| (function.0, self.memo.value(it))));
-                }
+            }
+            for value in world.returned(function) {
+                let range = self.operand_range(world, library, function, *value);
+                returns.extend(range.indexes().map(|it| (function.0, self.memo.value(it))));
             }
         }
         self.memo.forget();

@@ -1,6 +1,7 @@
 //! Functions, classes and names over all modules.
 
 use super::library::Family;
+use super::sites::{Kinds, Site, Sites};
 use crate::finding::At;
 use crate::ir::{Class, ClassId, Function, FunctionId, Module, Name, Operand, Span};
 use rustc_hash::{FxHashMap, FxHashSet};
@@ -43,6 +44,7 @@ pub struct ClassEntry<'a> {
 pub struct World<'a> {
     pub family: Family,
     pub modules: &'a [Module],
+    sites: &'a Sites<'a>,
     pub functions: Vec<FunctionEntry<'a>>,
     pub classes: Vec<ClassEntry<'a>>,
     functions_by_name: FxHashMap<&'a str, FnId>,
@@ -61,10 +63,11 @@ pub struct World<'a> {
 const CHAIN_LIMIT: usize = 16;
 
 impl<'a> World<'a> {
-    pub fn new(modules: &'a [Module], family: Family) -> World<'a> {
+    pub fn new(modules: &'a [Module], family: Family, sites: &'a Sites<'a>) -> World<'a> {
         let mut it = World {
             family,
             modules,
+            sites,
             functions: Vec::new(),
             classes: Vec::new(),
             functions_by_name: FxHashMap::default(),
@@ -209,6 +212,16 @@ impl<'a> World<'a> {
     /// All functions, in the order of their modules.
     pub fn ids(&self) -> impl Iterator<Item = FnId> + use<> {
         (0..id(self.functions.len())).map(FnId)
+    }
+
+    /// A function's operations of some kinds, in order.
+    pub fn sites(&self, function: FnId, kinds: Kinds) -> impl Iterator<Item = Site<'a>> + use<'a> {
+        self.sites.of(function, kinds)
+    }
+
+    /// Values that a function returns.
+    pub fn returned(&self, function: FnId) -> &'a [Operand] {
+        self.sites.returned(function)
     }
 
     pub fn class_of_module(&self, module: u32, class: ClassId) -> ClassRef {

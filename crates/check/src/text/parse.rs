@@ -252,7 +252,7 @@ impl Parser {
                 let place = self.place(line)?;
                 let bytes = line.number()?;
                 line.word("from")?;
-                OpKind::CopyRecord { to: place, bytes, from: self.place(line)? }
+                OpKind::CopyRecord { to: place, bytes, from: Box::new(self.place(line)?) }
             }
             "address" => OpKind::Address { to: to()?, of: self.place(line)? },
             "offset" => OpKind::Offset {

@@ -9,6 +9,7 @@ use heapwise_check::fixes::outline::Outline;
 use heapwise_check::ir::{Function, Module};
 use heapwise_model::Language;
 use ignore::WalkBuilder;
+use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -138,7 +139,11 @@ impl Texts {
         let bytes = self.read(path)?;
         match language_of(Path::new(path)) {
             Some(Language::Python | Language::JavaScript | Language::TypeScript) => {
-                Some(heapwise_check::decode::decode(&bytes).text.as_bytes().into())
+                let decoded = match heapwise_check::decode::decode(&bytes).text {
+                    Cow::Borrowed(_) => None,
+                    Cow::Owned(text) => Some(text.into_bytes().into()),
+                };
+                Some(decoded.unwrap_or(bytes))
             }
             _ => Some(bytes),
         }
@@ -197,7 +202,8 @@ fn read(path: &Path) -> Option<Arc<[u8]>> {
     if !metadata.is_file() || metadata.len() > SOURCE_MAX {
         return None;
     }
-    let mut bytes = Vec::new();
+    // One byte more than it has, so that its end is met without growing.
+    let mut bytes = Vec::with_capacity(usize::try_from(metadata.len()).ok()? + 1);
     std::fs::File::open(path).ok()?.take(SOURCE_MAX).read_to_end(&mut bytes).ok()?;
     Some(bytes.into())
 }

@@ -6,29 +6,26 @@
 
 use crate::finding::Found;
 use crate::ir::{Base, Binary, BlockId, Callee, LocalId, OpKind, Operand, Place, Span, Step};
-use crate::managed::{FnId, Managed, Repeat, Target};
+use crate::managed::{FnId, Kinds, Managed, Repeat, Site, Target};
 use heapwise_model::{Confidence, Rule, Severity};
 
 pub fn check(managed: &mut Managed<'_>, found: &mut Vec<Found>) {
     for function in managed.world.ids() {
-        let ir = managed.world.entry(function).ir;
-        for (number, block) in (0u32..).zip(&ir.blocks) {
-            for op in &block.ops {
-                match &op.kind {
-                    OpKind::Call { callee, args, .. } if leads_back(managed, function, callee) => {
-                        let rest = args.iter().find_map(|it| rest(managed, function, it.value));
-                        found.extend(rest.map(|it| recursion(managed, function, op.span, it)));
-                    }
-                    OpKind::Store { to: Place { base: Base::Local(local), steps }, value, .. }
-                        if steps.is_empty()
-                            && managed.calls.repeat(function, BlockId(number)) > Repeat::Listed
-                            && wraps(managed, function, *local, *value)
-                            && !is_new_each_turn(managed, function, *local, *value) =>
-                    {
-                        found.push(wrapping(managed, function, op.span));
-                    }
-                    _ => {}
+        for Site { block, op, .. } in managed.world.sites(function, Kinds::CALL.or(Kinds::LOCAL)) {
+            match &op.kind {
+                OpKind::Call { callee, args, .. } if leads_back(managed, function, callee) => {
+                    let rest = args.iter().find_map(|it| rest(managed, function, it.value));
+                    found.extend(rest.map(|it| recursion(managed, function, op.span, it)));
                 }
+                OpKind::Store { to: Place { base: Base::Local(local), steps }, value, .. }
+                    if steps.is_empty()
+                        && managed.calls.repeat(function, block) > Repeat::Listed
+                        && wraps(managed, function, *local, *value)
+                        && !is_new_each_turn(managed, function, *local, *value) =>
+                {
+                    found.push(wrapping(managed, function, op.span));
+                }
+                _ => {}
             }
         }
     }
@@ -60,8 +57,7 @@ fn leads_back(managed: &mut Managed<'_>, function: FnId, callee: &Callee) -> boo
     if other == function || !managed.calls.callees[other.index()].contains(&function) {
         return false;
     }
-    let ir = managed.world.entry(other).ir;
-    ir.blocks.iter().flat_map(|it| &it.ops).any(|op| match &op.kind {
+    managed.world.sites(other, Kinds::CALL).any(|it| match &it.op.kind {
         OpKind::Call { callee, args, .. } => {
             let is_back = match managed.target(other, callee) {
                 Target::Function(it) => it == function,

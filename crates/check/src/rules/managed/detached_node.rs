@@ -6,7 +6,7 @@
 
 use crate::finding::Found;
 use crate::ir::{Base, Callee, LocalId, OpKind, Operand, Place, Span};
-use crate::managed::{FnId, Managed, Rate, Slot, SlotId, Value};
+use crate::managed::{FnId, Kinds, Managed, Rate, Site, Slot, SlotId, Value};
 use heapwise_model::{Confidence, Kind, Rule, Severity};
 
 pub fn check(managed: &mut Managed<'_>, found: &mut Vec<Found>) {
@@ -14,8 +14,7 @@ pub fn check(managed: &mut Managed<'_>, found: &mut Vec<Found>) {
         if managed.world.is_module_code(function) || managed.calls.rate(function) == Rate::Startup {
             continue;
         }
-        let ir = managed.world.entry(function).ir;
-        for op in ir.blocks.iter().flat_map(|it| &it.ops) {
+        for Site { op, .. } in managed.world.sites(function, Kinds::CALL) {
             let Some(node) = removed(managed, function, &op.kind) else { continue };
             let Some((slot, span)) = kept(managed, function, node) else { continue };
             if is_let_go(managed, function, slot) {
@@ -119,7 +118,7 @@ fn is_let_go(managed: &mut Managed<'_>, removing: FnId, slot: SlotId) -> bool {
         return true;
     }
     for function in managed.world.ids() {
-        for op in managed.world.entry(function).ir.blocks.iter().flat_map(|it| &it.ops) {
+        for Site { op, .. } in managed.world.sites(function, Kinds::CALL.or(Kinds::CONTENT)) {
             let is_hit = match &op.kind {
                 OpKind::Shrink { container, .. } | OpKind::Clear { container } => {
                     managed.values(function, *container).contains(&Value::Of(slot))

@@ -5,33 +5,30 @@
 
 use crate::finding::Found;
 use crate::ir::{Base, BlockId, Callee, OpKind, Operand, Place, ReadKind, Span};
-use crate::managed::{FnId, Managed, Value};
+use crate::managed::{FnId, Kinds, Managed, Site, Value};
 use heapwise_model::{Confidence, Kind, Rule, Severity};
 
 pub fn check(managed: &mut Managed<'_>, found: &mut Vec<Found>) {
     for function in managed.world.ids() {
-        let ir = managed.world.entry(function).ir;
-        for block in &ir.blocks {
-            for op in &block.ops {
-                match &op.kind {
-                    OpKind::Read { container, how: ReadKind::Iterate } => {
-                        found.extend(iterated(managed, function, *container));
-                    }
-                    OpKind::Call { callee: Callee::Direct(name), args, .. } => {
-                        let name = managed.text(function, *name);
-                        let ([only], "any" | "all" | "sum" | "min" | "max" | "set" | "frozenset") =
-                            (&args[..], name)
-                        else {
-                            continue;
-                        };
-                        if let Some(span) = built_list(managed, function, only.value) {
-                            let message =
-                                format!("the list is built in full only for `{name}()`; a generator does");
-                            found.push(finding(managed, function, span, Kind::List, Severity::Note, message));
-                        }
-                    }
-                    _ => {}
+        for Site { op, .. } in managed.world.sites(function, Kinds::CALL.or(Kinds::CONTENT)) {
+            match &op.kind {
+                OpKind::Read { container, how: ReadKind::Iterate } => {
+                    found.extend(iterated(managed, function, *container));
                 }
+                OpKind::Call { callee: Callee::Direct(name), args, .. } => {
+                    let name = managed.text(function, *name);
+                    let ([only], "any" | "all" | "sum" | "min" | "max" | "set" | "frozenset") =
+                        (&args[..], name)
+                    else {
+                        continue;
+                    };
+                    if let Some(span) = built_list(managed, function, only.value) {
+                        let message =
+                            format!("the list is built in full only for `{name}()`; a generator does");
+                        found.push(finding(managed, function, span, Kind::List, Severity::Note, message));
+                    }
+                }
+                _ => {}
             }
         }
     }

@@ -7,9 +7,14 @@
 
 use crate::finding::{At, Found};
 use crate::ir::{Base, Binary, BlockId, Callee, OpKind, Operand, Place, ReadKind, Span, Step, Unary};
-use crate::managed::{ClassRef, FnId, Guard, Guards, Managed, Rate, Repeat, Slot, SlotId, Target, Value};
+use crate::managed::{
+    ClassRef, FnId, Guard, Guards, Kinds, Managed, Rate, Repeat, Site, Slot, SlotId, Target, Value,
+};
 use heapwise_model::{Confidence, Kind, Rule, Severity};
 use rustc_hash::{FxHashMap, FxHashSet};
+
+/// Operations that use shared variables or locks.
+const USES: Kinds = Kinds::CALL.or(Kinds::STORE).or(Kinds::CONTENT);
 
 pub fn check(managed: &mut Managed<'_>, found: &mut Vec<Found>) {
     let threads = Threads::new(managed);
@@ -40,31 +45,28 @@ impl Threads {
     fn new(managed: &mut Managed<'_>) -> Threads {
         let mut roots: Vec<(FnId, bool)> = Vec::new();
         for function in managed.world.ids() {
-            let ir = managed.world.entry(function).ir;
-            for (number, block) in (0u32..).zip(&ir.blocks) {
-                for op in &block.ops {
-                    roots.extend(served(managed, function, &op.kind).into_iter().map(|it| (it, true)));
-                    let OpKind::Call { callee, args, .. } = &op.kind else { continue };
-                    let is_repeated = managed.calls.repeat(function, BlockId(number)) > Repeat::Once
-                        || managed.calls.rate(function) >= Rate::Call;
-                    let is_pool = match managed.target(function, callee) {
-                        Target::Library(
-                            "threading.Thread" | "threading.Timer" | "_thread.start_new_thread",
-                        ) => false,
-                        Target::Method { name: "run_in_executor", .. } => true,
-                        Target::Method { name: "submit" | "map" | "apply_async", receiver, .. } => {
-                            let values = managed.values(function, receiver);
-                            if !values.iter().any(|it| made_threads(managed, *it)) {
-                                continue;
-                            }
-                            true
-                        }
-                        _ => continue,
-                    };
-                    for argument in args {
-                        let functions = managed.functions_of(function, argument.value);
-                        roots.extend(functions.into_iter().map(|it| (it, is_pool || is_repeated)));
+            for Site { block, op, .. } in managed.world.sites(function, Kinds::CALL) {
+                roots.extend(served(managed, function, &op.kind).into_iter().map(|it| (it, true)));
+                let OpKind::Call { callee, args, .. } = &op.kind else { continue };
+                let is_repeated = managed.calls.repeat(function, block) > Repeat::Once
+                    || managed.calls.rate(function) >= Rate::Call;
+                let is_pool = match managed.target(function, callee) {
+                    Target::Library("threading.Thread" | "threading.Timer" | "_thread.start_new_thread") => {
+                        false
                     }
+                    Target::Method { name: "run_in_executor", .. } => true,
+                    Target::Method { name: "submit" | "map" | "apply_async", receiver, .. } => {
+                        let values = managed.values(function, receiver);
+                        if !values.iter().any(|it| made_threads(managed, *it)) {
+                            continue;
+                        }
+                        true
+                    }
+                    _ => continue,
+                };
+                for argument in args {
+                    let functions = managed.functions_of(function, argument.value);
+                    roots.extend(functions.into_iter().map(|it| (it, is_pool || is_repeated)));
                 }
             }
             if let Some(class) = managed.world.entry(function).class {
@@ -180,22 +182,23 @@ impl<'a> Racy<'_, 'a> {
         if self.managed.calls.is_construction(function) || self.managed.world.is_module_code(function) {
             return;
         }
-        let ir = self.managed.world.entry(function).ir;
         let locks = self.locks_at_entry(function);
-        for (number, block) in (0u32..).zip(&ir.blocks) {
-            let Some(mut held) = locks[number as usize].clone() else { continue };
-            for op in &block.ops {
-                self.lock_op(function, &op.kind, &mut held);
-                for (slot, access) in self.slots_of_op(function, &op.kind) {
-                    if access == Access::Store && held.is_empty() {
-                        found.extend(self.lazy_init(function, BlockId(number), slot, op.span));
-                    }
-                    if access == Access::Mutate && held.is_empty() {
-                        found.extend(self.key_test(function, BlockId(number), slot, op.span));
-                    }
-                    let it = Use { access, function, span: op.span, locks: held.clone() };
-                    self.accesses.entry(slot).or_default().push(it);
+        let (mut at, mut held) = (None, None);
+        for Site { block, op, .. } in self.managed.world.sites(function, USES) {
+            if at != Some(block) {
+                (at, held) = (Some(block), locks[block.index()].clone());
+            }
+            let Some(held) = &mut held else { continue };
+            self.lock_op(function, &op.kind, held);
+            for (slot, access) in self.slots_of_op(function, &op.kind) {
+                if access == Access::Store && held.is_empty() {
+                    found.extend(self.lazy_init(function, block, slot, op.span));
                 }
+                if access == Access::Mutate && held.is_empty() {
+                    found.extend(self.key_test(function, block, slot, op.span));
+                }
+                let it = Use { access, function, span: op.span, locks: held.clone() };
+                self.accesses.entry(slot).or_default().push(it);
             }
         }
     }
@@ -204,6 +207,18 @@ impl<'a> Racy<'_, 'a> {
     fn locks_at_entry(&mut self, function: FnId) -> Vec<Option<Vec<SlotId>>> {
         let ir = self.managed.world.entry(function).ir;
         let mut entry: Vec<Option<Vec<SlotId>>> = vec![None; ir.blocks.len()];
+        let is_lock_op = |it: Site<'a>| self.lock_name(function, &it.op.kind).is_some();
+        if !self.managed.world.sites(function, Kinds::CALL).any(is_lock_op) {
+            let mut work = vec![0];
+            while let Some(at) = work.pop() {
+                if entry[at].is_none() {
+                    entry[at] = Some(Vec::new());
+                    ir.blocks[at].end.each_target(|it| work.push(it.index()));
+                    work.extend(ir.blocks[at].unwind.map(|it| it.index()));
+                }
+            }
+            return entry;
+        }
         let mut work: Vec<(usize, Vec<SlotId>)> = vec![(0, Vec::new())];
         let mut steps = 0;
         while let Some((at, held)) = work.pop() {
@@ -234,15 +249,19 @@ impl<'a> Racy<'_, 'a> {
         entry
     }
 
+    /// The receiver of a method that locks take part in, and whether they are taken by it.
+    fn lock_name(&self, function: FnId, kind: &OpKind) -> Option<(Operand, bool)> {
+        let OpKind::Call { callee: Callee::Method { receiver, name, .. }, .. } = kind else { return None };
+        match self.managed.text(function, *name) {
+            "__enter__" | "__aenter__" | "acquire" => Some((*receiver, true)),
+            "__exit__" | "__aexit__" | "release" => Some((*receiver, false)),
+            _ => None,
+        }
+    }
+
     fn lock_op(&mut self, function: FnId, kind: &OpKind, held: &mut Vec<SlotId>) {
-        let OpKind::Call { callee: Callee::Method { receiver, name, .. }, .. } = kind else { return };
-        let name = self.managed.text(function, *name);
-        let is_taken = match name {
-            "__enter__" | "__aenter__" | "acquire" => true,
-            "__exit__" | "__aexit__" | "release" => false,
-            _ => return,
-        };
-        for value in self.managed.values(function, *receiver) {
+        let Some((receiver, is_taken)) = self.lock_name(function, kind) else { return };
+        for value in self.managed.values(function, receiver) {
             let Value::Of(slot) = value else { continue };
             if !self.may_be_lock(slot) {
                 continue;

@@ -4,7 +4,7 @@
 
 use crate::finding::Found;
 use crate::ir::{Base, Callee, OpKind, Operand, ReadKind};
-use crate::managed::{FnId, Managed, Target};
+use crate::managed::{FnId, Kinds, Managed, Site, Target};
 use heapwise_model::{Confidence, Kind, Rule, Severity};
 
 /// Operations that a value is followed through.
@@ -12,8 +12,7 @@ const DEPTH_LIMIT: u32 = 8;
 
 pub fn check(managed: &mut Managed<'_>, found: &mut Vec<Found>) {
     for function in managed.world.ids() {
-        let ir = managed.world.entry(function).ir;
-        for op in ir.blocks.iter().flat_map(|it| &it.ops) {
+        for Site { op, .. } in managed.world.sites(function, Kinds::CALL) {
             let OpKind::Call { to, callee: Callee::Method { receiver, name, .. }, args } = &op.kind else {
                 continue;
             };

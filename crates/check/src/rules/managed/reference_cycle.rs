@@ -7,15 +7,14 @@
 
 use crate::finding::Found;
 use crate::ir::{Base, Callee, LocalId, OpKind, Operand, Place, Span, Step};
-use crate::managed::{ClassRef, FnId, Managed, Slot, SlotId, Value};
+use crate::managed::{ClassRef, FnId, Kinds, Managed, Site, Slot, SlotId, Value};
 use heapwise_model::{Confidence, Kind, Rule, Severity};
 use rustc_hash::FxHashMap;
 
 pub fn check(managed: &mut Managed<'_>, found: &mut Vec<Found>) {
     finalizers(managed, found);
     for function in managed.world.ids() {
-        let ir = managed.world.entry(function).ir;
-        for op in ir.blocks.iter().flat_map(|it| &it.ops) {
+        for Site { op, .. } in managed.world.sites(function, Kinds::STORE) {
             let OpKind::Store { to, value: value @ Operand::Reg(_), .. } = &op.kind else { continue };
             if !matches!((&to.base, &*to.steps), (Base::At(_) | Base::Global(_), [] | [Step::Field { .. }])) {
                 continue;
@@ -105,7 +104,7 @@ fn is_kin(managed: &Managed<'_>, one: ClassRef, two: ClassRef) -> bool {
 fn elements(managed: &mut Managed<'_>) -> Vec<(ClassRef, Edge)> {
     let mut edges = Vec::new();
     for function in managed.world.ids() {
-        for op in managed.world.entry(function).ir.blocks.iter().flat_map(|it| &it.ops) {
+        for Site { op, .. } in managed.world.sites(function, Kinds::CALL.or(Kinds::STORE)) {
             let (container, element) = match &op.kind {
                 OpKind::Call { callee: Callee::Method { receiver, name, .. }, args, .. }
                     if matches!(managed.text(function, *name), "append" | "add" | "appendleft") =>

@@ -12,7 +12,7 @@
 use crate::finding::Found;
 use crate::ir::{Argument, Base, BlockId, Callee, End, LocalId, OpKind, Operand, Place, Span, Step};
 use crate::managed::{
-    Age, ClassRef, Few, FnId, Managed, Rate, RegistrationModel, Slot, SlotId, Target, Value,
+    Age, ClassRef, Few, FnId, Kinds, Managed, Rate, RegistrationModel, Site, Slot, SlotId, Target, Value,
 };
 use heapwise_model::{Confidence, Kind, Rule, Severity};
 use rustc_hash::FxHashSet;
@@ -104,50 +104,45 @@ struct Registrations<'m, 'a> {
 
 impl<'a> Registrations<'_, 'a> {
     fn collect(&mut self, function: FnId) {
-        let ir = self.managed.world.entry(function).ir;
-        for (number, block) in (0u32..).zip(&ir.blocks) {
-            for op in &block.ops {
-                let (to, target, args) = match &op.kind {
-                    OpKind::Call { to, callee, args } => {
-                        (*to, self.managed.target(function, callee), &args[..])
-                    }
-                    OpKind::New { to, class, args } => {
-                        (Some(*to), self.managed.new_target(function, *class), &args[..])
-                    }
-                    _ => continue,
-                };
-                if let Target::Value(value) = target {
-                    // `const stop = watch(...); stop()`.
-                    let keys = self.keys(function, value);
-                    self.removals.extend(
-                        self.managed.library.registrations.iter().filter(|it| it.by_result).map(|model| {
-                            Removal { model, event: None, is_all: false, is_fresh: false, keys: keys.clone() }
-                        }),
-                    );
-                    continue;
+        for Site { block, op, .. } in self.managed.world.sites(function, Kinds::CALL) {
+            let (to, target, args) = match &op.kind {
+                OpKind::Call { to, callee, args } => (*to, self.managed.target(function, callee), &args[..]),
+                OpKind::New { to, class, args } => {
+                    (Some(*to), self.managed.new_target(function, *class), &args[..])
                 }
-                self.effect(function, target, args);
-                self.called_attribute(target);
-                let (receiver, name, is_function) = match target {
-                    Target::Method { receiver, name, .. } => (Some(receiver), name, false),
-                    Target::SlotMethod(_, name) => (None, name, false),
-                    Target::Library(name) => (None, name, true),
-                    _ => continue,
-                };
-                let library = self.managed.library;
-                let short = name.rsplit('.').next().unwrap_or(name);
-                for model in &library.registrations {
-                    let is_add = model.add_functions.iter().any(|it| it == name)
-                        || matches!(op.kind, OpKind::New { .. }) && model.classes.iter().any(|it| it == name)
-                        || (!is_function || short != name) && model.add.iter().any(|it| it == short);
-                    let is_remove = model.remove_functions.iter().any(|it| it == name)
-                        || model.remove.iter().any(|it| it == short);
-                    if is_add {
-                        let at = (BlockId(number), op.span);
-                        self.registration(function, at, model, target, args, to.map(Operand::Reg));
-                    } else if is_remove {
-                        self.removal(function, model, receiver, args, short);
-                    }
+                _ => continue,
+            };
+            if let Target::Value(value) = target {
+                // `const stop = watch(...); stop()`.
+                let keys = self.keys(function, value);
+                self.removals.extend(
+                    self.managed.library.registrations.iter().filter(|it| it.by_result).map(|model| {
+                        Removal { model, event: None, is_all: false, is_fresh: false, keys: keys.clone() }
+                    }),
+                );
+                continue;
+            }
+            self.effect(function, target, args);
+            self.called_attribute(target);
+            let (receiver, name, is_function) = match target {
+                Target::Method { receiver, name, .. } => (Some(receiver), name, false),
+                Target::SlotMethod(_, name) => (None, name, false),
+                Target::Library(name) => (None, name, true),
+                _ => continue,
+            };
+            let library = self.managed.library;
+            let short = name.rsplit('.').next().unwrap_or(name);
+            for model in &library.registrations {
+                let is_add = model.add_functions.iter().any(|it| it == name)
+                    || matches!(op.kind, OpKind::New { .. }) && model.classes.iter().any(|it| it == name)
+                    || (!is_function || short != name) && model.add.iter().any(|it| it == short);
+                let is_remove = model.remove_functions.iter().any(|it| it == name)
+                    || model.remove.iter().any(|it| it == short);
+                if is_add {
+                    let at = (block, op.span);
+                    self.registration(function, at, model, target, args, to.map(Operand::Reg));
+                } else if is_remove {
+                    self.removal(function, model, receiver, args, short);
                 }
             }
         }

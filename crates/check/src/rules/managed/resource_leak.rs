@@ -16,7 +16,8 @@ use crate::ir::{
     Step, Unary,
 };
 use crate::managed::{
-    ClassRef, Family, FnId, Managed, Rate, ResourceModel, Slot, SlotId, Target, Value, is_constructor,
+    ClassRef, Family, FnId, Kinds, Managed, Rate, ResourceModel, Site, Slot, SlotId, Target, Value,
+    is_constructor,
 };
 use heapwise_model::{Confidence, Kind, Rule, Severity};
 use rustc_hash::{FxHashMap, FxHashSet};
@@ -27,9 +28,7 @@ const STATE_LIMIT: usize = 2_000;
 const CALL_DEPTH: u32 = 3;
 
 pub fn check(managed: &mut Managed<'_>, found: &mut Vec<Found>) {
-    let captured = captured_locals(managed);
-    let mut rule =
-        ResourceLeak { managed, captured, summaries: FxHashMap::default(), makers: FxHashMap::default() };
+    let mut rule = ResourceLeak { managed, summaries: FxHashMap::default(), makers: FxHashMap::default() };
     for function in rule.managed.world.ids() {
         if rule.managed.world.is_module_code(function) {
             continue;
@@ -101,8 +100,6 @@ enum Use {
 
 struct ResourceLeak<'m, 'a> {
     managed: &'m mut Managed<'a>,
-    /// Locals that inner functions see.
-    captured: FxHashSet<(FnId, LocalId)>,
     summaries: FxHashMap<(FnId, u32), Use>,
     /// What functions open for their callers.
     makers: FxHashMap<FnId, Option<Made<'a>>>,
@@ -118,13 +115,13 @@ struct Made<'a> {
 impl<'a> ResourceLeak<'_, 'a> {
     fn function(&mut self, function: FnId, found: &mut Vec<Found>) {
         let ir = self.managed.world.entry(function).ir;
-        for (number, block) in (0u32..).zip(&ir.blocks) {
-            for (index, op) in block.ops.iter().enumerate() {
-                self.given_to_callback(function, op, found);
-                let Some(tracked) = self.opened(function, op) else { continue };
-                if let Some(outcome) = self.follow(&tracked, State::at(BlockId(number), index + 1)) {
-                    found.extend(self.report(&tracked, outcome));
-                }
+        for Site { block, op, .. } in self.managed.world.sites(function, Kinds::CALL) {
+            self.given_to_callback(function, op, found);
+            let Some(tracked) = self.opened(function, op) else { continue };
+            let index = ir.blocks[block.index()].ops.iter().position(|it| std::ptr::eq(it, op));
+            let Some(index) = index else { continue };
+            if let Some(outcome) = self.follow(&tracked, State::at(block, index + 1)) {
+                found.extend(self.report(&tracked, outcome));
             }
         }
     }
@@ -134,16 +131,14 @@ impl<'a> ResourceLeak<'_, 'a> {
         let OpKind::Call { callee, args, .. } = &op.kind else { return };
         let Target::Library(name) = self.managed.target(function, callee) else { return };
         let library = self.managed.library;
-        let Some(model) = library.resources.iter().find(|it| it.gives.iter().any(|it| it == name)) else {
-            return;
-        };
+        let Some(model) = library.given_by(name) else { return };
         let Some(callback) = args.last() else { return };
         let managed = &mut *self.managed;
         let callbacks = managed.objects.functions_of(&managed.world, library, function, callback.value);
         for inner in callbacks {
             let ir = self.managed.world.entry(inner).ir;
             let [error, given, ..] = ir.parameters[..] else { continue };
-            if self.captured.contains(&(inner, given)) {
+            if self.managed.objects.is_captured(inner, given) {
                 continue;
             }
             let span = op.span;
@@ -429,7 +424,8 @@ impl<'a> ResourceLeak<'_, 'a> {
                 if ends && self.holds(tracked, state, *container) { Progress::Gone } else { Progress::Holds }
             }
             OpKind::Closure { .. } => {
-                let is_seen = state.holders.iter().any(|it| self.captured.contains(&(tracked.function, *it)));
+                let is_seen =
+                    state.holders.iter().any(|it| self.managed.objects.is_captured(tracked.function, *it));
                 if is_seen { Progress::Gone } else { Progress::Holds }
             }
             OpKind::New { class, args, .. } => {
@@ -450,7 +446,7 @@ impl<'a> ResourceLeak<'_, 'a> {
             state.holders.retain(|it| *it != local);
             state.constants.retain(|it| it.0 != local);
             if holds {
-                if self.captured.contains(&(tracked.function, local)) {
+                if self.managed.objects.is_captured(tracked.function, local) {
                     return Progress::Gone;
                 }
                 state.holders.push(local);
@@ -640,7 +636,7 @@ impl<'a> ResourceLeak<'_, 'a> {
     fn find_use(&mut self, function: FnId, parameter: u32, depth: u32) -> Use {
         let ir = self.managed.world.entry(function).ir;
         let Some(local) = ir.parameters.get(parameter as usize).copied() else { return Use::Takes };
-        if depth == 0 || self.captured.contains(&(function, local)) || ir.is_generator {
+        if depth == 0 || self.managed.objects.is_captured(function, local) || ir.is_generator {
             return Use::Takes;
         }
         // An abstract one: what others define may do with it what they like.
@@ -916,21 +912,4 @@ impl Outcome {
 
 fn kind_of(class: &str) -> Kind {
     Kind::from_name(class).unwrap_or(Kind::Descriptor)
-}
-
-fn captured_locals(managed: &Managed<'_>) -> FxHashSet<(FnId, LocalId)> {
-    let mut captured = FxHashSet::default();
-    for entry in &managed.world.functions {
-        for op in entry.ir.blocks.iter().flat_map(|it| &it.ops) {
-            let place = match &op.kind {
-                OpKind::Load { from, .. } => from,
-                OpKind::Store { to, .. } => to,
-                _ => continue,
-            };
-            if let Base::Outer(of, local) = place.base {
-                captured.insert((managed.world.function_of_module(entry.module, of), local));
-            }
-        }
-    }
-    captured
 }

@@ -5,13 +5,12 @@
 
 use crate::finding::Found;
 use crate::ir::{Argument, Callee, OpKind, Operand};
-use crate::managed::{FnId, Managed, has_attribute};
+use crate::managed::{FnId, Kinds, Managed, Site, has_attribute};
 use heapwise_model::{Confidence, Kind, Rule, Severity};
 
 pub fn check(managed: &mut Managed<'_>, found: &mut Vec<Found>) {
     for function in managed.world.ids() {
-        let ir = managed.world.entry(function).ir;
-        for op in ir.blocks.iter().flat_map(|it| &it.ops) {
+        for Site { op, .. } in managed.world.sites(function, Kinds::CALL) {
             let OpKind::Call { callee, args, .. } = &op.kind else { continue };
             let Some(decorated) = args.first().and_then(|it| method(managed, function, it.value)) else {
                 continue;

@@ -5,60 +5,57 @@
 
 use crate::finding::Found;
 use crate::ir::{Argument, Base, BlockId, Callee, End, OpKind, Operand, Place, Step};
-use crate::managed::{FnId, Guards, Managed, Rate, Repeat, SlotId, Target, Value};
+use crate::managed::{FnId, Guards, Kinds, Managed, Rate, Repeat, Site, SlotId, Target, Value};
 use heapwise_model::{Confidence, Kind, Rule, Severity};
 
 pub fn check(managed: &mut Managed<'_>, found: &mut Vec<Found>) {
     let daemons = daemon_classes(managed);
     for function in managed.world.ids() {
-        let ir = managed.world.entry(function).ir;
-        for (number, block) in (0u32..).zip(&ir.blocks) {
-            for op in &block.ops {
-                if let Some(main) = timer(managed, function, &op.kind)
-                    && main != function
-                    && starts_again(managed, main)
-                    && !is_cancelled(managed)
-                {
-                    let name = managed.world.short_name(main);
-                    found.push(Found {
-                        rule: Rule::ThreadNeverStopped,
-                        kind: Some(Kind::Timer),
-                        severity: Severity::Warning,
-                        confidence: Confidence::Likely,
-                        message: format!(
-                            "the timer never ends: `{name}` starts another one each time, and nothing cancels it"
-                        ),
-                        at: managed.world.at(function, op.span),
-                        related: Vec::new(),
-                        fix: None,
-                    });
-                }
-                let Some(thread) = started(managed, function, &op.kind, &daemons) else { continue };
-                let is_daemon = thread.is_daemon || is_made_daemon(managed, function);
-                let rate = managed.calls.rate_of_block(function, BlockId(number));
-                let Some(why) = never_ends(managed, thread.main) else { continue };
-                if is_daemon && rate < Rate::Call {
-                    continue;
-                }
-                let name = managed.world.short_name(thread.main);
-                let message = match is_daemon {
-                    true => {
-                        format!("each call starts another thread, and none of them ends: {}", why.text(name))
-                    }
-                    false => format!("the thread never ends: {}", why.text(name)),
-                };
-                let main = managed.world.entry(thread.main).ir.name_span;
+        for Site { block, op, .. } in managed.world.sites(function, Kinds::CALL) {
+            if let Some(main) = timer(managed, function, &op.kind)
+                && main != function
+                && starts_again(managed, main)
+                && !is_cancelled(managed)
+            {
+                let name = managed.world.short_name(main);
                 found.push(Found {
                     rule: Rule::ThreadNeverStopped,
-                    kind: Some(Kind::Thread),
+                    kind: Some(Kind::Timer),
                     severity: Severity::Warning,
                     confidence: Confidence::Likely,
-                    message,
+                    message: format!(
+                        "the timer never ends: `{name}` starts another one each time, and nothing cancels it"
+                    ),
                     at: managed.world.at(function, op.span),
-                    related: vec![("what it runs".to_string(), managed.world.at(thread.main, main))],
+                    related: Vec::new(),
                     fix: None,
                 });
             }
+            let Some(thread) = started(managed, function, &op.kind, &daemons) else { continue };
+            let is_daemon = thread.is_daemon || is_made_daemon(managed, function);
+            let rate = managed.calls.rate_of_block(function, block);
+            let Some(why) = never_ends(managed, thread.main) else { continue };
+            if is_daemon && rate < Rate::Call {
+                continue;
+            }
+            let name = managed.world.short_name(thread.main);
+            let message = match is_daemon {
+                true => {
+                    format!("each call starts another thread, and none of them ends: {}", why.text(name))
+                }
+                false => format!("the thread never ends: {}", why.text(name)),
+            };
+            let main = managed.world.entry(thread.main).ir.name_span;
+            found.push(Found {
+                rule: Rule::ThreadNeverStopped,
+                kind: Some(Kind::Thread),
+                severity: Severity::Warning,
+                confidence: Confidence::Likely,
+                message,
+                at: managed.world.at(function, op.span),
+                related: vec![("what it runs".to_string(), managed.world.at(thread.main, main))],
+                fix: None,
+            });
         }
     }
 }
@@ -94,9 +91,8 @@ fn starts_again(managed: &mut Managed<'_>, main: FnId) -> bool {
 
 /// Whether anything is cancelled in the program: it may be the timer.
 fn is_cancelled(managed: &Managed<'_>) -> bool {
-    managed.world.functions.iter().enumerate().any(|(at, entry)| {
-        let function = FnId(u32::try_from(at).unwrap_or(u32::MAX));
-        entry.ir.blocks.iter().flat_map(|it| &it.ops).any(|op| match &op.kind {
+    managed.world.ids().any(|function| {
+        managed.world.sites(function, Kinds::CALL).any(|it| match &it.op.kind {
             OpKind::Call { callee: Callee::Method { name, .. }, .. } => {
                 managed.text(function, *name) == "cancel"
             }
@@ -164,13 +160,14 @@ fn daemon_classes(managed: &Managed<'_>) -> Vec<u32> {
     for (at, entry) in (0u32..).zip(&managed.world.functions) {
         let Some(class) = entry.class else { continue };
         let function = FnId(at);
-        let is_daemon = entry.ir.blocks.iter().flat_map(|it| &it.ops).any(|op| match &op.kind {
-            OpKind::Store { to, value, .. } => {
-                is_daemon_place(managed, function, to) && is_true(Some(*value))
-            }
-            OpKind::Call { args, .. } => is_true(named(managed, function, args, "daemon")),
-            _ => false,
-        });
+        let is_daemon =
+            managed.world.sites(function, Kinds::CALL.or(Kinds::STORE)).any(|it| match &it.op.kind {
+                OpKind::Store { to, value, .. } => {
+                    is_daemon_place(managed, function, to) && is_true(Some(*value))
+                }
+                OpKind::Call { args, .. } => is_true(named(managed, function, args, "daemon")),
+                _ => false,
+            });
         if is_daemon {
             found.push(class.0);
         }
@@ -185,8 +182,7 @@ fn is_daemon_place(managed: &Managed<'_>, function: FnId, place: &Place) -> bool
 
 /// `thread.daemon = True` or `setDaemon(True)` anywhere in the function that makes it.
 fn is_made_daemon(managed: &Managed<'_>, function: FnId) -> bool {
-    let ir = managed.world.entry(function).ir;
-    ir.blocks.iter().flat_map(|it| &it.ops).any(|op| match &op.kind {
+    managed.world.sites(function, Kinds::CALL.or(Kinds::STORE)).any(|it| match &it.op.kind {
         OpKind::Store { to, value, .. } => is_daemon_place(managed, function, to) && is_true(Some(*value)),
         OpKind::Call { callee: Callee::Method { name, .. }, .. } => {
             managed.text(function, *name) == "setDaemon"
@@ -258,7 +254,7 @@ fn may_be_set(managed: &mut Managed<'_>, slot: SlotId) -> bool {
     }
     // By name: someone else's hands on an attribute of that name, or on an event.
     for function in managed.world.ids() {
-        for op in managed.world.entry(function).ir.blocks.iter().flat_map(|it| &it.ops) {
+        for Site { op, .. } in managed.world.sites(function, Kinds::CALL.or(Kinds::STORE)) {
             let is_hit = match &op.kind {
                 OpKind::Store { to: Place { base: Base::At(_), steps }, value, .. } => {
                     matches!(&**steps, [Step::Field { name: field, .. }] if managed.text(function, *field) == name)
