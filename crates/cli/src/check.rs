@@ -25,7 +25,7 @@ use heapwise_model::{
 };
 use ignores::Ignore;
 use rayon::prelude::*;
-use sources::{Lines, Source, Texts};
+use sources::{Source, Texts};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -111,10 +111,10 @@ pub fn report(run: &Run, subject: &Subject<'_>) -> Report {
     if run.is_cut {
         notes.push("the program is so large that fewer paths of each function were followed".to_owned());
     }
-    let mut places = Places { texts, modules: &run.modules, lines: BTreeMap::new() };
+    let places = Places { texts, modules: &run.modules };
     let seen: Vec<Seen> = sources.par_iter().map(|it| Seen::of(it, texts)).collect();
     let lines = seen.iter().map(|it| it.lines).sum();
-    let findings = run.found.iter().map(|it| finding(&run.program, &mut places, it)).collect();
+    let findings = run.found.iter().map(|it| finding(&run.program, &places, it)).collect();
     let mut report =
         Report { version: env!("CARGO_PKG_VERSION").to_owned(), findings, notes, ..Report::default() };
     suppress(&mut report, sources, seen);
@@ -132,9 +132,10 @@ struct Seen {
 
 impl Seen {
     fn of(source: &Source, texts: &Texts) -> Seen {
-        let Some(text) = texts.shown(&source.path) else { return Seen { lines: 0, ignores: Vec::new() } };
-        let lines = memchr::memchr_iter(b'\n', &text).count() as u64 + 1;
-        Seen { lines, ignores: ignores::find(&text) }
+        let (Some(text), Some(lines)) = (texts.shown(&source.path), texts.lines(&source.path)) else {
+            return Seen { lines: 0, ignores: Vec::new() };
+        };
+        Seen { lines: lines.count() as u64, ignores: ignores::find(&text, &lines) }
     }
 }
 
@@ -179,21 +180,12 @@ fn notes(modules: &[Module]) -> Vec<String> {
 struct Places<'a> {
     texts: &'a Texts,
     modules: &'a Modules,
-    lines: BTreeMap<String, Option<Lines>>,
 }
 
 impl Places<'_> {
-    fn lines(&mut self, path: &str) -> Option<&Lines> {
-        if !self.lines.contains_key(path) {
-            let lines = self.texts.shown(path).map(|it| Lines::new(&it));
-            self.lines.insert(path.to_owned(), lines);
-        }
-        self.lines[path].as_ref()
-    }
-
-    fn location(&mut self, module: &Module, span: Span, function: Option<String>) -> Location {
+    fn location(&self, module: &Module, span: Span, function: Option<String>) -> Location {
         let path = module.files[span.file.index()].clone();
-        let Some(lines) = self.lines(&path).filter(|_| span != Span::NONE) else {
+        let Some(lines) = self.texts.lines(&path).filter(|_| span != Span::NONE) else {
             return Location { path, function, ..Location::default() };
         };
         let (line, column) = lines.place(span.start);
@@ -209,7 +201,7 @@ impl Places<'_> {
     }
 }
 
-fn place(program: &Program, places: &mut Places, at: &At) -> Place {
+fn place(program: &Program, places: &Places, at: &At) -> Place {
     let module = &program.modules[at.module as usize];
     let function = &module.functions[at.function.index()];
     let name = plain_name(module.name(function.name)).to_owned();
@@ -227,7 +219,7 @@ fn imported_name(modules: &Modules, module: &Module, name: String) -> String {
     short.filter(|_| !root.is_empty()).map_or_else(|| name.clone(), str::to_owned)
 }
 
-fn finding(program: &Program, places: &mut Places, found: &Found) -> Finding {
+fn finding(program: &Program, places: &Places, found: &Found) -> Finding {
     let related = found
         .related
         .iter()
@@ -252,7 +244,7 @@ fn finding(program: &Program, places: &mut Places, found: &Found) -> Finding {
     }
 }
 
-fn fix(program: &Program, places: &mut Places, fix: &FoundFix) -> Fix {
+fn fix(program: &Program, places: &Places, fix: &FoundFix) -> Fix {
     let edits = fix.edits.iter().map(|it| {
         let location = places.location(&program.modules[it.at.module as usize], it.at.span, None);
         Edit { location, insert: it.insert.clone() }
@@ -313,11 +305,9 @@ fn excerpts(findings: &[Finding], texts: &Texts) -> Vec<Excerpt> {
     }
     let mut found: Vec<Excerpt> = Vec::new();
     for (path, numbers) in wanted {
-        let Some(text) = texts.shown(path) else { continue };
-        for (line, number) in text.split(|it| *it == b'\n').zip(1u32..) {
-            if !numbers.contains(&number) {
-                continue;
-            }
+        let (Some(text), Some(lines)) = (texts.shown(path), texts.lines(path)) else { continue };
+        for number in numbers {
+            let Some(line) = lines.text(&text, number) else { continue };
             let line: String = String::from_utf8_lossy(line).trim_end().chars().take(LINE_MAX).collect();
             match found.last_mut() {
                 Some(last) if last.path == path && last.first_line + last.lines.len() as u32 == number => {

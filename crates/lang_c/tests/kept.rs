@@ -152,7 +152,7 @@ fn what_was_kept_changes_no_finding() {
                 _ => functions[at].seed = random.below(1 << 30) as u64 + 1,
             }
             let bytes = kept.to_bytes();
-            let read = Kept::from_bytes(&bytes).expect("what was written is read");
+            let read = Kept::from_bytes(bytes.clone());
             assert_eq!(read.to_bytes(), bytes);
             let count;
             (kept, count) = compare(&sources(&functions, fixed, order), &read);
@@ -201,7 +201,7 @@ fn an_edit_is_followed_as_far_as_summaries_change() {
 }
 
 fn kept_of(kept: &Kept) -> Kept {
-    Kept::from_bytes(&kept.to_bytes()).expect("what was written is read")
+    Kept::from_bytes(kept.to_bytes())
 }
 
 #[test]
@@ -215,10 +215,6 @@ fn damage_is_no_entry() {
         let at = random.below(damaged.len());
         damaged[at] ^= 1 << random.below(8);
         damaged.truncate(bytes.len() - random.below(3) * random.below(bytes.len() / 2));
-        if let Some(kept) = Kept::from_bytes(&damaged) {
-            // A checksum stands before this; here only that nothing panics, or takes memory that is not there.
-            let program = link(&all);
-            heapwise_check::check_again(&program, &Models::bundled(), &Options::default(), &kept);
-        }
+        compare(&all, &Kept::from_bytes(damaged));
     }
 }

@@ -43,28 +43,49 @@ pub fn hash(parts: &[&[u8]]) -> Hash {
     *all.finalize().first_chunk().expect("32 bytes have a first half")
 }
 
+/// Bytes before an entry: key, length, checksum.
+const HEAD: usize = 24;
+
+/// Key, length and checksum of what begins here.
+fn head(bytes: &[u8]) -> Option<(Hash, usize, u32)> {
+    let (key, rest) = bytes.split_first_chunk::<16>()?;
+    let (length, rest) = rest.split_first_chunk::<4>()?;
+    let sum = rest.first_chunk::<4>()?;
+    Some((*key, u32::from_le_bytes(*length) as usize, u32::from_le_bytes(*sum)))
+}
+
 /// Entries by key.
 #[derive(Clone, Default)]
 pub struct Kept {
-    bytes: Arc<[u8]>,
+    bytes: Arc<Vec<u8>>,
     old: FxHashMap<Hash, Range<usize>>,
     new: FxHashMap<Hash, Arc<[u8]>>,
+    is_damaged: bool,
 }
 
 impl Kept {
-    /// Entries that were written by [`Kept::to_bytes`]; `None`: they are damaged.
-    pub fn from_bytes(bytes: &[u8]) -> Option<Kept> {
-        let mut old = FxHashMap::default();
+    /// Entries that were written by [`Kept::to_bytes`] and [`Kept::new_bytes`], those that are damaged left out.
+    pub fn from_bytes(bytes: Vec<u8>) -> Kept {
+        let mut it = Kept::default();
         let mut at = 0;
-        while at < bytes.len() {
-            let (key, rest) = bytes[at..].split_first_chunk::<16>()?;
-            let (length, rest) = rest.split_first_chunk::<4>()?;
-            let length = u32::from_le_bytes(*length) as usize;
-            let start = at + 20;
-            at = start + rest.get(..length)?.len();
-            old.insert(*key, start..at);
+        while let Some((key, length, sum)) = bytes.get(at..).and_then(head) {
+            let start = at + HEAD;
+            let Some(entry) = bytes[start..].get(..length) else { break };
+            at = start + length;
+            if crc32fast::hash(entry) == sum {
+                it.old.insert(key, start..at);
+            } else {
+                it.is_damaged = true;
+            }
         }
-        Some(Kept { bytes: bytes.into(), old, new: FxHashMap::default() })
+        it.is_damaged |= at < bytes.len();
+        it.bytes = Arc::new(bytes);
+        it
+    }
+
+    /// Some of what was read was no entry: nothing can be written behind it.
+    pub fn is_damaged(&self) -> bool {
+        self.is_damaged
     }
 
     /// Sorted by key, so that the same entries are the same bytes.
@@ -72,15 +93,37 @@ impl Kept {
         let mut keys: Vec<&Hash> = self.old.keys().chain(self.new.keys()).collect();
         keys.sort_unstable();
         keys.dedup();
+        self.written(&keys)
+    }
+
+    /// The entries that were added since they were read: to be written behind those that were read.
+    pub fn new_bytes(&self) -> Vec<u8> {
+        let mut keys: Vec<&Hash> = self.new.keys().collect();
+        keys.sort_unstable();
+        self.written(&keys)
+    }
+
+    fn written(&self, keys: &[&Hash]) -> Vec<u8> {
         let mut out = Vec::new();
         for key in keys {
-            let entry = self.entry(key).expect("each key has its entry");
+            let Some(entry) = self.entry(key) else { continue };
             let Ok(length) = u32::try_from(entry.len()) else { continue };
-            out.extend_from_slice(key);
+            out.extend_from_slice(*key);
             out.extend_from_slice(&length.to_le_bytes());
+            out.extend_from_slice(&crc32fast::hash(entry).to_le_bytes());
             out.extend_from_slice(entry);
         }
         out
+    }
+
+    /// Bytes that were read and are of no use to this program.
+    pub fn unused_bytes(&self) -> usize {
+        self.bytes.len() - self.old.values().map(|it| it.len() + HEAD).sum::<usize>()
+    }
+
+    /// Bytes of all entries.
+    pub fn used_bytes(&self) -> usize {
+        self.bytes.len() - self.unused_bytes() + self.new.values().map(|it| it.len() + HEAD).sum::<usize>()
     }
 
     fn entry(&self, key: &Hash) -> Option<&[u8]> {
@@ -383,7 +426,7 @@ fn sections(entry: &[u8]) -> Option<[&[u8]; 3]> {
 
 /// The entries of a run.
 pub fn collect(kept: &Kept, used: impl Iterator<Item = Used>) -> Kept {
-    let mut all = Kept { bytes: kept.bytes.clone(), old: FxHashMap::default(), new: FxHashMap::default() };
+    let mut all = Kept { bytes: kept.bytes.clone(), is_damaged: kept.is_damaged, ..Kept::default() };
     for it in used {
         match it {
             Used::Old(key) => match kept.old.get(&key) {

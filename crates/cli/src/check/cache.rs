@@ -29,8 +29,9 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-/// First bytes of an entry; the last one counts its versions.
+/// First bytes of a result and of functions' results; the last one counts versions.
 const MAGIC: &[u8; 8] = b"hwcheck\x02";
+const MAGIC_FUNCTIONS: &[u8; 8] = b"hwfuncs\x01";
 /// Larger results are not kept.
 const ENTRY_MAX: u64 = 128 << 20;
 /// What all entries may take; the ones that were not used for longest go.
@@ -39,7 +40,7 @@ const TOTAL_MAX: u64 = 512 << 20;
 const END: &str = "checked";
 const FUNCTIONS: &str = "functions";
 
-type Hash = [u8; 32];
+pub type Hash = [u8; 32];
 
 /// The folder of entries.
 pub struct Cache {
@@ -92,7 +93,7 @@ impl Cache {
     pub fn load(&self, key: &Key, texts: &Texts) -> Option<Report> {
         let path = self.path(&key.result, END);
         let entry: Entry = serde_json::from_slice(&read(&path)?).ok()?;
-        let is_same = |(path, known): &(String, Option<Hash>)| texts.read(path).map(|it| hash(&it)) == *known;
+        let is_same = |(path, known): &(String, Option<Hash>)| texts.hash(path) == *known;
         if !entry.files.par_iter().all(is_same) {
             return None;
         }
@@ -104,45 +105,53 @@ impl Cache {
     /// Results of functions of an earlier check of the same files, whatever they held then.
     pub fn load_functions(&self, key: &Key) -> Kept {
         let path = self.path(&key.functions, FUNCTIONS);
-        let kept = read(&path).and_then(|it| Kept::from_bytes(&it));
+        let read = || {
+            let mut bytes = limited(&path)?;
+            bytes.starts_with(MAGIC_FUNCTIONS).then(|| bytes.split_off(MAGIC_FUNCTIONS.len()))
+        };
+        let kept = Kept::from_bytes(read().unwrap_or_default());
         touch(&path);
-        kept.unwrap_or_default()
+        kept
     }
 
     /// Keeps a result. Whether that works out changes nothing for the user.
     pub fn store(&self, key: &Key, texts: &Texts, report: &Report) {
         let Some(entry) = Entry::new(texts, report) else { return };
         let Ok(body) = serde_json::to_vec(&entry) else { return };
-        self.keep(&self.path(&key.result, END), &body);
+        self.keep(&self.path(&key.result, END), &[MAGIC, &hash(&body), &body]);
     }
 
-    /// Keeps results of functions, if they are others than before.
+    /// Keeps results of functions: new ones are written behind those that are there, until half is of no use.
     pub fn store_functions(&self, key: &Key, before: &Kept, kept: &Kept) {
-        if kept.is_changed() || kept.len() != before.len() {
-            self.keep(&self.path(&key.functions, FUNCTIONS), &kept.to_bytes());
+        if !kept.is_changed() && !before.is_damaged() {
+            return;
         }
+        let path = self.path(&key.functions, FUNCTIONS);
+        let is_room = kept.unused_bytes() < kept.used_bytes();
+        if !before.is_empty() && !before.is_damaged() && is_room && append(&path, &kept.new_bytes()).is_ok() {
+            return self.trim();
+        }
+        self.keep(&path, &[MAGIC_FUNCTIONS, &kept.to_bytes()]);
     }
 
     fn path(&self, key: &str, end: &str) -> PathBuf {
         self.folder.join(format!("{key}.{end}"))
     }
 
-    fn keep(&self, path: &Path, body: &[u8]) {
-        if body.len() as u64 <= ENTRY_MAX - HEAD && self.write(path, body).is_ok() {
+    fn keep(&self, path: &Path, parts: &[&[u8]]) {
+        let length: usize = parts.iter().map(|it| it.len()).sum();
+        if length as u64 <= ENTRY_MAX && self.write(path, parts).is_ok() {
             self.trim();
         }
     }
 
-    fn write(&self, path: &Path, body: &[u8]) -> std::io::Result<()> {
+    fn write(&self, path: &Path, parts: &[&[u8]]) -> std::io::Result<()> {
         fs::DirBuilder::new().recursive(true).mode(0o700).create(&self.folder)?;
         let draft = path.with_extension(std::process::id().to_string());
         let mut file =
             fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&draft)?;
-        let written = file
-            .write_all(MAGIC)
-            .and_then(|()| file.write_all(&hash(body)))
-            .and_then(|()| file.write_all(body))
-            .and_then(|()| fs::rename(&draft, path));
+        let written =
+            parts.iter().try_for_each(|it| file.write_all(it)).and_then(|()| fs::rename(&draft, path));
         if written.is_err() {
             let _ = fs::remove_file(&draft);
         }
@@ -171,15 +180,12 @@ impl Cache {
     }
 }
 
-/// Bytes before an entry's body: magic and checksum.
+/// Bytes before a result's body: magic and checksum.
 const HEAD: u64 = 40;
 
-/// The body of an undamaged entry.
+/// The body of an undamaged result.
 fn read(path: &Path) -> Option<Vec<u8>> {
-    if fs::metadata(path).ok()?.len() > ENTRY_MAX {
-        return None;
-    }
-    let mut bytes = fs::read(path).ok()?;
+    let mut bytes = limited(path)?;
     let (magic, rest) = bytes.split_first_chunk::<8>()?;
     let (sum, body) = rest.split_first_chunk::<32>()?;
     if magic != MAGIC || *sum != hash(body) {
@@ -188,12 +194,28 @@ fn read(path: &Path) -> Option<Vec<u8>> {
     Some(bytes.split_off(HEAD as usize))
 }
 
+fn limited(path: &Path) -> Option<Vec<u8>> {
+    let is_sane = fs::metadata(path).ok()?.len() <= ENTRY_MAX;
+    is_sane.then(|| fs::read(path).ok()).flatten()
+}
+
+/// One write at the end of what is there: where two processes do so, both are whole. A write that is cut short is
+/// damage, which the entries' checksums see.
+fn append(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    let mut file = fs::OpenOptions::new().append(true).open(path)?;
+    if file.metadata()?.len() + bytes.len() as u64 > ENTRY_MAX {
+        return Err(std::io::ErrorKind::FileTooLarge.into());
+    }
+    file.write_all(bytes)
+}
+
 /// When an entry was used last decides what goes first. A folder that cannot be written still serves.
 fn touch(path: &Path) {
     let _ = fs::File::options().write(true).open(path).and_then(|it| it.set_modified(SystemTime::now()));
 }
 
-fn hash(bytes: &[u8]) -> Hash {
+/// What tells a content from others.
+pub fn hash(bytes: &[u8]) -> Hash {
     Sha256::digest(bytes).into()
 }
 
@@ -239,8 +261,11 @@ fn hexadecimal(all: Sha256) -> String {
 impl Entry {
     /// `None`: the report holds what entries have no room for.
     fn new(texts: &Texts, report: &Report) -> Option<Entry> {
-        let mut files: Vec<(String, Option<Hash>)> =
-            texts.all().into_par_iter().map(|(path, text)| (path, text.map(|it| hash(&it)))).collect();
+        let hashed = |path: String| {
+            let hash = texts.hash(&path);
+            (path, hash)
+        };
+        let mut files: Vec<(String, Option<Hash>)> = texts.all().into_par_iter().map(hashed).collect();
         files.sort();
         let totals = report.read?;
         Some(Entry {

@@ -147,7 +147,7 @@ fn function_of<'a>(finding: &Finding, old: &'a BTreeMap<Key, String>, texts: &Te
 
 fn key_of(finding: &Finding, texts: &Texts) -> Option<Key> {
     let Place::Source(at) = &finding.place else { return None };
-    let lines = super::sources::Lines::new(&texts.shown(&at.path)?);
+    let lines = texts.lines(&at.path)?;
     let offset = lines.offset(at.line, at.column?)?;
     Some((finding.rule, at.path.clone(), u32::try_from(offset).ok()?))
 }

@@ -1,5 +1,6 @@
 //! `heapwise: ignore[rule] reason` in source: on the line of a finding, or the line above it.
 
+use super::sources::Lines;
 use heapwise_model::Rule;
 
 /// One comment.
@@ -19,12 +20,8 @@ pub struct Ignore {
 const MARK: &[u8] = b"heapwise: ignore[";
 
 /// All such comments of a file: a mark that has the start of a comment before it on its line.
-pub fn find(text: &[u8]) -> Vec<Ignore> {
+pub fn find(text: &[u8], lines: &Lines) -> Vec<Ignore> {
     let marks: Vec<usize> = memchr::memmem::find_iter(text, MARK).collect();
-    if marks.is_empty() {
-        return Vec::new();
-    }
-    let lines = super::sources::Lines::new(text);
     let mut found = Vec::new();
     for at in marks {
         let line_start = memchr::memrchr(b'\n', &text[..at]).map_or(0, |it| it + 1);
@@ -75,7 +72,7 @@ mod tests {
     #[test]
     fn comments_cover_their_line_or_stand_above() {
         let text = b"x = 1  # heapwise: ignore[memory-leak, nonsense] it is small\n// heapwise: ignore[double-free]\ny()\n\"heapwise: ignore[double-free]\"\n# heapwise: ignore[double-free\n";
-        let mut ignores = find(text);
+        let mut ignores = find(text, &Lines::new(text));
         assert_eq!(ignores.len(), 2);
         assert_eq!((ignores[0].line, &ignores[0].unknown), (1, &vec!["nonsense".to_owned()]));
         assert!(covers(&mut ignores, Rule::MemoryLeak, 1));

@@ -3,6 +3,7 @@
 //! Files are found as people expect since ripgrep: what `.gitignore` names is left out, symbolic links to folders
 //! are not followed. What was named on the command line is taken whatever its name's pattern says.
 
+use super::cache::{self, Hash};
 use crate::Failure;
 use globset::GlobSet;
 use heapwise_check::fixes::outline::Outline;
@@ -117,21 +118,54 @@ fn shown(path: &Path) -> String {
     path.to_string_lossy().into_owned()
 }
 
-/// Texts of files, each read once. Shared by all threads.
+/// Texts of files, each read once, and what is asked of them more than once. Shared by all threads.
 #[derive(Default)]
 pub struct Texts {
-    files: Mutex<HashMap<String, Option<Arc<[u8]>>>>,
+    files: Known<Arc<[u8]>>,
+    hashes: Known<Hash>,
+    lines: Known<Arc<Lines>>,
+}
+
+/// By path; `None`: there is no such file.
+struct Known<T>(Mutex<HashMap<String, Option<T>>>);
+
+impl<T> Default for Known<T> {
+    fn default() -> Known<T> {
+        Known(Mutex::default())
+    }
+}
+
+impl<T: Clone> Known<T> {
+    /// What is known of a file, or what `make` says now; two threads may both make it.
+    fn get_or(&self, path: &str, make: impl FnOnce() -> Option<T>) -> Option<T> {
+        if let Some(known) = self.lock().get(path) {
+            return known.clone();
+        }
+        let made = make();
+        self.lock().insert(path.to_owned(), made.clone());
+        made
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<String, Option<T>>> {
+        // A thread that panicked with the lock held left a map that is sound all the same.
+        self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
 }
 
 impl Texts {
     /// The bytes of a regular file of sane size; `None` where there is none.
     pub fn read(&self, path: &str) -> Option<Arc<[u8]>> {
-        if let Some(known) = self.lock().get(path) {
-            return known.clone();
-        }
-        let text = read(Path::new(path));
-        self.lock().insert(path.to_owned(), text.clone());
-        text
+        self.files.get_or(path, || read(Path::new(path)))
+    }
+
+    /// What tells the bytes of a file from others.
+    pub fn hash(&self, path: &str) -> Option<Hash> {
+        self.hashes.get_or(path, || self.read(path).map(|it| cache::hash(&it)))
+    }
+
+    /// The lines of [`Texts::shown`].
+    pub fn lines(&self, path: &str) -> Option<Arc<Lines>> {
+        self.lines.get_or(path, || self.shown(path).map(|it| Arc::new(Lines::new(&it))))
     }
 
     /// The text that spans point into: that of Python and JavaScript is decoded.
@@ -151,19 +185,14 @@ impl Texts {
 
     /// The same files, but for those of `changed`.
     pub fn with(&self, changed: &BTreeMap<String, Arc<[u8]>>) -> Texts {
-        let mut files = self.lock().clone();
+        let mut files = self.files.lock().clone();
         files.extend(changed.iter().map(|(path, text)| (path.clone(), Some(text.clone()))));
-        Texts { files: Mutex::new(files) }
+        Texts { files: Known(Mutex::new(files)), ..Texts::default() }
     }
 
-    /// All files that were asked for, and their bytes.
-    pub fn all(&self) -> Vec<(String, Option<Arc<[u8]>>)> {
-        self.lock().iter().map(|(path, text)| (path.clone(), text.clone())).collect()
-    }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<String, Option<Arc<[u8]>>>> {
-        // A thread that panicked with the lock held left a map that is sound all the same.
-        self.files.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    /// All files that were asked for.
+    pub fn all(&self) -> Vec<String> {
+        self.files.lock().keys().cloned().collect()
     }
 }
 
@@ -217,6 +246,18 @@ impl Lines {
     pub fn new(text: &[u8]) -> Lines {
         let ends = memchr::memchr_iter(b'\n', text).map(|it| it as u32 + 1);
         Lines { starts: std::iter::once(0).chain(ends).collect() }
+    }
+
+    pub fn count(&self) -> usize {
+        self.starts.len()
+    }
+
+    /// A line of the text, from 1, without its end.
+    pub fn text<'t>(&self, text: &'t [u8], line: u32) -> Option<&'t [u8]> {
+        let at = (line as usize).checked_sub(1)?;
+        let start = *self.starts.get(at)? as usize;
+        let end = self.starts.get(at + 1).map_or(text.len(), |it| *it as usize - 1);
+        text.get(start..end)
     }
 
     /// The byte at a line and column, both from 1.
