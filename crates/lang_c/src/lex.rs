@@ -61,8 +61,20 @@ pub(crate) struct Lexer {
     is_line_start: bool,
 }
 
+/// Bytes of identifiers, by a table: this is asked for each byte of each header.
+const IS_IDENT: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        let it = byte as u8;
+        table[byte] = it.is_ascii_alphanumeric() || it == b'_' || it == b'$' || it >= 0x80;
+        byte += 1;
+    }
+    table
+};
+
 fn is_ident(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'$' || byte >= 0x80
+    IS_IDENT[usize::from(byte)]
 }
 
 impl Lexer {
@@ -107,17 +119,21 @@ impl Lexer {
     }
 
     fn block_comment(&mut self) {
-        let mut at = self.at + 2;
-        while at < self.bytes.len() && !(self.bytes[at] == b'*' && self.byte(at + 1) == b'/') {
-            at += 1;
-        }
-        self.at = (at + 2).min(self.bytes.len());
+        let start = (self.at + 2).min(self.bytes.len());
+        let rest = &self.bytes[start..];
+        let end = memchr::memchr_iter(b'/', rest).find(|it| *it > 0 && rest[it - 1] == b'*');
+        self.at = end.map_or(self.bytes.len(), |it| start + it + 1);
     }
 
     fn line_comment(&mut self) {
-        while self.at < self.bytes.len() && self.bytes[self.at] != b'\n' {
-            self.at += self.splice(self.at).max(1);
+        while let Some(end) = memchr::memchr2(b'\n', b'\\', &self.bytes[self.at..]) {
+            self.at += end;
+            match self.splice(self.at) {
+                0 if self.bytes[self.at] == b'\n' => return,
+                splice => self.at += splice.max(1),
+            }
         }
+        self.at = self.bytes.len();
     }
 
     /// The next token. Within a directive, the end of the line is [`Kind::End`] and stays unread.
@@ -194,9 +210,8 @@ impl Lexer {
         let start = self.at;
         let mut has_splice = false;
         loop {
-            while is_ident(self.byte(self.at)) {
-                self.at += 1;
-            }
+            let rest = &self.bytes[self.at..];
+            self.at += rest.iter().position(|it| !is_ident(*it)).unwrap_or(rest.len());
             match self.splice(self.at) {
                 0 => break,
                 splice => {

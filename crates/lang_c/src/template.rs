@@ -13,6 +13,8 @@ use crate::types::{RecordId, T, Ty, Types};
 const MAX_INSTANCE_DEPTH: u32 = 32;
 /// Instances of one unit.
 const MAX_INSTANCES: usize = 5_000;
+/// Pointers and references that lead to a template's argument; beyond it instances make each other without end.
+const MAX_LEVELS: usize = 12;
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Shape {
@@ -476,6 +478,19 @@ impl Lower {
         }
     }
 
+    /// How many pointers, references and arrays lead to a type, up to the limit of interest.
+    fn levels(&self, mut ty: T) -> usize {
+        let mut levels = 0;
+        while let Ty::Pointer(to) | Ty::Vla(to) | Ty::Reference(to) | Ty::Array(to, _) = self.types.get(ty) {
+            ty = to;
+            levels += 1;
+            if levels > MAX_LEVELS {
+                break;
+            }
+        }
+        levels
+    }
+
     fn function_template(&mut self, params: Vec<TemplateParam>) -> Res<()> {
         let at = self.at;
         // `template <class T> void Box<T>::f()` belongs to the class template.
@@ -581,7 +596,8 @@ impl Lower {
         if let Some(Entity::Constant(known, _)) = self.instances.get(&key) {
             return u32::try_from(*known).ok().map(FuncId);
         }
-        if self.instances.len() >= MAX_INSTANCES || self.instance_depth >= MAX_INSTANCE_DEPTH {
+        let is_nested = args.iter().any(|it| self.levels(*it) > MAX_LEVELS);
+        if self.instances.len() >= MAX_INSTANCES || self.instance_depth >= MAX_INSTANCE_DEPTH || is_nested {
             return None;
         }
         let mut bound = template.bound.clone();

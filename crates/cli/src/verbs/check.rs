@@ -48,8 +48,10 @@ pub fn run(args: &Args, common: &Common) -> Result<u8, Failure> {
             return Ok(Outcome { report, changed: BTreeMap::new(), fixed: Vec::new() });
         }
         let before = kept.as_ref().map(|(cache, key)| cache.load_functions(key)).unwrap_or_default();
+        // Fixes are verified by another check, which then only has to look at what they change.
+        let is_kept = kept.is_some() || args.changes() || is_small(&sources);
         // The process ends after its report: taking a program of millions of blocks apart would be for nobody.
-        let run = check(&subject, (!args.no_cache).then_some(&before), &|| tick(&bar));
+        let run = check(&subject, is_kept.then_some(&before), &|| tick(&bar));
         let mut run = ManuallyDrop::new(run);
         bar.finish_and_clear();
         if let (Some((cache, key)), Some(kept)) = (&kept, &run.kept) {
@@ -129,6 +131,13 @@ impl Wanted<'_> {
 const MAX_ROUNDS: usize = 10;
 /// Larger programs show fixes only when they are asked for: to verify them is to check once more.
 const MAX_LINES_SHOWN: u64 = 50_000;
+
+/// Whether fixes are likely to be shown, as far as the files' sizes tell.
+fn is_small(sources: &[Source]) -> bool {
+    const LINE_BYTES: u64 = 40;
+    let size = |it: &Source| std::fs::metadata(&it.path).map_or(0, |it| it.len());
+    sources.iter().map(size).sum::<u64>() <= MAX_LINES_SHOWN * LINE_BYTES
+}
 
 struct Outcome {
     report: Report,
