@@ -17,6 +17,7 @@ mod growth;
 mod js;
 mod leak;
 mod lock;
+mod members;
 mod native;
 pub mod outline;
 mod owner;

@@ -20,6 +20,24 @@ const PROGRAMS: &[(&str, &str, &str, &str)] = &[
     ),
     (
         "memory-leak",
+        "member.c",
+        "#include <stdlib.h>\n#include <string.h>\n\nstruct name { char *first; char *last; };\n\nint make(struct name **out, const char *a, const char *b)\n{\n    struct name *n = malloc(sizeof *n);\n    if (!n)\n        return -1;\n    n->first = strdup(a);\n    if (!n->first) {\n        free(n);\n        return -1;\n    }\n    n->last = strdup(b);\n    if (!n->last) {\n        free(n);\n        return -1;\n    }\n    *out = n;\n    return 0;\n}\n\n",
+        "        free(n->first);\n        free(n);\n        return -1;\n",
+    ),
+    (
+        "memory-leak",
+        "record.c",
+        "#include <stdlib.h>\n\nstruct name { char *first; };\n\nint work(int n)\n{\n    struct name m;\n    m.first = malloc(10);\n    if (!m.first)\n        return -1;\n    m.first[0] = 1;\n    if (n > 3)\n        return m.first[n - n];\n    free(m.first);\n    return 0;\n}\n",
+        "        int result = m.first[n - n];\n        free(m.first);\n        return result;\n",
+    ),
+    (
+        "memory-leak",
+        "given.c",
+        "#include <stdlib.h>\n#include <string.h>\nstruct name { char *first; char *last; };\nvoid keep(struct name *n);\nstruct name *a(const char *s, int n)\n{\n    struct name *p = malloc(sizeof *p);\n    if (!p) return NULL;\n    p->first = strdup(s);\n    if (n > 3) { free(p); return NULL; }\n    if (n > 2) { free(p->first); free(p); return NULL; }\n    p->last = strdup(s);\n    if (!p->last) goto fail;\n    if (n > 1) { keep(p); return NULL; }\n    return p;\nfail:\n    free(p);\n    return NULL;\n}\n",
+        "    if (!p->last) { free(p->first); goto fail; }\n    if (n > 1) { keep(p); return NULL; }\n    return p;\n",
+    ),
+    (
+        "memory-leak",
         "result.c",
         "#include <stdlib.h>\n#include <string.h>\n\nstatic size_t length(const char *s)\n{\n    char *copy = strdup(s);\n    if (!copy)\n        return 0;\n    return strlen(copy);\n}\n\nint main(void) { return (int)length(\"a\"); }\n",
         "    size_t result = strlen(copy);\n    free(copy);\n    return result;\n",

@@ -4,11 +4,11 @@ use super::edit::{Edit, Position};
 use super::flow::{At, Flow};
 use super::outline::{StatementId, StatementKind};
 use super::owner::{Edge, Invalid, Owner, State, status, value};
-use super::text::Call;
+use super::text::{Call, is_name};
 use super::{Cx, Site, fix, has_word};
 use crate::finding::{At as Place, Found, FoundFix, plain_name};
 use crate::ir::{Base, Callee, End, Function, LocalId, Module, OpKind, Type};
-use crate::models::Effect;
+use crate::models::{Effect, Models};
 use heapwise_model::{Language, Safety};
 use std::borrow::Cow;
 use std::collections::BTreeSet;
@@ -93,6 +93,7 @@ fn calls(cx: &Cx<'_>, at: Place, made: Place) -> Vec<Place> {
 }
 
 fn propose_at(cx: &mut Cx<'_>, release: &Release, at: Place) -> Option<FoundFix> {
+    let models = cx.lendings.models;
     let site = cx.site(at)?;
     let release = &release.at(&site, at)?;
     let flow = site.flow(cx)?;
@@ -102,23 +103,23 @@ fn propose_at(cx: &mut Cx<'_>, release: &Release, at: Place) -> Option<FoundFix>
     }
     let owner =
         Owner::new(&flow, (at.module, site.module, at.function), made, release.invalid, &mut cx.lendings)?;
-    let search = Search::new(cx, &site, &flow, &owner);
+    let search = Search::new(cx, models, &site, &flow, &owner);
     let (puts, returns) = search.puts()?;
     let mut edits = Vec::new();
     let mut names = BTreeSet::new();
     let mut written = BTreeSet::new();
     for put in &puts {
-        let code = release.statement(&site, put.local, put.may_be_invalid || put.is_unwritten)?;
+        let code = release.statement(&search, put.local, put.may_be_invalid || put.is_unwritten)?;
         edits.extend(site.source.put(put.position, &[code])?);
-        names.insert(site.local(put.local).to_owned());
+        names.insert(search.name(put.local));
         if put.is_unwritten {
             written.insert(put.local);
         }
     }
     for (statement, local, may_be_invalid) in &returns {
-        let code = release.statement(&site, *local, *may_be_invalid)?;
+        let code = release.statement(&search, *local, *may_be_invalid)?;
         edits.extend(keep_result(&site, *statement, &code)?);
-        names.insert(site.local(*local).to_owned());
+        names.insert(search.name(*local));
     }
     for local in written {
         edits.push(initialize(&site, local, release.invalid)?);
@@ -160,13 +161,14 @@ pub struct FreePlace {
 /// All places where what is made at `at` may be given back: live on every way there, read by none from there on.
 /// `None`: nothing that is known how to give back is made there.
 pub fn places(cx: &mut Cx<'_>, at: Place) -> Option<Vec<FreePlace>> {
+    let models = cx.lendings.models;
     let site = cx.site(at)?;
     let release = &family_within(cx, at, 0)?.at(&site, at)?;
     let flow = site.flow(cx)?;
     let made = flow.made_at(at.span);
     let owner =
         Owner::new(&flow, (at.module, site.module, at.function), made, release.invalid, &mut cx.lendings)?;
-    let search = Search::new(cx, &site, &flow, &owner);
+    let search = Search::new(cx, models, &site, &flow, &owner);
     let none = vec![false; flow.nodes.len()];
     let mut places: Vec<FreePlace> = Vec::new();
     for (edge, state) in &search.edges {
@@ -178,7 +180,7 @@ pub fn places(cx: &mut Cx<'_>, at: Place) -> Option<Vec<FreePlace>> {
             continue;
         }
         let may_be_invalid = put.may_be_invalid || put.is_unwritten;
-        let Some(code) = release.statement(&site, put.local, may_be_invalid) else { continue };
+        let Some(code) = release.statement(&search, put.local, may_be_invalid) else { continue };
         let Some(mut edits) = site.source.put(put.position, std::slice::from_ref(&code)) else { continue };
         if put.is_unwritten {
             let Some(first) = initialize(&site, put.local, release.invalid) else { continue };
@@ -187,7 +189,7 @@ pub fn places(cx: &mut Cx<'_>, at: Place) -> Option<Vec<FreePlace>> {
         places.push(FreePlace { position: put.position, code, edits });
     }
     for (statement, local, may_be_invalid) in search.returns(&none).into_iter().flatten() {
-        let Some(code) = release.statement(&site, local, may_be_invalid) else { continue };
+        let Some(code) = release.statement(&search, local, may_be_invalid) else { continue };
         let Some(edits) = keep_result(&site, statement, &code) else { continue };
         places.push(FreePlace { position: Position::Before(statement), code, edits });
     }
@@ -263,13 +265,16 @@ impl Release {
         is_mapped.then(|| Release { after: Cow::Owned(format!(", {})", length.text)), ..self.clone() })
     }
 
-    fn statement(&self, site: &Site<'_>, local: LocalId, may_be_invalid: bool) -> Option<String> {
-        let name = site.local(local);
+    fn statement(&self, search: &Search<'_, '_>, local: LocalId, may_be_invalid: bool) -> Option<String> {
+        let site = search.site;
+        let name = search.name(local);
         if name.is_empty() {
             return None;
         }
         // `free` takes no pointer to what is constant.
-        let is_const = self.before.ends_with('(') && has_word(site.declaration(local), "const");
+        let is_const = self.before.ends_with('(')
+            && search.owner.members.get(local).is_none()
+            && has_word(site.declaration(local), "const");
         let cast = if is_const && self.invalid == Invalid::Null { "(void *)" } else { "" };
         let release = format!("{}{cast}{name}{};", self.before, self.after);
         Some(match (may_be_invalid && !self.is_total, self.invalid) {
@@ -351,6 +356,8 @@ pub(super) fn keep_result(site: &Site<'_>, statement: StatementId, code: &str) -
 
 /// Gives a local without an initializer the value of what could not be made.
 fn initialize(site: &Site<'_>, local: LocalId, invalid: Invalid) -> Option<Edit> {
+    // A member has no declaration of its own.
+    site.function.locals.get(local.index())?;
     let value = match invalid {
         Invalid::Null => site.null(),
         Invalid::Negative if is_pointer(site, local) => "MAP_FAILED",
@@ -375,6 +382,7 @@ struct Search<'a, 'b> {
     site: &'b Site<'a>,
     flow: &'b Flow<'a>,
     owner: &'b Owner<'a>,
+    models: &'b Models,
     /// All edges with their states; unreachable ones are left out.
     edges: Vec<(Edge, State)>,
 }
@@ -382,11 +390,35 @@ struct Search<'a, 'b> {
 type Returns = Vec<(StatementId, LocalId, bool)>;
 
 impl<'a, 'b> Search<'a, 'b> {
-    fn new(cx: &mut Cx<'_>, site: &'b Site<'a>, flow: &'b Flow<'a>, owner: &'b Owner<'a>) -> Search<'a, 'b> {
+    fn new(
+        cx: &mut Cx<'_>,
+        models: &'b Models,
+        site: &'b Site<'a>,
+        flow: &'b Flow<'a>,
+        owner: &'b Owner<'a>,
+    ) -> Search<'a, 'b> {
         let edges: Vec<Edge> = owner.edges().collect();
         let lendings = &mut cx.lendings;
         let edges = edges.into_iter().filter_map(|it| Some((it, owner.on(it, lendings)?))).collect();
-        Search { site, flow, owner, edges }
+        Search { site, flow, owner, models, edges }
+    }
+
+    /// How a carrier is written.
+    fn name(&self, carrier: LocalId) -> String {
+        let Some(member) = self.owner.members.get(carrier) else {
+            return self.site.local(carrier).to_owned();
+        };
+        let root = self.site.local(member.root);
+        let fields: Vec<&str> = member.fields.iter().map(|it| self.site.module.name(*it)).collect();
+        if root.is_empty() || !fields.iter().all(|it| is_name(it)) {
+            return String::new();
+        }
+        format!("{root}{}{}", if member.is_pointer { "->" } else { "." }, fields.join("."))
+    }
+
+    fn is_seen(&self, carrier: LocalId, offset: u32) -> bool {
+        let root = self.owner.members.get(carrier).map_or(carrier, |it| it.root);
+        self.site.is_seen(root, offset)
     }
 
     /// Whether a statement may be put on an edge.
@@ -498,6 +530,10 @@ impl<'a, 'b> Search<'a, 'b> {
             if returns.iter().any(|it| it.0 == statement) {
                 continue;
             }
+            // Given to the caller, with the record that holds it.
+            if self.owner.is_left_with_record(state, edge.to, self.models) {
+                continue;
+            }
             let Some((local, may_be_invalid)) = self.name_within(statement) else {
                 // Given to the caller.
                 if self.is_returned(edge.to) {
@@ -529,7 +565,7 @@ impl<'a, 'b> Search<'a, 'b> {
         let offset = self.site.source.outline.get(statement).start;
         let local = self.owner.names(first).into_iter().find(|local| {
             states.iter().all(|it| is_named(it, *local) && it.locals[local.index()] & value::UNWRITTEN == 0)
-                && self.site.is_seen(*local, offset)
+                && self.is_seen(*local, offset)
         })?;
         let may_be_invalid = states.iter().any(|it| it.locals[local.index()] & value::INVALID != 0);
         Some((local, may_be_invalid))
@@ -582,7 +618,7 @@ impl<'a, 'b> Search<'a, 'b> {
         };
         let first = crossing.iter().find(|it| it.0 == edge)?;
         let local = self.owner.names(&first.1).into_iter().find(|local| {
-            self.site.is_seen(*local, offset) && crossing.iter().all(|it| is_named(&it.1, *local))
+            self.is_seen(*local, offset) && crossing.iter().all(|it| is_named(&it.1, *local))
         })?;
         let any = |bit: u8| crossing.iter().any(|it| it.1.locals[local.index()] & bit != 0);
         Some(Put {
@@ -632,7 +668,7 @@ impl<'a, 'b> Search<'a, 'b> {
 /// Whether the local is it, or may be given back as well.
 fn is_named(state: &State, local: LocalId) -> bool {
     let held = state.locals[local.index()];
-    held & (value::OTHER | value::PART) == 0
+    held & (value::OTHER | value::PART | value::OPEN) == 0
         && (state.status & status::LIVE == 0 || held & value::EXACT != 0)
         && (held & value::UNWRITTEN == 0 || state.status & status::NONE != 0)
 }

@@ -11,9 +11,11 @@
 
 use super::borrow::{Lending, Lendings};
 use super::flow::{At, Flow};
+use super::members::{Members, Use};
 use crate::ir::{
     Argument, Base, Binary, Callee, End, FunctionId, LocalId, Module, Op, OpKind, Operand, Place, Reg, Unary,
 };
+use crate::models::Models;
 use rustc_hash::FxHashMap;
 
 /// What has become of it, as a set.
@@ -36,6 +38,8 @@ pub mod value {
     pub const OTHER: u8 = 8;
     /// Leads into it.
     pub const PART: u8 = 16;
+    /// A member of a record that others know, too.
+    pub const OPEN: u8 = 32;
 }
 
 /// Rounds of the forward analysis.
@@ -68,6 +72,8 @@ pub struct Edge {
 pub struct Owner<'a> {
     pub flow: &'a Flow<'a>,
     number: u32,
+    module: &'a Module,
+    pub members: Members,
     made: Vec<u32>,
     invalid: Invalid,
     definitions: FxHashMap<Reg, u32>,
@@ -108,13 +114,18 @@ impl<'a> Owner<'a> {
                 definitions.insert(reg, node);
             }
         }
+        let mut is_shared = shared(module, function, flow);
+        let members = Members::of(lendings.models, module, flow, &is_shared);
+        is_shared.resize(is_shared.len() + members.len(), false);
         let mut it = Owner {
             flow,
             number,
+            module,
+            members,
             made,
             invalid,
             definitions,
-            is_shared: shared(module, function, flow),
+            is_shared,
             before: vec![None; flow.nodes.len()],
             regs: vec![0; flow.function.registers as usize],
             live: Vec::new(),
@@ -122,7 +133,7 @@ impl<'a> Owner<'a> {
             ends: Vec::new(),
         };
         it.forward(lendings)?;
-        it.backward();
+        it.backward(lendings);
         it.find_ends();
         Some(it)
     }
@@ -130,7 +141,7 @@ impl<'a> Owner<'a> {
     fn forward(&mut self, lendings: &mut Lendings<'_>) -> Option<()> {
         let entry = State {
             status: status::NONE,
-            locals: (0..self.flow.function.locals.len()).map(|_| value::UNWRITTEN).collect(),
+            locals: (0..self.is_shared.len()).map(|_| value::UNWRITTEN).collect(),
         };
         let mut entry = entry;
         for parameter in &self.flow.function.parameters {
@@ -163,6 +174,30 @@ impl<'a> Owner<'a> {
         Some(self.refined(edge.from, edge.nth as usize, state))
     }
 
+    /// The carrier that a place is.
+    fn carrier(&self, place: &Place) -> Option<LocalId> {
+        match place.base {
+            Base::Local(local) if place.steps.is_empty() => (!self.is_shared[local.index()]).then_some(local),
+            _ => self.members.at(place),
+        }
+    }
+
+    /// What becomes of members where something happens to their record.
+    fn transfer_roots(&self, node: u32, state: &mut State, lendings: &Lendings<'_>) {
+        for (root, what) in self.members.uses(lendings.models, self.module, &self.flow.at(node)) {
+            for member in self.members.of_root(root) {
+                let held = state.locals[member.index()];
+                if what == Use::Escape && held & (value::EXACT | value::PART) != 0 {
+                    leave(state);
+                }
+                state.locals[member.index()] = match what {
+                    Use::Escape => held | value::OTHER | value::OPEN,
+                    Use::Freed | Use::Written => value::OTHER,
+                };
+            }
+        }
+    }
+
     fn apply(&mut self, node: u32, state: &mut State, lendings: &mut Lendings<'_>) -> bool {
         let regs = std::mem::take(&mut self.regs);
         let mut written = Written { regs, is_changed: false };
@@ -173,6 +208,7 @@ impl<'a> Owner<'a> {
 
     fn transfer(&self, node: u32, state: &mut State, regs: &mut dyn Registers, lendings: &mut Lendings<'_>) {
         const HELD: u8 = value::EXACT | value::PART;
+        self.transfer_roots(node, state, lendings);
         let op = match self.flow.at(node) {
             At::Op(op) => op,
             At::End(End::Return(Some(it)) | End::Raise(it)) => {
@@ -197,10 +233,8 @@ impl<'a> Owner<'a> {
         let mut made = value::OTHER;
         match &op.kind {
             OpKind::Load { from, .. } => {
-                if let (Base::Local(local), true) = (from.base, from.steps.is_empty())
-                    && !self.is_shared[local.index()]
-                {
-                    made = state.locals[local.index()];
+                if let Some(local) = self.carrier(from) {
+                    made = state.locals[local.index()] & !value::OPEN;
                 }
             }
             OpKind::Cast { value, .. } => made = self.of_operand(*value, regs),
@@ -211,8 +245,8 @@ impl<'a> Owner<'a> {
             OpKind::Address { of: Place { base: Base::At(it), steps }, .. } if holds(regs, *it) => {
                 made = if steps.is_empty() { regs.of(*it) } else { value::PART };
             }
-            OpKind::Store { to, value, .. } => match to.base {
-                Base::Local(local) if to.steps.is_empty() && !self.is_shared[local.index()] => {
+            OpKind::Store { to, value, .. } => match self.carrier(to) {
+                Some(local) if state.locals[local.index()] & value::OPEN == 0 => {
                     state.locals[local.index()] = self.of_operand(*value, regs);
                 }
                 _ if holds(regs, *value) => leave(state),
@@ -387,12 +421,13 @@ impl<'a> Owner<'a> {
             let At::Op(op) = self.flow.at(from) else { return None };
             match &op.kind {
                 OpKind::Cast { value: Operand::Reg(it), .. } => reg = *it,
-                OpKind::Load { from: Place { base: Base::Local(local), steps }, .. } if steps.is_empty() => {
+                OpKind::Load { from: place, .. } => {
+                    let local = &self.carrier(place)?;
                     let is_near =
                         self.flow.nodes[from as usize].block == self.flow.nodes[until as usize].block;
                     let is_written = (from..until).any(|it| match self.flow.at(it) {
                         At::Op(op) => {
-                            matches!(&op.kind, OpKind::Store { to, .. } if to.base == Base::Local(*local))
+                            matches!(&op.kind, OpKind::Store { to, .. } if self.carrier(to) == Some(*local))
                         }
                         At::End(_) => false,
                     });
@@ -405,9 +440,9 @@ impl<'a> Owner<'a> {
     }
 
     /// Which carriers are read later (the usual backward analysis).
-    fn backward(&mut self) {
+    fn backward(&mut self, lendings: &Lendings<'_>) {
         const HELD: u8 = value::EXACT | value::PART;
-        let mut is_local = vec![false; self.flow.function.locals.len()];
+        let mut is_local = vec![false; self.is_shared.len()];
         for state in self.before.iter().flatten() {
             for (is_it, held) in is_local.iter_mut().zip(&state.locals) {
                 *is_it |= held & HELD != 0;
@@ -421,6 +456,7 @@ impl<'a> Owner<'a> {
             self.carriers.iter().enumerate().map(|(number, it)| (*it, number)).collect();
         let words = self.carriers.len().div_ceil(64);
         let count = self.flow.nodes.len();
+        let models = lendings.models;
         let mut live = vec![vec![0u64; words]; count];
         let mut work: Vec<u32> = (0..count as u32).collect();
         while let Some(node) = work.pop() {
@@ -428,7 +464,7 @@ impl<'a> Owner<'a> {
             for &to in &self.flow.next[node as usize] {
                 set.iter_mut().zip(&live[to as usize]).for_each(|(it, also)| *it |= also);
             }
-            self.step_back(node, &numbers, &mut set);
+            self.step_back(node, models, &numbers, &mut set);
             if set != live[node as usize] {
                 live[node as usize] = set;
                 work.extend(&self.flow.previous[node as usize]);
@@ -437,14 +473,18 @@ impl<'a> Owner<'a> {
         self.live = live;
     }
 
-    fn step_back(&self, node: u32, numbers: &FxHashMap<Carrier, usize>, set: &mut [u64]) {
+    fn step_back(&self, node: u32, models: &Models, numbers: &FxHashMap<Carrier, usize>, set: &mut [u64]) {
         let mut put = |it: Carrier, is_live: bool| {
             if let Some(&number) = numbers.get(&it) {
                 let bit = 1u64 << (number % 64);
                 set[number / 64] = if is_live { set[number / 64] | bit } else { set[number / 64] & !bit };
             }
         };
-        let op = match self.flow.at(node) {
+        let at = self.flow.at(node);
+        for (root, what) in self.members.uses(models, self.module, &at) {
+            self.members.of_root(root).for_each(|it| put(Carrier::Local(it), what == Use::Escape));
+        }
+        let op = match at {
             At::Op(op) => op,
             At::End(end) => {
                 end.each_operand(|it| {
@@ -459,18 +499,23 @@ impl<'a> Owner<'a> {
             put(Carrier::Reg(reg), false);
         }
         match &op.kind {
-            OpKind::Store { to: Place { base: Base::Local(local), steps }, .. } if steps.is_empty() => {
-                put(Carrier::Local(*local), false);
+            OpKind::Store { to, .. } => {
+                if let Some(it) = self.carrier(to) {
+                    put(Carrier::Local(it), false);
+                }
             }
             OpKind::Live { local } | OpKind::Dead { local } => put(Carrier::Local(*local), false),
             _ => {}
         }
         let from = match &op.kind {
-            OpKind::Load { from: place, .. } | OpKind::Address { of: place, .. } => Some(place.base),
-            OpKind::CopyRecord { from, .. } => Some(from.base),
+            OpKind::Load { from: place, .. } | OpKind::Address { of: place, .. } => Some(place),
+            OpKind::CopyRecord { from, .. } => Some(&**from),
             _ => None,
         };
-        if let Some(Base::Local(local)) = from {
+        if let Some(it) = from.and_then(|it| self.members.at(it)) {
+            put(Carrier::Local(it), true);
+        }
+        if let Some(Base::Local(local)) = from.map(|it| it.base) {
             put(Carrier::Local(local), true);
         }
         op.kind.each_operand(|it| {
@@ -522,11 +567,19 @@ impl<'a> Owner<'a> {
             && self.is_dead(state, edge.to)
     }
 
+    /// Whether a record that holds it goes to other code at a node.
+    pub fn is_left_with_record(&self, state: &State, node: u32, models: &Models) -> bool {
+        let uses = self.members.uses(models, self.module, &self.flow.at(node));
+        uses.iter().filter(|it| it.1 == Use::Escape).any(|(root, _)| {
+            self.members.of_root(*root).any(|it| state.locals[it.index()] & (value::EXACT | value::PART) != 0)
+        })
+    }
+
     /// Locals that name it, or something that may be given back as well: null where it was not made.
     pub fn names(&self, state: &State) -> Vec<LocalId> {
         let is_name = |held: u8| {
             held & value::EXACT != 0
-                && held & (value::OTHER | value::PART) == 0
+                && held & (value::OTHER | value::PART | value::OPEN) == 0
                 && (held & value::UNWRITTEN == 0 || state.status & status::NONE != 0)
         };
         (0..state.locals.len())
