@@ -166,6 +166,8 @@ impl ModuleBuilder {
 pub struct FunctionBuilder {
     /// Everything but blocks and registers may be changed at will.
     pub function: Function,
+    /// Operations of the current block: they move there when it is left, to a list of just their size.
+    ops: Vec<Op>,
     current: Option<BlockId>,
     is_ended: Vec<bool>,
     /// Unwind target of blocks made from now on.
@@ -189,10 +191,11 @@ impl FunctionBuilder {
             attributes: Vec::new(),
             parameters: Vec::new(),
             locals: Vec::new(),
-            blocks: Vec::new(),
+            blocks: Vec::with_capacity(FIRST_BLOCKS),
             registers: 0,
         };
-        let mut it = FunctionBuilder { function, current: None, is_ended: Vec::new(), unwind: None };
+        let mut it =
+            FunctionBuilder { function, ops: Vec::new(), current: None, is_ended: Vec::new(), unwind: None };
         let entry = it.block();
         it.switch_to(entry);
         it
@@ -238,6 +241,7 @@ impl FunctionBuilder {
 
     /// Continues in `block`.
     pub fn switch_to(&mut self, block: BlockId) {
+        self.leave();
         debug_assert!(!self.is_ended[block.index()], "a block ends once");
         self.current = Some(block);
     }
@@ -254,7 +258,28 @@ impl FunctionBuilder {
     /// Leaves the current block without ending it: what comes until the next
     /// [`switch_to`](FunctionBuilder::switch_to) is dropped, as operands that are never evaluated are.
     pub fn suspend(&mut self) -> Option<BlockId> {
-        self.current.take()
+        self.leave()
+    }
+
+    /// The last operation of the current block.
+    pub fn last_op(&self) -> Option<&Op> {
+        let block = self.current?;
+        self.ops.last().or_else(|| self.function.blocks[block.index()].ops.last())
+    }
+
+    /// Whether there is any operation yet.
+    pub fn has_ops(&self) -> bool {
+        !self.ops.is_empty() || self.function.blocks.iter().any(|it| !it.ops.is_empty())
+    }
+
+    fn leave(&mut self) -> Option<BlockId> {
+        let block = self.current.take()?;
+        if !self.ops.is_empty() {
+            let ops = &mut self.function.blocks[block.index()].ops;
+            ops.reserve_exact(self.ops.len());
+            ops.append(&mut self.ops);
+        }
+        Some(block)
     }
 
     pub fn reg(&mut self) -> Reg {
@@ -264,8 +289,8 @@ impl FunctionBuilder {
     }
 
     pub fn push(&mut self, kind: OpKind, span: Span) {
-        if let Some(block) = self.current {
-            self.function.blocks[block.index()].ops.push(Op { kind, span });
+        if self.current.is_some() {
+            self.ops.push(Op { kind, span });
         }
     }
 
@@ -290,7 +315,7 @@ impl FunctionBuilder {
 
     /// Ends the current block.
     pub fn end(&mut self, end: End, span: Span) {
-        let Some(block) = self.current.take() else { return };
+        let Some(block) = self.leave() else { return };
         self.is_ended[block.index()] = true;
         let block = &mut self.function.blocks[block.index()];
         (block.end, block.end_span) = (end, span);
@@ -298,17 +323,20 @@ impl FunctionBuilder {
 
     /// The function, in no more memory than it needs; a block without an end returns nothing.
     pub fn finish(mut self) -> Function {
+        self.leave();
         for (block, is_ended) in self.function.blocks.iter_mut().zip(&self.is_ended) {
             if !is_ended {
                 block.end = End::Return(None);
             }
-            block.ops.shrink_to_fit();
         }
         self.function.blocks.shrink_to_fit();
         self.function.locals.shrink_to_fit();
         self.function
     }
 }
+
+/// Blocks that there is room for at first.
+const FIRST_BLOCKS: usize = 8;
 
 /// A length as an id. Sources are shorter than 4 GiB, so that there are fewer things than ids.
 fn next(length: usize) -> u32 {

@@ -1530,8 +1530,7 @@ impl Lower {
         if !self.types.is_integer(ty) {
             return;
         }
-        let Some(block) = self.body.fb.current() else { return };
-        let last = self.body.fb.function.blocks[block.index()].ops.last();
+        let last = self.body.fb.last_op();
         if let Some(OpKind::Store { to, value: Operand::Int(value), .. }) = last.map(|it| &it.kind)
             && to.base == Base::Local(local)
         {

@@ -360,8 +360,7 @@ impl Lower {
             &mut *self.body,
             Body::new(FunctionBuilder::new(Name(0), Span::NONE), Types::VOID, 0),
         );
-        let has_ops = body.fb.function.blocks.iter().any(|it| !it.ops.is_empty());
-        if has_ops && !body.has_error {
+        if body.fb.has_ops() && !body.has_error {
             let mut fb = body.fb;
             fb.function.name = self.m.name(&format!("{}:<globals>", self.path));
             fb.function.is_external = false;

@@ -341,7 +341,7 @@ impl Lower {
         let last = switch.cases.last().map(|it| it.1).or(switch.default);
         if let (Some(last), Some(current)) = (last, self.body.fb.current())
             && last == current
-            && self.body.fb.function.blocks[current.index()].ops.is_empty()
+            && self.body.fb.last_op().is_none()
         {
             return Ok(current);
         }

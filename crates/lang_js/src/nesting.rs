@@ -84,19 +84,16 @@ impl Nesting<'_> {
         let start = self.at - 1;
         let rest = &self.bytes[self.at..];
         self.at += rest.iter().position(|it| !is_word(*it)).unwrap_or(rest.len());
-        match &self.bytes[start..self.at] {
-            b"if" | b"for" | b"while" | b"with" | b"else" | b"do" => {
+        match Word::of(self.bytes, start..self.at) {
+            Word::Head => {
                 if let Some(level) = self.levels.last_mut() {
                     level.heads += 1;
                     self.sum += 1;
                 }
                 self.measure();
             }
-            b"new" | b"typeof" | b"void" | b"delete" | b"await" | b"yield" | b"in" | b"instanceof"
-            | b"as" | b"satisfies" | b"extends" | b"class" | b"function" | b"async" | b"keyof" | b"infer" => {
-                self.chain()
-            }
-            _ => {}
+            Word::Chain => self.chain(),
+            Word::Other => {}
         }
     }
 
@@ -227,6 +224,78 @@ impl Nesting<'_> {
         self.chain();
     }
 }
+
+/// What a word says about nesting.
+enum Word {
+    /// Of a statement that has another one within.
+    Head,
+    /// An operator, or what begins a nested expression or type.
+    Chain,
+    Other,
+}
+
+impl Word {
+    fn of(bytes: &[u8], at: std::ops::Range<usize>) -> Word {
+        let length = at.len();
+        let Some(&first) = bytes.get(at.start..).and_then(|it| it.first_chunk::<8>()) else {
+            return Word::of_end(&bytes[at]);
+        };
+        if length > 8 {
+            return Word::of_end(&bytes[at]);
+        }
+        match u64::from_le_bytes(first) & (u64::MAX >> (64 - 8 * length)) {
+            IF | FOR | WHILE | WITH | ELSE | DO => Word::Head,
+            NEW | TYPEOF | VOID | DELETE | AWAIT | YIELD | IN | AS | EXTENDS | CLASS | FUNCTION | ASYNC
+            | KEYOF | INFER => Word::Chain,
+            _ => Word::Other,
+        }
+    }
+
+    /// Of a long word, and of one at the end of the text.
+    fn of_end(word: &[u8]) -> Word {
+        match word {
+            b"instanceof" | b"satisfies" => Word::Chain,
+            it if it.len() > 8 => Word::Other,
+            it => {
+                let mut bytes = [0; 8];
+                bytes[..it.len()].copy_from_slice(it);
+                Word::of(&bytes, 0..it.len())
+            }
+        }
+    }
+}
+
+/// A word of at most 8 bytes as one number.
+const fn packed(word: &[u8]) -> u64 {
+    let mut bytes = [0; 8];
+    let mut at = 0;
+    while at < word.len() {
+        bytes[at] = word[at];
+        at += 1;
+    }
+    u64::from_le_bytes(bytes)
+}
+
+const IF: u64 = packed(b"if");
+const FOR: u64 = packed(b"for");
+const WHILE: u64 = packed(b"while");
+const WITH: u64 = packed(b"with");
+const ELSE: u64 = packed(b"else");
+const DO: u64 = packed(b"do");
+const NEW: u64 = packed(b"new");
+const TYPEOF: u64 = packed(b"typeof");
+const VOID: u64 = packed(b"void");
+const DELETE: u64 = packed(b"delete");
+const AWAIT: u64 = packed(b"await");
+const YIELD: u64 = packed(b"yield");
+const IN: u64 = packed(b"in");
+const AS: u64 = packed(b"as");
+const EXTENDS: u64 = packed(b"extends");
+const CLASS: u64 = packed(b"class");
+const FUNCTION: u64 = packed(b"function");
+const ASYNC: u64 = packed(b"async");
+const KEYOF: u64 = packed(b"keyof");
+const INFER: u64 = packed(b"infer");
 
 fn is_word(byte: u8) -> bool {
     const IS_WORD: [bool; 256] = {

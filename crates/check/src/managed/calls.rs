@@ -199,6 +199,9 @@ impl Calls {
         let (crate::ir::Base::At(base), [Step::Field { name, .. }]) = (from.base, &*from.steps) else {
             return;
         };
+        if !objects.is_method_name(world, function, *name) {
+            return;
+        }
         let name = world.text(function, *name);
         for class in objects.classes_of(world, library, function, base) {
             if let Some(method) = objects.method(world, class, name) {
@@ -232,12 +235,12 @@ impl Calls {
                     }
                 }
             }
-            Target::Method { receiver, name, class } => {
+            Target::Method { receiver, name, symbol, class } => {
                 let mut classes = objects.classes_of(world, library, function, receiver);
                 class.into_iter().for_each(|it| classes.add(it));
                 let mut is_known = false;
                 for class in classes {
-                    if let Some(to) = objects.method(world, class, name) {
+                    if let Some(to) = objects.method_called(world, class, symbol) {
                         self.edge(function, to, repeat, false);
                         is_known = true;
                     }

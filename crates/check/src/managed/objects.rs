@@ -78,6 +78,8 @@ pub enum Target<'a> {
     Method {
         receiver: Operand,
         name: &'a str,
+        /// The same.
+        symbol: Symbol,
         class: Option<ClassRef>,
     },
     Value(Operand),
@@ -110,6 +112,8 @@ pub struct Objects<'a> {
     /// Slots that an attribute of a class may be.
     attributes: FxHashMap<(ClassRef, Symbol), Few<SlotId>>,
     methods: FxHashMap<(ClassRef, Symbol), Option<FnId>>,
+    /// By symbol: some class has a method of this name.
+    is_method: Vec<bool>,
     /// Members of what variables of other files stand for.
     members: FxHashMap<(Symbol, Symbol), Option<FnId>>,
     /// By slot: the method that an attribute is which nobody assigns.
@@ -150,6 +154,7 @@ impl<'a> Objects<'a> {
             any_slots: Vec::new(),
             attributes: FxHashMap::default(),
             methods: FxHashMap::default(),
+            is_method: Vec::new(),
             members: FxHashMap::default(),
             slot_methods: Vec::new(),
             stored: Grouped::default(),
@@ -219,6 +224,11 @@ impl<'a> Objects<'a> {
             for field in &class.ir.fields {
                 let name = self.names.of(world, class.module, field.name);
                 self.owners.insert((ClassRef(at), name));
+            }
+            for (short, _) in &class.ir.methods {
+                let name = self.names.of(world, class.module, *short).index();
+                self.is_method.resize(self.is_method.len().max(name + 1), false);
+                self.is_method[name] = true;
             }
         }
     }
@@ -355,9 +365,9 @@ impl<'a> Objects<'a> {
         let (callee, first) = match target {
             Target::Function(callee) => (Some(callee), 0),
             Target::Class(class) => (self.constructor(world, class), 1),
-            Target::Method { receiver, name, class } => {
+            Target::Method { receiver, symbol, class, .. } => {
                 let class = class.or_else(|| self.class_of(world, library, function, receiver));
-                (class.and_then(|it| self.method(world, it, name)), 1)
+                (class.and_then(|it| self.method_called(world, it, symbol)), 1)
             }
             _ => (None, 0),
         };
@@ -427,7 +437,10 @@ impl<'a> Objects<'a> {
         let method = match slot {
             Slot::Attribute(class, name) => {
                 let symbol = self.names.of_text(name);
-                if self.owners.contains(&(class, symbol)) { None } else { self.method(world, class, name) }
+                match self.owners.contains(&(class, symbol)) {
+                    true => None,
+                    false => self.method_called(world, class, symbol),
+                }
             }
             _ => None,
         };
@@ -462,10 +475,25 @@ impl<'a> Objects<'a> {
         self.definitions[self.first_register[function.index()] as usize + reg.index()]
     }
 
+    /// Whether any class has a method of this name.
+    pub fn is_method_name(&mut self, world: &World<'a>, function: FnId, name: Name) -> bool {
+        let name = self.names.of_function(world, function, name);
+        self.is_method.get(name.index()).copied().unwrap_or(false)
+    }
+
     /// A method of a class or of its bases.
     pub fn method(&mut self, world: &World<'a>, class: ClassRef, name: &'a str) -> Option<FnId> {
         let symbol = self.names.of_text(name);
-        *self.methods.entry((class, symbol)).or_insert_with(|| world.method(class, name))
+        self.method_called(world, class, symbol)
+    }
+
+    /// The same by the name's number.
+    pub fn method_called(&mut self, world: &World<'a>, class: ClassRef, name: Symbol) -> Option<FnId> {
+        if !self.is_method.get(name.index()).copied().unwrap_or(false) {
+            return None;
+        }
+        let names = &self.names;
+        *self.methods.entry((class, name)).or_insert_with(|| world.method(class, names.text(name)))
     }
 
     /// The method that makes an object of a class what it is.
@@ -497,7 +525,7 @@ impl<'a> Objects<'a> {
         let text = self.names.text(name);
         let mut found = Few::default();
         let mut derived = Vec::new();
-        if !self.owners.contains(&(owner, name)) && self.method(world, class, text).is_none() {
+        if !self.owners.contains(&(owner, name)) && self.method_called(world, class, name).is_none() {
             derived.clone_from(&world.class_entry(class).derived);
             derived.retain(|it| self.owners.contains(&(*it, name)));
         }
@@ -630,6 +658,7 @@ impl<'a> Objects<'a> {
                     None => Target::Method {
                         receiver: *receiver,
                         name: world.text(function, *name),
+                        symbol: self.names.of_function(world, function, *name),
                         class: class.and_then(|it| self.class_named(world, function, it)),
                     },
                 }

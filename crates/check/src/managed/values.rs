@@ -359,9 +359,9 @@ impl<'a> Objects<'a> {
             Target::Method { receiver, name: "__enter__" | "__aenter__", .. } => {
                 self.add_operand(world, library, function, receiver, out);
             }
-            Target::Method { receiver, name, class } => {
+            Target::Method { receiver, name, symbol, class } => {
                 let class = class.or_else(|| self.class_of(world, library, function, receiver));
-                if let Some(callee) = class.and_then(|it| self.method(world, it, name)) {
+                if let Some(callee) = class.and_then(|it| self.method_called(world, it, symbol)) {
                     return self.add_returned(callee, out);
                 }
                 if let Some(node) = node_of_call(library, name) {

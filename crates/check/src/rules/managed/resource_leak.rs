@@ -204,7 +204,7 @@ impl<'a> ResourceLeak<'_, 'a> {
     fn own_callee(&mut self, function: FnId, target: Target<'a>) -> Option<FnId> {
         match target {
             Target::Function(callee) => Some(callee),
-            Target::Method { receiver, name, class } => {
+            Target::Method { receiver, name, class, .. } => {
                 self.method_of(function, receiver, name, class).map(|it| it.1)
             }
             _ => None,
@@ -513,7 +513,7 @@ impl<'a> ResourceLeak<'_, 'a> {
                 let borrows = self.managed.library.is_harmless(name) || self.managed.library.borrows(name);
                 if has_it && !borrows { Progress::Gone } else { Progress::Holds }
             }
-            Target::Method { receiver, name, class } => {
+            Target::Method { receiver, name, class, .. } => {
                 self.method(tracked, state, receiver, name, class, args)
             }
             Target::Function(callee) => self.hand_over(tracked, state, callee, 0, args),
