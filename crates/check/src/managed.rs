@@ -6,7 +6,8 @@
 //! ```
 //!
 //! Flow-insensitive and name-based: a value is where it was loaded from or what made it. What cannot be told is
-//! in no set, and the rules stay silent about it. Cost: linear in operations, each resolved to bounded depth.
+//! in no set, and the rules stay silent about it. Cost: linear in operations; what a register holds is found once in
+//! each of two rounds and once for the rules, and a rule walks a list of the operations that it asks for.
 
 mod ages;
 mod calls;

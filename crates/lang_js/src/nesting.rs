@@ -40,6 +40,12 @@ impl Nesting<'_> {
     fn scan(&mut self) {
         while let Some(&byte) = self.bytes.get(self.at) {
             self.at += 1;
+            // Most of a text, so these are told apart first.
+            if is_word(byte) {
+                self.word();
+                self.last = self.bytes[self.at - 1];
+                continue;
+            }
             match byte {
                 b'\n' => self.line_end(),
                 b' ' | b'\t' | b'\r' => {
@@ -67,7 +73,6 @@ impl Nesting<'_> {
                 b';' => self.end_chain(true),
                 b'+' | b'-' | b'*' | b'/' | b'%' | b'.' | b'~' | b'!' | b'|' | b'&' | b'^' | b'<' | b'='
                 | b':' | b'?' | b'@' => self.chain(),
-                it if is_word(it) => self.word(),
                 _ => {}
             }
             if byte != b'\n' {
@@ -240,6 +245,9 @@ impl Word {
         let Some(&first) = bytes.get(at.start..).and_then(|it| it.first_chunk::<8>()) else {
             return Word::of_end(&bytes[at]);
         };
+        if !MAY_BE_KEYWORD[usize::from(first[0] & 31)][length & 15] {
+            return Word::Other;
+        }
         if length > 8 {
             return Word::of_end(&bytes[at]);
         }
@@ -275,6 +283,42 @@ const fn packed(word: &[u8]) -> u64 {
     }
     u64::from_le_bytes(bytes)
 }
+
+/// By the first letter's low bits and the length: whether some keyword has these.
+const MAY_BE_KEYWORD: [[bool; 16]; 32] = {
+    let keywords: [&[u8]; 22] = [
+        b"if",
+        b"for",
+        b"while",
+        b"with",
+        b"else",
+        b"do",
+        b"new",
+        b"typeof",
+        b"void",
+        b"delete",
+        b"await",
+        b"yield",
+        b"in",
+        b"as",
+        b"extends",
+        b"class",
+        b"function",
+        b"async",
+        b"keyof",
+        b"infer",
+        b"instanceof",
+        b"satisfies",
+    ];
+    let mut table = [[false; 16]; 32];
+    let mut at = 0;
+    while at < keywords.len() {
+        let word = keywords[at];
+        table[(word[0] & 31) as usize][word.len() & 15] = true;
+        at += 1;
+    }
+    table
+};
 
 const IF: u64 = packed(b"if");
 const FOR: u64 = packed(b"for");

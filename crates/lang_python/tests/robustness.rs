@@ -75,3 +75,25 @@ fn hostile_sources_are_read() {
         check(&source);
     }
 }
+
+/// Variables that depend on each other: what one question may cost has a bound, and what a circle has in it is found
+/// all the same.
+#[test]
+fn variables_in_circles_end_soon() {
+    let count = 1_500;
+    let mut source = String::from(
+        "class Node:\n    def __init__(self):\n        self.next = Node()\n        self.all = []\n\ndef walk():\n    v0 = Node()\n    while v0:\n",
+    );
+    for at in 0..count {
+        let (other, far) = ((at + 1) % count, (at * 7 + 3) % count);
+        source.push_str(&format!(
+            "        v{at} = v{other}.next or v{far}\n        v{at}.all.append(v{far})\n"
+        ));
+    }
+    let modules = heapwise_lang_python::Modules::default();
+    let module = heapwise_lang_python::lower("circles.py", &modules, source.as_bytes());
+    let start = std::time::Instant::now();
+    let found = heapwise_check::managed::check(&[module]);
+    assert!(start.elapsed().as_secs() < 20, "{:?}", start.elapsed());
+    assert!(found.iter().any(|it| it.message.contains("`Node.all`")), "{found:?}");
+}
