@@ -10,6 +10,8 @@
 //! What is stored in an attribute is followed too: a method that returns `False` or `None` right after it opened
 //! something says that nothing is open.
 
+mod overwritten;
+
 use crate::finding::{At, Found};
 use crate::ir::{
     Argument, Base, Binary, BlockId, Callee, End, LocalId, Op, OpKind, Operand, Place, ReadKind, Reg, Span,
@@ -90,6 +92,8 @@ struct Outcome {
     is_taken: bool,
     /// It leaves in an attribute.
     is_kept: bool,
+    /// The attribute that holds it when the function returns.
+    kept: Option<SlotId>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -121,7 +125,9 @@ impl<'a> ResourceLeak<'_, 'a> {
             let index = ir.blocks[block.index()].ops.iter().position(|it| std::ptr::eq(it, op));
             let Some(index) = index else { continue };
             if let Some(outcome) = self.follow(&tracked, State::at(block, index + 1)) {
+                let kept = outcome.kept.filter(|_| outcome.leak.is_none());
                 found.extend(self.report(&tracked, outcome));
+                found.extend(kept.and_then(|it| self.overwritten(&tracked, it)));
             }
         }
     }
@@ -369,6 +375,7 @@ impl<'a> ResourceLeak<'_, 'a> {
             },
             End::Switch { .. } => block.end.each_target(go),
             End::Return(value) => {
+                outcome.kept = outcome.kept.or(state.kept);
                 let is_handed_on = value.is_some_and(|it| self.holds(tracked, &state, it));
                 let says_failed = matches!(value, Some(Operand::Bool(false) | Operand::Null));
                 if is_handed_on {
@@ -845,17 +852,7 @@ impl<'a> ResourceLeak<'_, 'a> {
             _ if outcome.is_released_somewhere || outcome.is_kept || kind == Kind::Figure => Severity::Error,
             _ => Severity::Warning,
         };
-        let noun = match kind {
-            _ if is_observer => "observer",
-            Kind::Lock => "lock",
-            Kind::File => "file",
-            Kind::Socket => "connection",
-            Kind::Serial => "device",
-            Kind::Process => "process",
-            Kind::Thread => "pool",
-            Kind::Figure => "figure",
-            _ => "handle",
-        };
+        let noun = if is_observer { "observer" } else { noun(kind) };
         let verb = match kind {
             Kind::Lock => "released",
             Kind::Process => "waited for",
@@ -912,4 +909,17 @@ impl Outcome {
 
 fn kind_of(class: &str) -> Kind {
     Kind::from_name(class).unwrap_or(Kind::Descriptor)
+}
+
+fn noun(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Lock => "lock",
+        Kind::File => "file",
+        Kind::Socket => "connection",
+        Kind::Serial => "device",
+        Kind::Process => "process",
+        Kind::Thread => "pool",
+        Kind::Figure => "figure",
+        _ => "handle",
+    }
 }
