@@ -45,12 +45,13 @@
 mod operands;
 
 use heapwise_model::Language;
+use serde::{Deserialize, Serialize};
 use std::fmt;
 
 macro_rules! ids {
     ($($(#[$doc:meta])* $name:ident $prefix:literal;)*) => {$(
         $(#[$doc])*
-        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
         pub struct $name(pub u32);
         impl $name {
             /// Position in its column.
@@ -87,7 +88,7 @@ ids! {
 }
 
 /// Bytes `[start, end)` of a file. Where a macro was expanded: of the macro's use.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Span {
     pub file: FileId,
     pub start: u32,
@@ -100,7 +101,7 @@ impl Span {
 }
 
 /// One translation unit (C, C++) or source file (Python, JavaScript, TypeScript).
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Module {
     /// Path as the user would write it. Python and JavaScript: other modules import it by `module_name`.
     pub path: String,
@@ -119,7 +120,7 @@ pub struct Module {
     pub notes: Vec<String>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Type {
     Void,
     Bool,
@@ -144,7 +145,7 @@ pub enum Type {
     Unknown,
 }
 
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Global {
     /// Linkage name; `static` ones and function-local ones carry their file's or function's name before a `:`.
     /// Python and JavaScript: `module.name`.
@@ -158,7 +159,7 @@ pub struct Global {
 }
 
 /// A struct, union or class.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Class {
     /// Qualified name.
     pub name: Name,
@@ -174,7 +175,7 @@ pub struct Class {
     pub span: Span,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Field {
     pub name: Name,
     pub ty: TypeId,
@@ -182,7 +183,7 @@ pub struct Field {
     pub offset: u64,
 }
 
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Function {
     /// Linkage name: `f`, `a.c:f` for static ones, `ns::Class::method`, `module.Class.method`. Overloads of C++
     /// carry their number of parameters: `ns::f/2`. The code of a Python or JavaScript module itself is `module.<module>`.
@@ -209,7 +210,7 @@ pub struct Function {
     pub registers: u32,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Local {
     /// As in the source; empty for temporaries.
     pub name: Name,
@@ -217,7 +218,7 @@ pub struct Local {
     pub span: Span,
 }
 
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Block {
     pub ops: Vec<Op>,
     pub end: End,
@@ -226,14 +227,14 @@ pub struct Block {
     pub unwind: Option<BlockId>,
 }
 
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Op {
     pub kind: OpKind,
     pub span: Span,
 }
 
 /// A value. Four of its kinds are constants.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Operand {
     Reg(Reg),
     Int(i64),
@@ -252,13 +253,13 @@ pub enum Operand {
     Opaque,
 }
 
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Place {
     pub base: Base,
     pub steps: Box<[Step]>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Base {
     Local(LocalId),
     /// A local of an enclosing function.
@@ -270,7 +271,7 @@ pub enum Base {
     At(Operand),
 }
 
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Step {
     /// A member; `offset` in bytes, `None` where the record is unknown or dynamic.
     Field { name: Name, offset: Option<u64> },
@@ -278,7 +279,7 @@ pub enum Step {
     Index { index: Operand, stride: u64 },
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Binary {
     Add,
     Subtract,
@@ -302,7 +303,7 @@ pub enum Binary {
     IsA,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Unary {
     Negate,
     /// Logical.
@@ -311,7 +312,7 @@ pub enum Unary {
     Invert,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Callee {
     /// A function known by linkage name or by the dotted name of an import: `malloc`, `os.path.join`, `ns::f/2`.
     Direct(Name),
@@ -321,7 +322,7 @@ pub enum Callee {
     Value(Operand),
 }
 
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Argument {
     /// Keyword, where given.
     pub name: Option<Name>,
@@ -331,7 +332,7 @@ pub struct Argument {
 }
 
 /// How a container is read: what a bounded replacement must still be able to do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum ReadKind {
     Iterate,
     /// One element or key.
@@ -348,7 +349,7 @@ pub enum ReadKind {
 }
 
 /// What is started, and has to be stopped or waited for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum SpawnKind {
     Thread,
     /// Ends with the program.
@@ -362,7 +363,7 @@ pub enum SpawnKind {
 }
 
 /// What happens. `to` is the register written.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum OpKind {
     // Values and places.
     /// `bytes` read; 0 where dynamic.
@@ -553,7 +554,7 @@ pub enum OpKind {
 }
 
 /// How a block ends.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum End {
     Goto(BlockId),
     Branch {

@@ -8,6 +8,7 @@ pub mod cache;
 pub mod compile_commands;
 pub mod fixes;
 pub mod ignores;
+pub mod modules;
 pub mod patch;
 pub mod sources;
 pub mod where_free;
@@ -42,8 +43,9 @@ pub fn on_workers<T: Send>(jobs: usize, work: impl FnOnce() -> T + Send) -> T {
 pub struct Run {
     pub program: Program,
     pub found: Vec<Found>,
-    /// Results of functions, if they are kept.
+    /// Results of functions, and modules, if they are kept.
     pub kept: Option<Kept>,
+    pub kept_modules: Option<Kept>,
     /// What imports of Python may mean.
     modules: Arc<Modules>,
     incomplete: usize,
@@ -59,16 +61,18 @@ pub struct Subject<'a> {
     pub commands: &'a Commands,
 }
 
-/// Checks files; `tick` is called once for each file that was read. `kept`: results of functions of an earlier check,
-/// `None`: none are wanted. To be called on [`on_workers`].
-pub fn check(subject: &Subject<'_>, kept: Option<&Kept>, tick: &(dyn Fn() + Sync)) -> Run {
+/// What an earlier check kept: results of functions, and modules; `None`: they are not wanted.
+#[derive(Clone, Copy, Default)]
+pub struct Earlier<'a> {
+    pub functions: Option<&'a Kept>,
+    pub modules: Option<&'a Kept>,
+}
+
+/// Checks files; `tick` is called once for each file that was read. To be called on [`on_workers`].
+pub fn check(subject: &Subject<'_>, earlier: Earlier<'_>, tick: &(dyn Fn() + Sync)) -> Run {
     let modules = Arc::new(python_modules(subject.sources));
-    let lowered = subject.sources.par_iter().map(|source| {
-        let module = lower(source, &modules, subject);
-        tick();
-        module
-    });
-    run(lowered.collect(), modules, subject.models, kept)
+    let (lowered, kept_modules) = modules::lowered(subject, &modules, earlier.modules, tick);
+    Run { kept_modules, ..run(lowered, modules, subject.models, earlier.functions) }
 }
 
 /// Checks again where the texts of `changed` files are others; everything else is taken from `before`.
@@ -76,7 +80,7 @@ pub fn check_again(before: &Run, subject: &Subject<'_>, changed: &BTreeSet<Strin
     let modules = before.modules.clone();
     let lowered = subject.sources.par_iter().zip(&before.program.modules).map(|(source, module)| {
         let is_changed = module.files.iter().any(|it| changed.contains(it));
-        if is_changed { lower(source, &modules, subject) } else { module.clone() }
+        if is_changed { lower(source, &modules, subject, subject.texts) } else { module.clone() }
     });
     run(lowered.collect(), modules, subject.models, before.kept.as_ref())
 }
@@ -95,6 +99,7 @@ fn run(lowered: Vec<Module>, modules: Arc<Modules>, models: &Models, kept: Optio
         program,
         found: checked.found,
         kept,
+        kept_modules: None,
         modules,
         incomplete: checked.incomplete,
         is_cut: checked.is_cut,
@@ -139,7 +144,13 @@ impl Seen {
     }
 }
 
-fn lower(source: &Source, modules: &Modules, subject: &Subject<'_>) -> Module {
+/// The module of a source. `files`: where headers are read.
+fn lower(
+    source: &Source,
+    modules: &Modules,
+    subject: &Subject<'_>,
+    files: &dyn heapwise_lang_c::Files,
+) -> Module {
     let Subject { texts, commands, .. } = *subject;
     let Some(text) = texts.read(&source.path) else {
         let mut module = Module::new(&source.path, source.language);
@@ -149,7 +160,7 @@ fn lower(source: &Source, modules: &Modules, subject: &Subject<'_>) -> Module {
     match source.language {
         Language::Python => heapwise_lang_python::lower(&source.path, modules, &text),
         Language::JavaScript | Language::TypeScript => heapwise_lang_js::lower(&source.path, &text),
-        language => heapwise_lang_c::lower(&commands.unit(&source.path, language), texts),
+        language => heapwise_lang_c::lower(&commands.unit(&source.path, language), files),
     }
 }
 

@@ -106,7 +106,7 @@ impl Kept {
     fn written(&self, keys: &[&Hash]) -> Vec<u8> {
         let mut out = Vec::new();
         for key in keys {
-            let Some(entry) = self.entry(key) else { continue };
+            let Some(entry) = self.get(key) else { continue };
             let Ok(length) = u32::try_from(entry.len()) else { continue };
             out.extend_from_slice(*key);
             out.extend_from_slice(&length.to_le_bytes());
@@ -126,7 +126,8 @@ impl Kept {
         self.bytes.len() - self.unused_bytes() + self.new.values().map(|it| it.len() + HEAD).sum::<usize>()
     }
 
-    fn entry(&self, key: &Hash) -> Option<&[u8]> {
+    /// The entry of a key.
+    pub fn get(&self, key: &Hash) -> Option<&[u8]> {
         match self.old.get(key) {
             Some(it) => Some(&self.bytes[it.clone()]),
             None => self.new.get(key).map(|it| &**it),
@@ -324,10 +325,7 @@ impl<'a> Keeper<'a> {
 
     /// What is known of a function.
     pub fn find(&self, keys: Keys) -> Option<Found<'a>> {
-        [keys.shallow, keys.deep]
-            .into_iter()
-            .flatten()
-            .find_map(|key| self.found(key, self.kept.entry(&key)?))
+        [keys.shallow, keys.deep].into_iter().flatten().find_map(|key| self.found(key, self.kept.get(&key)?))
     }
 
     fn found(&self, key: Hash, entry: &'a [u8]) -> Option<Found<'a>> {

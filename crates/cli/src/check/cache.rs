@@ -6,9 +6,9 @@
 //!
 //! An entry holds for the files that its check asked for, headers and those that were not there among them: each
 //! must hold what it held then, by its hash. So a result that comes from here is the one that a check would give.
-//! Where one of them changed, files are read and lowered again, but C and C++ functions are analyzed only where
-//! their code or what they call changed: beside the result stand those of the functions ([`Kept`]), whose entry
-//! depends on no file.
+//! Where one of them changed, only what changed is lowered again (see [`super::modules`]), and C and C++ functions are
+//! analyzed only where their code or what they see of others changed: beside the result stand the parts that it was
+//! made from ([`Kept`]).
 //!
 //! Entries are written whole or not at all; what is damaged, of another version or too large is as if it were
 //! not there. Invariant: nothing in an entry is an index, and nothing in it is trusted to be short.
@@ -29,16 +29,17 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-/// First bytes of a result and of functions' results; the last one counts versions.
+/// First bytes of a result and of its parts; the last one counts versions.
 const MAGIC: &[u8; 8] = b"hwcheck\x02";
-const MAGIC_FUNCTIONS: &[u8; 8] = b"hwfuncs\x01";
+const MAGIC_ENTRIES: &[u8; 8] = b"hwparts\x01";
 /// Larger results are not kept.
 const ENTRY_MAX: u64 = 128 << 20;
 /// What all entries may take; the ones that were not used for longest go.
 const TOTAL_MAX: u64 = 512 << 20;
-/// What the names of results end with, and those of functions' results.
+/// What the names of results end with, those of functions' results, and those of modules.
 const END: &str = "checked";
-const FUNCTIONS: &str = "functions";
+pub const FUNCTIONS: &str = "functions";
+pub const MODULES: &str = "modules";
 
 pub type Hash = [u8; 32];
 
@@ -102,12 +103,13 @@ impl Cache {
         Some(report)
     }
 
-    /// Results of functions of an earlier check of the same files, whatever they held then.
-    pub fn load_functions(&self, key: &Key) -> Kept {
-        let path = self.path(&key.functions, FUNCTIONS);
+    /// What an earlier check kept of the parts of these files, whatever they held then. `what`: [`FUNCTIONS`] or
+    /// [`MODULES`].
+    pub fn load_entries(&self, key: &Key, what: &str) -> Kept {
+        let path = self.path(&key.parts, what);
         let read = || {
             let mut bytes = limited(&path)?;
-            bytes.starts_with(MAGIC_FUNCTIONS).then(|| bytes.split_off(MAGIC_FUNCTIONS.len()))
+            bytes.starts_with(MAGIC_ENTRIES).then(|| bytes.split_off(MAGIC_ENTRIES.len()))
         };
         let kept = Kept::from_bytes(read().unwrap_or_default());
         touch(&path);
@@ -121,17 +123,17 @@ impl Cache {
         self.keep(&self.path(&key.result, END), &[MAGIC, &hash(&body), &body]);
     }
 
-    /// Keeps results of functions: new ones are written behind those that are there, until half is of no use.
-    pub fn store_functions(&self, key: &Key, before: &Kept, kept: &Kept) {
+    /// Keeps parts: new ones are written behind those that are there, until half is of no use.
+    pub fn store_entries(&self, key: &Key, what: &str, before: &Kept, kept: &Kept) {
         if !kept.is_changed() && !before.is_damaged() {
             return;
         }
-        let path = self.path(&key.functions, FUNCTIONS);
+        let path = self.path(&key.parts, what);
         let is_room = kept.unused_bytes() < kept.used_bytes();
         if !before.is_empty() && !before.is_damaged() && is_room && append(&path, &kept.new_bytes()).is_ok() {
             return self.trim();
         }
-        self.keep(&path, &[MAGIC_FUNCTIONS, &kept.to_bytes()]);
+        self.keep(&path, &[MAGIC_ENTRIES, &kept.to_bytes()]);
     }
 
     fn path(&self, key: &str, end: &str) -> PathBuf {
@@ -163,7 +165,9 @@ impl Cache {
         let Ok(entries) = fs::read_dir(&self.folder) else { return };
         let mut all: Vec<(SystemTime, u64, PathBuf)> = entries
             .flatten()
-            .filter(|it| it.path().extension().is_some_and(|it| it == END || it == FUNCTIONS))
+            .filter(|it| {
+                it.path().extension().is_some_and(|it| it == END || it == FUNCTIONS || it == MODULES)
+            })
             .filter_map(|it| it.metadata().ok().map(|meta| (meta, it.path())))
             .filter_map(|(meta, path)| Some((meta.modified().ok()?, meta.len(), path)))
             .collect();
@@ -222,7 +226,7 @@ pub fn hash(bytes: &[u8]) -> Hash {
 /// The names of what is kept of a check.
 pub struct Key {
     result: String,
-    functions: String,
+    parts: String,
 }
 
 /// What a result depends on besides the content of files. `options`: all that was asked for; `config`: all that was
@@ -236,7 +240,7 @@ pub fn key(subject: &Subject<'_>, config: &str, paths: &[PathBuf], options: &str
     add(&mut all, &here.to_string_lossy());
     add(&mut all, config);
     add(&mut all, &format!("{paths:?}"));
-    let functions = hexadecimal(all.clone());
+    let parts = hexadecimal(all.clone());
     add(&mut all, options);
     for it in subject.sources {
         match it.language {
@@ -246,7 +250,7 @@ pub fn key(subject: &Subject<'_>, config: &str, paths: &[PathBuf], options: &str
             other => add(&mut all, &format!("{other:?} {}", it.path)),
         }
     }
-    Some(Key { result: hexadecimal(all), functions })
+    Some(Key { result: hexadecimal(all), parts })
 }
 
 fn add(all: &mut Sha256, text: &str) {

@@ -1,7 +1,7 @@
 //! `check --where-free FILE:LINE`: every place where what a line makes may be given back.
 
 use super::sources::Lines;
-use super::{Subject, check};
+use super::{Earlier, Subject, check};
 use crate::Failure;
 use crate::args::{Common, Format};
 use crate::output::{self, Stream};
@@ -18,7 +18,7 @@ pub fn run(common: &Common, subject: &Subject<'_>, file: &str, line: u32) -> Res
             "heapwise check --where-free FILE:LINE FILE, with the same FILE",
         ));
     }
-    let run = check(subject, None, &|| ());
+    let run = check(subject, Earlier::default(), &|| ());
     let text = texts.shown(file).unwrap_or_default();
     let lines = Lines::new(&text);
     let start = lines

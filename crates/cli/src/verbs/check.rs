@@ -2,11 +2,11 @@
 
 use crate::Failure;
 use crate::args::{Check as Args, Common, Format};
-use crate::check::cache::{self, Cache, Key};
+use crate::check::cache::{self, Cache, FUNCTIONS, Key, MODULES};
 use crate::check::compile_commands::Commands;
 use crate::check::fixes;
 use crate::check::sources::{self, Source, Texts};
-use crate::check::{Run, Subject, check, check_again, on_workers, patch, report, where_free};
+use crate::check::{Earlier, Run, Subject, check, check_again, on_workers, patch, report, where_free};
 use crate::config::Config;
 use crate::output::{self, Stream};
 use globset::GlobSetBuilder;
@@ -47,15 +47,21 @@ pub fn run(args: &Args, common: &Common) -> Result<u8, Failure> {
         if let Some(report) = kept.as_ref().and_then(|(cache, key)| cache.load(key, &texts)) {
             return Ok(Outcome { report, changed: BTreeMap::new(), fixed: Vec::new() });
         }
-        let before = kept.as_ref().map(|(cache, key)| cache.load_functions(key)).unwrap_or_default();
+        let load = |what| kept.as_ref().map(|(cache, key)| cache.load_entries(key, what));
+        let (before, modules) = rayon::join(|| load(FUNCTIONS), || load(MODULES));
+        let before = before.unwrap_or_default();
         // Fixes are verified by another check, which then only has to look at what they change.
         let is_kept = kept.is_some() || args.changes() || is_small(&sources);
+        let earlier = Earlier { functions: is_kept.then_some(&before), modules: modules.as_ref() };
         // The process ends after its report: taking a program of millions of blocks apart would be for nobody.
-        let run = check(&subject, is_kept.then_some(&before), &|| tick(&bar));
+        let run = check(&subject, earlier, &|| tick(&bar));
         let mut run = ManuallyDrop::new(run);
         bar.finish_and_clear();
         if let (Some((cache, key)), Some(kept)) = (&kept, &run.kept) {
-            cache.store_functions(key, &before, kept);
+            cache.store_entries(key, FUNCTIONS, &before, kept);
+        }
+        if let (Some((cache, key)), Some(before), Some(kept)) = (&kept, &modules, &run.kept_modules) {
+            cache.store_entries(key, MODULES, before, kept);
         }
         let outcome = mend(&mut run, &subject, args, &wanted)?;
         if let Some((cache, key)) = &kept {
