@@ -61,6 +61,16 @@ pub struct Subject<'a> {
     pub commands: &'a Commands,
 }
 
+impl Subject<'_> {
+    /// A source's path and how it is read, in a form that tells it from others.
+    fn compiled(&self, source: &Source) -> String {
+        match source.language {
+            Language::C | Language::Cpp => format!("{:?}", self.commands.unit(&source.path, source.language)),
+            other => format!("{other:?} {}", source.path),
+        }
+    }
+}
+
 /// What an earlier check kept: results of functions, and modules; `None`: they are not wanted.
 #[derive(Clone, Copy, Default)]
 pub struct Earlier<'a> {

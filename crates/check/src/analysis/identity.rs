@@ -4,7 +4,7 @@
 //! Names stand for numbers, places count from the function's start, types are told by what is asked of them (kinds
 //! and sizes), globals by all that is known of their content. Cost: linear in operations.
 
-use super::codec::{self, Coded, Index, Writer, put_span};
+use super::codec::{Coded, Index, Writer, global_name, put_span};
 use super::kept::Hash;
 use super::{Context, kept};
 use crate::ir::{
@@ -45,14 +45,10 @@ impl<'a> Globals<'a> {
     }
 }
 
-pub fn global_name<'a>(cx: &Context<'a>, global: u32) -> &'a str {
-    codec::global_name(cx, &cx.program.globals[global as usize]).0
-}
-
 fn write_global(out: &mut Writer<'_>, global: u32) {
     let cx = out.cx;
     let linked = &cx.program.globals[global as usize];
-    let (name, _) = codec::global_name(cx, linked);
+    let (name, _) = global_name(cx, linked);
     out.text(name);
     let flags = [linked.is_defined, linked.is_local, linked.bytes.is_some()];
     flags.iter().for_each(|it| it.put(out));

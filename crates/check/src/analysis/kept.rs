@@ -17,7 +17,7 @@
 //! Absent on purpose: functions of which two share a name and a path. They and what calls them are analyzed each
 //! time.
 
-use super::codec::{Coded, Index, Reader, Writer};
+use super::codec::{Coded, Index, Reader, Writer, global_name};
 use super::identity::{self, Globals};
 use super::issue::Finding;
 use super::schedule::View;
@@ -144,7 +144,7 @@ impl Kept {
         self.new.len()
     }
 
-    /// How many functions' results there are.
+    /// How many entries there are.
     pub fn len(&self) -> usize {
         self.old.len() + self.new.len()
     }
@@ -244,8 +244,9 @@ impl<'a> Keeper<'a> {
         let mut parts: Vec<u8> = Vec::new();
         let mut is_sound = true;
         for &function in component {
-            parts.extend(self.own(function).unwrap_or_default());
-            is_sound &= self.own(function).is_some();
+            let own = self.own(function);
+            is_sound &= own.is_some();
+            parts.extend(own.unwrap_or_default());
             let mut callees: Vec<(&str, Hash)> = Vec::new();
             for &callee in &self.cx.program.calls[function as usize] {
                 let (module, ir) = self.cx.program.ir(callee);
@@ -308,7 +309,8 @@ impl<'a> Keeper<'a> {
             for &global in &sum.globals {
                 if mentioned.insert(global) {
                     let content = self.globals.hash(global)?;
-                    parts.push((identity::global_name(self.cx, global), content));
+                    let (name, _) = global_name(self.cx, &program.globals[global as usize]);
+                    parts.push((name, content));
                     found.extend(program.functions_of_global(global));
                 }
             }

@@ -242,14 +242,7 @@ pub fn key(subject: &Subject<'_>, config: &str, paths: &[PathBuf], options: &str
     add(&mut all, &format!("{paths:?}"));
     let parts = hexadecimal(all.clone());
     add(&mut all, options);
-    for it in subject.sources {
-        match it.language {
-            Language::C | Language::Cpp => {
-                add(&mut all, &format!("{:?}", subject.commands.unit(&it.path, it.language)))
-            }
-            other => add(&mut all, &format!("{other:?} {}", it.path)),
-        }
-    }
+    subject.sources.iter().for_each(|it| add(&mut all, &subject.compiled(it)));
     Some(Key { result: hexadecimal(all), parts })
 }
 

@@ -56,12 +56,8 @@ fn again(
     imports: &[u8],
 ) -> Option<(Module, Option<Used>)> {
     let content = subject.texts.hash(&source.path)?;
-    let compiled = match source.language {
-        Language::C | Language::Cpp => format!("{:?}", subject.commands.unit(&source.path, source.language)),
-        other => format!("{other:?} {}", source.path),
-    };
     let imports = if source.language == Language::Python { imports } else { b"" };
-    let key = kept::hash(&[compiled.as_bytes(), &content, imports]);
+    let key = kept::hash(&[subject.compiled(source).as_bytes(), &content, imports]);
     let known = kept.get(&key);
     if let Some(module) = known.and_then(|it| read(it, subject.texts)) {
         return Some((module, Some(Used::Old(key))));
