@@ -53,7 +53,7 @@ impl<'a> Managed<'a> {
 
 impl<'a> Managed<'a> {
     /// Where an operand of a function comes from.
-    pub fn values(&mut self, function: FnId, operand: Operand) -> Vec<Value<'a>> {
+    pub fn values(&mut self, function: FnId, operand: Operand) -> Vec<Value> {
         let mut out = Vec::new();
         self.objects.values(&self.world, self.library, function, operand, &mut out);
         out
@@ -82,25 +82,37 @@ impl<'a> Managed<'a> {
         self.objects.slots_of_place(&self.world, self.library, function, place).to_vec()
     }
 
+    /// The library function whose call gave a value.
+    pub fn made(&self, value: Value) -> Option<&'a str> {
+        match value {
+            Value::Made(symbol) => Some(self.objects.text(symbol)),
+            _ => None,
+        }
+    }
+
     /// Whether an operand is what a call of this library function gave, as far as that is kept in variables.
     pub fn made_by(&mut self, function: FnId, operand: Operand, name: &str) -> bool {
         self.values(function, operand).iter().any(|it| match it {
-            Value::Made(it) => *it == name,
-            Value::Of(slot) => self
-                .objects
-                .stored_in(*slot)
-                .iter()
-                .any(|it| matches!(it.value, Value::Made(it) if it == name)),
-            _ => false,
+            Value::Of(slot) => {
+                self.objects.stored_in(*slot).iter().any(|it| self.made(it.value) == Some(name))
+            }
+            value => self.made(*value) == Some(name),
         })
     }
 
     /// The operation that wrote an operand's register.
-    pub fn definition(&self, function: FnId, operand: Operand) -> Option<(BlockId, &'a Op)> {
+    pub fn definition(&self, function: FnId, operand: Operand) -> Option<&'a Op> {
         match operand {
-            Operand::Reg(reg) => self.objects.definition(&self.world, function, reg),
+            Operand::Reg(reg) => self.objects.definition(function, reg),
             _ => None,
         }
+    }
+
+    /// The block of an operation of a function.
+    pub fn block_of(&self, function: FnId, op: &Op) -> Option<BlockId> {
+        let mut blocks = (0u32..).zip(&self.world.entry(function).ir.blocks);
+        let block = blocks.find(|it| it.1.ops.as_ptr_range().contains(&std::ptr::from_ref(op)));
+        block.map(|it| BlockId(it.0))
     }
 
     pub fn text(&self, function: FnId, name: Name) -> &'a str {

@@ -116,7 +116,7 @@ impl<'a> Collector<'_, 'a> {
 
     /// `logging.getLogger("app").addHandler(...)`: one object of the library, whoever asks for it.
     fn on_registry(&mut self, receiver: Operand, name: &'a str, argument: Option<Operand>) {
-        let is_one = match self.managed.definition(self.function, receiver).map(|it| &it.1.kind) {
+        let is_one = match self.managed.definition(self.function, receiver).map(|it| &it.kind) {
             Some(OpKind::Call { args, .. }) => !args.iter().any(|it| matches!(it.value, Operand::Reg(_))),
             _ => true,
         };
@@ -137,13 +137,13 @@ impl<'a> Collector<'_, 'a> {
     /// What was stored to the local that an operand is loaded from, where that is the result of a call with
     /// constants; else the operand.
     fn made_once(&self, operand: Operand) -> Operand {
-        let Some((_, op)) = self.managed.definition(self.function, operand) else { return operand };
+        let Some(op) = self.managed.definition(self.function, operand) else { return operand };
         let OpKind::Load { from, .. } = &op.kind else { return operand };
         let (Base::Local(local), []) = (from.base, &*from.steps) else { return operand };
         let [(_, only)] = self.managed.objects.view(self.function).stores_of(local) else {
             return Operand::Opaque;
         };
-        let made = self.managed.definition(self.function, *only).map(|it| &it.1.kind);
+        let made = self.managed.definition(self.function, *only).map(|it| &it.kind);
         match made {
             Some(OpKind::Call { args, .. }) if args.iter().any(|it| matches!(it.value, Operand::Reg(_))) => {
                 Operand::Opaque
@@ -152,8 +152,8 @@ impl<'a> Collector<'_, 'a> {
         }
     }
 
-    fn registered(&mut self, value: Value<'a>, name: &'a str, argument: Option<Operand>) {
-        if let Value::Made(of) = value
+    fn registered(&mut self, value: Value, name: &'a str, argument: Option<Operand>) {
+        if let Some(of) = self.managed.made(value)
             && let Some(model) = self.managed.library.registry(of)
             && model.grow.iter().chain(&model.shrink).any(|it| it == name)
         {
@@ -195,7 +195,7 @@ impl<'a> Collector<'_, 'a> {
                     }
                 }
             }
-            Target::Library(name) => self.library_call(name, args),
+            Target::Library(name, _) => self.library_call(name, args),
             Target::Value(value) => {
                 if self.managed.functions_of(self.function, value).is_empty() {
                     args.iter().for_each(|it| self.escapes(it.value));
@@ -264,19 +264,19 @@ impl<'a> Collector<'_, 'a> {
         let Base::At(base) = to.base else { return false };
         let made = self.managed.definition(self.function, base);
         self.managed.library.family == Family::JavaScript
-            && made.is_some_and(|it| matches!(it.1.kind, OpKind::New { .. }))
+            && made.is_some_and(|it| matches!(it.kind, OpKind::New { .. }))
     }
 
     /// `x = x || {}`.
     fn is_kept(&mut self, value: Operand, slot: SlotId) -> bool {
-        let Some((_, op)) = self.managed.definition(self.function, value) else { return false };
+        let Some(op) = self.managed.definition(self.function, value) else { return false };
         matches!(op.kind, OpKind::Phi { .. })
             && self.managed.values(self.function, value).contains(&Value::Of(slot))
     }
 
     /// The right side, if a value is what a slot holds plus something.
     fn added(&mut self, value: Operand, slot: SlotId) -> Option<Operand> {
-        let (block, op) = self.managed.definition(self.function, value)?;
+        let op = self.managed.definition(self.function, value)?;
         let (left, right) = match &op.kind {
             OpKind::Binary { op: Binary::Add | Binary::Or, left, right, .. } => (*left, *right),
             OpKind::Call { callee: Callee::Method { receiver, name, .. }, args, .. }
@@ -284,7 +284,10 @@ impl<'a> Collector<'_, 'a> {
             {
                 (*receiver, args.first()?.value)
             }
-            OpKind::Container { .. } => return self.spread(block, value, slot),
+            OpKind::Container { .. } => {
+                let block = self.managed.block_of(self.function, op)?;
+                return self.spread(block, value, slot);
+            }
             _ => return None,
         };
         let of = self.managed.values(self.function, left);
@@ -310,7 +313,7 @@ impl<'a> Collector<'_, 'a> {
 
     /// Whether a value is a slice of something.
     fn is_part(&self, value: Operand) -> bool {
-        let Some((_, op)) = self.managed.definition(self.function, value) else { return false };
+        let Some(op) = self.managed.definition(self.function, value) else { return false };
         match &op.kind {
             OpKind::Load { from: Place { base: Base::At(_), steps }, .. } => {
                 matches!(&**steps, [Step::Index { index, .. }] if self.is_slice(*index))
@@ -323,7 +326,7 @@ impl<'a> Collector<'_, 'a> {
     }
 
     fn is_slice(&self, index: Operand) -> bool {
-        let Some((_, op)) = self.managed.definition(self.function, index) else { return false };
+        let Some(op) = self.managed.definition(self.function, index) else { return false };
         match &op.kind {
             OpKind::Call { callee: Callee::Direct(name), .. } => {
                 self.managed.text(self.function, *name) == "slice"

@@ -2,7 +2,7 @@
 
 use super::events::{Event, Ledger, What};
 use crate::finding::{At, Found};
-use crate::ir::{Base, Binary, BlockId, Callee, End, OpKind, Operand, Place, Step, Unary};
+use crate::ir::{Base, Binary, Callee, End, OpKind, Operand, Place, Step, Unary};
 use crate::managed::{
     Age, Family, FnId, Guard, Guards, Managed, Rate, Repeat, Slot, SlotId, Stored, Value, has_attribute,
 };
@@ -49,7 +49,7 @@ impl<'a> Judge<'_, 'a> {
     fn slot(&mut self, slot: SlotId) -> Option<Found> {
         let events = self.ledger.events.get(&slot)?;
         let kind = self.kind(slot)?;
-        let stored: Vec<Stored<'a>> = self.managed.objects.stored_in(slot).to_vec();
+        let stored: Vec<Stored> = self.managed.objects.stored_in(slot).to_vec();
         let life = self.life(slot, &stored, events)?;
         let mut growths: Vec<Growth<'a>> = Vec::new();
         for event in events {
@@ -127,15 +127,15 @@ impl<'a> Judge<'_, 'a> {
         let Slot::Local(_, local) = self.managed.objects.slot(slot) else { return false };
         let stores = self.managed.objects.view(function).stores_of(local);
         stores.iter().all(|it| {
-            self.managed
-                .definition(function, it.1)
-                .is_some_and(|it| self.managed.calls.repeat(function, it.0) != Repeat::Endless)
+            let made = self.managed.definition(function, it.1);
+            let block = made.and_then(|it| self.managed.block_of(function, it));
+            block.is_some_and(|it| self.managed.calls.repeat(function, it) != Repeat::Endless)
         })
     }
 
     fn local_kinds(&self, function: FnId, local: crate::ir::LocalId, kinds: &mut Kinds) -> Option<()> {
         for (_, operand) in self.managed.objects.view(function).stores_of(local) {
-            let (_, op) = self.managed.definition(function, *operand)?;
+            let op = self.managed.definition(function, *operand)?;
             let name = match &op.kind {
                 OpKind::Container { kind, .. } => self.managed.text(function, *kind),
                 OpKind::New { class: name, .. } | OpKind::Call { callee: Callee::Direct(name), .. } => {
@@ -153,11 +153,11 @@ impl<'a> Judge<'_, 'a> {
     }
 
     fn is_local(&self, function: FnId, operand: Operand, local: crate::ir::LocalId) -> bool {
-        let Some((_, op)) = self.managed.definition(function, operand) else { return false };
+        let Some(op) = self.managed.definition(function, operand) else { return false };
         matches!(&op.kind, OpKind::Load { from: Place { base: Base::Local(it), steps }, .. } if *it == local && steps.is_empty())
     }
 
-    fn life(&self, slot: SlotId, stored: &[Stored<'a>], events: &[Event<'a>]) -> Option<Life> {
+    fn life(&self, slot: SlotId, stored: &[Stored], events: &[Event<'a>]) -> Option<Life> {
         let managed = &*self.managed;
         match managed.objects.slot(slot) {
             Slot::Global(_) => Some(Life::Program),
@@ -187,9 +187,9 @@ impl<'a> Judge<'_, 'a> {
     }
 
     /// `items: list = field(default_factory=list)`.
-    fn is_field(&self, stored: &Stored<'a>) -> bool {
+    fn is_field(&self, stored: &Stored) -> bool {
         let made = self.managed.definition(stored.function, stored.operand);
-        made.is_some_and(|it| match &it.1.kind {
+        made.is_some_and(|it| match &it.kind {
             OpKind::Call { callee: Callee::Direct(name), .. } => {
                 let name = self.managed.text(stored.function, *name);
                 self.managed.library.is_field(self.managed.world.resolve(name))
@@ -276,7 +276,7 @@ impl<'a> Judge<'_, 'a> {
         if !matches!(key, Operand::Reg(_)) {
             return key != Operand::Opaque;
         }
-        let Some((_, op)) = self.managed.definition(function, key) else { return false };
+        let Some(op) = self.managed.definition(function, key) else { return false };
         let again = |it: Operand| depth > 0 && self.is_bounded_key(function, it, depth - 1);
         match &op.kind {
             OpKind::Binary { op, .. } => {
@@ -323,7 +323,7 @@ impl<'a> Judge<'_, 'a> {
     fn is_literal(&self, function: FnId, container: Operand) -> bool {
         self.managed
             .definition(function, container)
-            .is_some_and(|it| matches!(it.1.kind, OpKind::Container { .. }))
+            .is_some_and(|it| matches!(it.kind, OpKind::Container { .. }))
     }
 
     fn is_construction(&self, slot: SlotId, life: Life, event: &Event<'a>) -> bool {
@@ -442,7 +442,7 @@ impl<'a> Judge<'_, 'a> {
         if values.contains(&Value::Of(slot)) {
             return !guard.holds;
         }
-        let Some((_, op)) = self.managed.definition(function, guard.condition) else { return false };
+        let Some(op) = self.managed.definition(function, guard.condition) else { return false };
         match &op.kind {
             OpKind::Binary { op: Binary::Equal, left, right: Operand::Null, .. } => {
                 guard.holds && self.managed.values(function, *left).contains(&Value::Of(slot))
@@ -498,7 +498,7 @@ impl<'a> Judge<'_, 'a> {
         if self.managed.made_by(function, condition, registry) {
             return true;
         }
-        let Some((_, op)) = self.managed.definition(function, condition) else { return false };
+        let Some(op) = self.managed.definition(function, condition) else { return false };
         if depth == 0 {
             return false;
         }
@@ -526,7 +526,7 @@ impl<'a> Judge<'_, 'a> {
         holds: bool,
         depth: u32,
     ) -> Bound {
-        let Some((at, op)) = self.managed.definition(function, condition) else { return Bound::None };
+        let Some(op) = self.managed.definition(function, condition) else { return Bound::None };
         if depth == 0 {
             return Bound::None;
         }
@@ -561,7 +561,7 @@ impl<'a> Judge<'_, 'a> {
                 {
                     return Bound::Full;
                 }
-                self.once(function, at, condition, *left, holds)
+                self.once(function, condition, *left, holds)
             }
             // `if self.ready: return`: grows until the flag is set.
             OpKind::Load { .. } => self.flag(slot, function, condition, holds),
@@ -571,7 +571,7 @@ impl<'a> Judge<'_, 'a> {
 
     fn is_length(&mut self, slot: SlotId, function: FnId, operand: Operand) -> bool {
         let operand = self.through_local(function, operand);
-        let Some((_, op)) = self.managed.definition(function, operand) else { return false };
+        let Some(op) = self.managed.definition(function, operand) else { return false };
         match &op.kind {
             OpKind::Call { callee: Callee::Direct(name), args, .. } => {
                 self.managed.text(function, *name) == "len"
@@ -603,7 +603,7 @@ impl<'a> Judge<'_, 'a> {
             return true;
         }
         let operand = self.through_local(function, operand);
-        let Some((_, op)) = self.managed.definition(function, operand) else { return false };
+        let Some(op) = self.managed.definition(function, operand) else { return false };
         let OpKind::Call { callee: Callee::Direct(name), args, .. } = &op.kind else { return false };
         matches!(
             self.managed.text(function, *name),
@@ -613,7 +613,7 @@ impl<'a> Judge<'_, 'a> {
 
     /// What was stored to the local that an operand was loaded from, if that was stored once.
     fn through_local(&self, function: FnId, operand: Operand) -> Operand {
-        let Some((_, op)) = self.managed.definition(function, operand) else { return operand };
+        let Some(op) = self.managed.definition(function, operand) else { return operand };
         let OpKind::Load { from, .. } = &op.kind else { return operand };
         match (from.base, &*from.steps, self.managed.world.entry(function).ir) {
             (Base::Local(local), [], ir) if !ir.parameters.contains(&local) => {
@@ -627,15 +627,8 @@ impl<'a> Judge<'_, 'a> {
     }
 
     /// A test for `None` of something that the same function sets: it happens once.
-    fn once(
-        &mut self,
-        function: FnId,
-        _at: BlockId,
-        condition: Operand,
-        left: Operand,
-        holds: bool,
-    ) -> Bound {
-        let Some((_, op)) = self.managed.definition(function, condition) else { return Bound::None };
+    fn once(&mut self, function: FnId, condition: Operand, left: Operand, holds: bool) -> Bound {
+        let Some(op) = self.managed.definition(function, condition) else { return Bound::None };
         let OpKind::Binary { op: Binary::Equal, right: Operand::Null, .. } = op.kind else {
             return Bound::None;
         };
@@ -692,7 +685,7 @@ impl<'a> Judge<'_, 'a> {
         slot: SlotId,
         kinds: &Kinds,
         life: Life,
-        stored: &[Stored<'a>],
+        stored: &[Stored],
         growth: Growth<'a>,
         unused: Option<FnId>,
     ) -> Option<Found> {
@@ -784,7 +777,7 @@ impl<'a> Judge<'_, 'a> {
         let ir = self.managed.world.entry(function).ir;
         ir.blocks.iter().any(|block| {
             let End::Return(Some(value)) = block.end else { return false };
-            let Some((_, op)) = self.managed.definition(function, value) else { return false };
+            let Some(op) = self.managed.definition(function, value) else { return false };
             let is_parameter = matches!(&op.kind, OpKind::Load { from: Place { base: Base::Local(local), steps }, .. }
                 if steps.is_empty() && ir.parameters.iter().skip(1).any(|it| it == local));
             is_parameter && !self.managed.values(function, value).contains(&Value::Of(container))

@@ -140,7 +140,7 @@ impl Calls {
                 };
                 self.call(world, objects, library, function, target, repeat_of(block), &by_name);
                 let is_event = is_event_call(world, objects, library, function, target);
-                let spawns = matches!(target, Target::Library(name) if library.spawns(name));
+                let spawns = matches!(target, Target::Library(name, _) if library.spawns(name));
                 if let Some(repeat) = calls_back(library, target, repeat_of(block)) {
                     for argument in args {
                         for to in objects.functions_of(world, library, function, argument.value) {
@@ -275,7 +275,7 @@ impl Calls {
                     self.edge(function, to, repeat, false);
                 }
             }
-            Target::Library(_) => {}
+            Target::Library(_, _) => {}
         }
     }
 
@@ -404,24 +404,22 @@ fn is_event_call<'a>(
 ) -> bool {
     match target {
         Target::Method { name, class: None, .. } => library.is_event_method(name),
-        Target::Library(name) => {
+        Target::Library(name, _) => {
             name.rsplit_once('.').is_some_and(|it| library.is_event_method(it.1))
                 || library.is_event_function(name)
         }
         Target::SlotMethod(_, name) => library.is_event_method(name),
         // A decorator with arguments: `@app.route("/")`.
-        Target::Value(Operand::Reg(reg)) => {
-            match objects.definition(world, function, reg).map(|it| &it.1.kind) {
-                Some(OpKind::Call { callee: Callee::Method { name, .. }, .. }) => {
-                    library.is_event_method(world.text(function, *name))
-                }
-                Some(OpKind::Call { callee: Callee::Direct(name), .. }) => {
-                    let name = world.text(function, *name);
-                    name.rsplit_once('.').is_some_and(|it| library.is_event_method(it.1))
-                }
-                _ => false,
+        Target::Value(Operand::Reg(reg)) => match objects.definition(function, reg).map(|it| &it.kind) {
+            Some(OpKind::Call { callee: Callee::Method { name, .. }, .. }) => {
+                library.is_event_method(world.text(function, *name))
             }
-        }
+            Some(OpKind::Call { callee: Callee::Direct(name), .. }) => {
+                let name = world.text(function, *name);
+                name.rsplit_once('.').is_some_and(|it| library.is_event_method(it.1))
+            }
+            _ => false,
+        },
         _ => false,
     }
 }
@@ -430,7 +428,7 @@ fn is_event_call<'a>(
 fn calls_back(library: &Library, target: Target<'_>, repeat: Repeat) -> Option<Repeat> {
     let (short, is_function) = match target {
         Target::Method { name, .. } | Target::SlotMethod(_, name) => (name, false),
-        Target::Library(name) => (name, true),
+        Target::Library(name, _) => (name, true),
         _ => return None,
     };
     let last = short.rsplit('.').next().unwrap_or(short);
@@ -628,7 +626,7 @@ fn is_listed_in_source<'a>(
     container: Operand,
 ) -> bool {
     let Operand::Reg(reg) = container else { return true };
-    let Some((_, op)) = objects.definition(world, function, reg) else { return false };
+    let Some(op) = objects.definition(function, reg) else { return false };
     match &op.kind {
         OpKind::Container { .. } => true,
         OpKind::Load { from: Place { base: crate::ir::Base::Global(_), .. }, .. } => true,
@@ -650,7 +648,7 @@ fn is_stop_flag<'a>(
     depth: u32,
 ) -> bool {
     let Operand::Reg(reg) = condition else { return false };
-    let Some((_, op)) = objects.definition(world, function, reg) else { return false };
+    let Some(op) = objects.definition(function, reg) else { return false };
     match &op.kind {
         OpKind::Unary { value, .. } if depth > 0 => is_stop_flag(world, objects, function, *value, depth - 1),
         OpKind::Call { callee: Callee::Method { name, .. }, .. } => {

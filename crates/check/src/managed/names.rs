@@ -5,7 +5,7 @@
 
 use super::world::{ClassRef, FnId, World};
 use crate::ir::Name;
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxBuildHasher, FxHashMap};
 
 /// A text that is a name somewhere in the program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -22,16 +22,21 @@ pub struct Meaning<'a> {
     pub member: Option<(Symbol, &'a str)>,
 }
 
+/// No number of anything.
+const UNASKED: u32 = u32::MAX;
+
 pub struct Names<'a> {
     ids: FxHashMap<&'a str, Symbol>,
     texts: Vec<&'a str>,
-    meanings: Vec<Option<Meaning<'a>>>,
+    /// By symbol: its place among the meanings that were asked for.
+    meaning_of: Vec<u32>,
+    meanings: Vec<Meaning<'a>>,
     /// By module and name.
     of_module: Vec<Box<[Symbol]>>,
 }
 
 impl Symbol {
-    const UNASKED: Symbol = Symbol(u32::MAX);
+    const UNASKED: Symbol = Symbol(UNASKED);
 
     pub fn index(self) -> usize {
         self.0 as usize
@@ -41,9 +46,12 @@ impl Symbol {
 impl<'a> Names<'a> {
     pub fn new(world: &World<'a>) -> Names<'a> {
         let count = |it: &crate::ir::Module| if world.family.has(it.language) { it.names.len() } else { 0 };
+        let all: usize = world.modules.iter().map(count).sum();
         Names {
-            ids: FxHashMap::default(),
-            texts: Vec::new(),
+            // Modules share half of their names, and not all are asked for.
+            ids: FxHashMap::with_capacity_and_hasher(all / 2, FxBuildHasher),
+            texts: Vec::with_capacity(all / 2),
+            meaning_of: Vec::with_capacity(all / 2),
             meanings: Vec::new(),
             of_module: world.modules.iter().map(|it| vec![Symbol::UNASKED; count(it)].into()).collect(),
         }
@@ -66,10 +74,10 @@ impl<'a> Names<'a> {
 
     pub fn of_text(&mut self, text: &'a str) -> Symbol {
         let texts = &mut self.texts;
-        let meanings = &mut self.meanings;
+        let meaning_of = &mut self.meaning_of;
         *self.ids.entry(text).or_insert_with(|| {
             texts.push(text);
-            meanings.push(None);
+            meaning_of.push(UNASKED);
             Symbol(u32::try_from(texts.len() - 1).expect("fewer than 2^32 names"))
         })
     }
@@ -79,8 +87,9 @@ impl<'a> Names<'a> {
     }
 
     pub fn meaning(&mut self, world: &World<'a>, symbol: Symbol) -> Meaning<'a> {
-        if let Some(known) = self.meanings[symbol.index()] {
-            return known;
+        let known = self.meaning_of[symbol.index()];
+        if known != UNASKED {
+            return self.meanings[known as usize];
         }
         let text = self.text(symbol);
         let resolved = world.resolve(text);
@@ -90,7 +99,8 @@ impl<'a> Names<'a> {
             function: world.function(text),
             member: text.rsplit_once('.').map(|(of, short)| (self.of_text(world.resolve(of)), short)),
         };
-        self.meanings[symbol.index()] = Some(meaning);
+        self.meaning_of[symbol.index()] = u32::try_from(self.meanings.len()).expect("fewer than 2^32 names");
+        self.meanings.push(meaning);
         meaning
     }
 }

@@ -31,7 +31,7 @@ pub enum Slot<'a> {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Value<'a> {
+pub enum Value {
     /// Whatever the slot holds.
     Of(SlotId),
     /// Something in the container that the slot holds.
@@ -46,8 +46,8 @@ pub enum Value<'a> {
     Function(FnId),
     /// A method of an object of this class, bound to it.
     Method(FnId),
-    /// What a call of this library function gave.
-    Made(&'a str),
+    /// What a call of this library function gave; of the empty name: of no known one.
+    Made(Symbol),
     /// A node of a document.
     Node,
     /// Several of them.
@@ -59,8 +59,8 @@ pub enum Value<'a> {
 
 /// A value stored in a slot.
 #[derive(Clone, Copy, Debug)]
-pub struct Stored<'a> {
-    pub value: Value<'a>,
+pub struct Stored {
+    pub value: Value,
     pub function: FnId,
     pub block: BlockId,
     pub span: Span,
@@ -72,7 +72,8 @@ pub struct Stored<'a> {
 pub enum Target<'a> {
     Function(FnId),
     Class(ClassRef),
-    Library(&'a str),
+    /// A function that is no part of the program, by name.
+    Library(&'a str, Symbol),
     /// A method of what a slot holds.
     SlotMethod(SlotId, &'a str),
     Method {
@@ -99,8 +100,16 @@ impl<'o> View<'o, '_> {
     }
 }
 
-/// What one round found, by number of slot, parameter or function.
+/// By number of slot, parameter or function.
 type Pairs<T> = Vec<(u32, T)>;
+
+/// What one round finds. The memory is the next one's too: fresh pages cost more than filling them does.
+#[derive(Default)]
+struct Round {
+    stored: Pairs<Stored>,
+    parameters: Pairs<Value>,
+    returns: Pairs<Value>,
+}
 
 pub struct Objects<'a> {
     pub(super) names: Names<'a>,
@@ -118,7 +127,7 @@ pub struct Objects<'a> {
     members: FxHashMap<(Symbol, Symbol), Option<FnId>>,
     /// By slot: the method that an attribute is which nobody assigns.
     pub(super) slot_methods: Vec<Option<FnId>>,
-    stored: Grouped<Stored<'a>>,
+    stored: Grouped<Stored>,
     /// Classes and functions among what is stored, by slot.
     stored_classes: Grouped<ClassRef>,
     stored_functions: Grouped<FnId>,
@@ -127,7 +136,7 @@ pub struct Objects<'a> {
     first_local: Vec<u32>,
     pub(super) first_parameter: Vec<u32>,
     /// By register.
-    definitions: Vec<Option<(BlockId, &'a Op)>>,
+    definitions: Vec<Option<&'a Op>>,
     /// Operands stored, by local.
     pub(super) stores: Grouped<(LocalId, Operand)>,
     /// Locals that inner functions see.
@@ -135,10 +144,10 @@ pub struct Objects<'a> {
     /// Classes that assign an attribute of this name.
     owners: FxHashSet<(ClassRef, Symbol)>,
     /// What callers hand over, by parameter.
-    pub(super) parameters: Grouped<Value<'a>>,
+    pub(super) parameters: Grouped<Value>,
     /// By function.
-    pub(super) returns: Grouped<Value<'a>>,
-    pub(super) memo: Memo<'a>,
+    pub(super) returns: Grouped<Value>,
+    pub(super) memo: Memo,
 }
 
 /// Classes that set an attribute of one that is mixed into them.
@@ -173,8 +182,9 @@ impl<'a> Objects<'a> {
         };
         it.index(world);
         // The first round finds the classes of attributes, results and parameters; the second uses them.
+        let mut found = Round::default();
         for _ in 0..2 {
-            it.round(world, library);
+            it.round(world, library, &mut found);
         }
         it
     }
@@ -199,11 +209,11 @@ impl<'a> Objects<'a> {
         self.definitions = vec![None; registers as usize];
         let mut stores = Vec::new();
         for (at, entry) in world.functions.iter().enumerate() {
-            for (number, block) in (0u32..).zip(&entry.ir.blocks) {
+            for block in &entry.ir.blocks {
                 for op in &block.ops {
                     if let Some(reg) = op.kind.written() {
                         let number_of_reg = self.first_register[at] as usize + reg.index();
-                        self.definitions[number_of_reg] = Some((BlockId(number), op));
+                        self.definitions[number_of_reg] = Some(op);
                     }
                     let place = match &op.kind {
                         OpKind::Store { to, value, .. } => {
@@ -268,11 +278,13 @@ impl<'a> Objects<'a> {
         self.definitions.len() + self.local_index(function, local)
     }
 
-    fn round(&mut self, world: &World<'a>, library: &Library) {
+    fn round(&mut self, world: &World<'a>, library: &Library, found: &mut Round) {
         self.memo.forget();
-        let mut stored: Pairs<Stored<'a>> = Vec::new();
-        let mut parameters = Vec::new();
-        let mut returns = Vec::new();
+        let Round { stored, parameters, returns } = found;
+        stored.clear();
+        parameters.clear();
+        returns.clear();
+        let unknown = self.names.of_text("");
         for function in world.ids() {
             for Site { block, op, .. } in world.sites(function, Kinds::CALL.or(Kinds::STORE)) {
                 match &op.kind {
@@ -283,18 +295,18 @@ impl<'a> Objects<'a> {
                             let new = |it| Stored { value: it, function, block, span, operand: value };
                             if range.indexes().is_empty() {
                                 // Something unknown: a value of no class.
-                                stored.push((slot.0, new(Value::Made(""))));
+                                stored.push((slot.0, new(Value::Made(unknown))));
                             }
                             stored.extend(range.indexes().map(|it| (slot.0, new(self.memo.value(it)))));
                         }
                     }
                     OpKind::Call { callee, args, .. } => {
                         let target = self.target(world, function, callee);
-                        self.hand_over(world, library, function, target, args, &mut parameters);
+                        self.hand_over(world, library, function, target, args, parameters);
                     }
                     OpKind::New { class, args, .. } => {
                         let target = self.new_target(world, function, *class);
-                        self.hand_over(world, library, function, target, args, &mut parameters);
+                        self.hand_over(world, library, function, target, args, parameters);
                     }
                     _ => {}
                 }
@@ -305,13 +317,13 @@ impl<'a> Objects<'a> {
             }
         }
         self.memo.forget();
-        self.set_stored(&stored);
+        self.set_stored(stored);
         let all = self.first_parameter.last().copied().unwrap_or(0);
-        self.parameters = Grouped::distinct(all as usize, &parameters);
-        self.returns = Grouped::distinct(world.functions.len(), &returns);
+        self.parameters = Grouped::distinct(all as usize, parameters);
+        self.returns = Grouped::distinct(world.functions.len(), returns);
     }
 
-    fn set_stored(&mut self, stored: &Pairs<Stored<'a>>) {
+    fn set_stored(&mut self, stored: &Pairs<Stored>) {
         let classes: Pairs<ClassRef> = stored
             .iter()
             .filter_map(|(slot, it)| match it.value {
@@ -340,7 +352,7 @@ impl<'a> Objects<'a> {
         function: FnId,
         target: Target<'a>,
         args: &[Argument],
-        out: &mut Pairs<Value<'a>>,
+        out: &mut Pairs<Value>,
     ) {
         if let Target::Method { receiver, name, .. } = target
             && library.family == Family::JavaScript
@@ -419,7 +431,7 @@ impl<'a> Objects<'a> {
         self.by_slot.get(&slot).copied()
     }
 
-    pub fn stored_in(&self, slot: SlotId) -> &[Stored<'a>] {
+    pub fn stored_in(&self, slot: SlotId) -> &[Stored] {
         self.stored.get(slot.0 as usize)
     }
 
@@ -471,7 +483,7 @@ impl<'a> Objects<'a> {
     }
 
     /// The operation that wrote a register.
-    pub fn definition(&self, _: &World<'a>, function: FnId, reg: Reg) -> Option<(BlockId, &'a Op)> {
+    pub fn definition(&self, function: FnId, reg: Reg) -> Option<&'a Op> {
         self.definitions[self.first_register[function.index()] as usize + reg.index()]
     }
 
@@ -536,6 +548,10 @@ impl<'a> Objects<'a> {
         }
         self.attributes.insert((class, name), found);
         found
+    }
+
+    pub fn text(&self, symbol: Symbol) -> &'a str {
+        self.names.text(symbol)
     }
 
     /// What the name of a global stands for.
@@ -627,7 +643,7 @@ impl<'a> Objects<'a> {
         functions
     }
 
-    pub fn returned(&self, function: FnId) -> &[Value<'a>] {
+    pub fn returned(&self, function: FnId) -> &[Value] {
         self.returns.get(function.index())
     }
 
@@ -673,7 +689,7 @@ impl<'a> Objects<'a> {
         let meaning = self.names.meaning(world, symbol);
         match meaning.class {
             Some(class) => Target::Class(class),
-            None => Target::Library(self.names.text(meaning.resolved)),
+            None => Target::Library(self.names.text(meaning.resolved), meaning.resolved),
         }
     }
 
@@ -689,7 +705,7 @@ impl<'a> Objects<'a> {
             return None;
         }
         let Operand::Reg(reg) = receiver else { return None };
-        let (_, op) = self.definition(world, function, reg)?;
+        let op = self.definition(function, reg)?;
         let OpKind::Load { from: Place { base: Base::Global(global), steps }, .. } = &op.kind else {
             return None;
         };
@@ -720,7 +736,7 @@ impl<'a> Objects<'a> {
             }
             _ => {}
         }
-        Target::Library(self.names.text(name))
+        Target::Library(self.names.text(name), name)
     }
 
     /// Attributes that are nodes: `event.target` where the parameter's name says that it is an event.
@@ -737,7 +753,7 @@ impl<'a> Objects<'a> {
             | "activeElement" => true,
             "target" => {
                 let Operand::Reg(reg) = base else { return false };
-                let Some((_, op)) = self.definition(world, function, reg) else { return false };
+                let Some(op) = self.definition(function, reg) else { return false };
                 let OpKind::Load { from: Place { base: Base::Local(local), steps }, .. } = &op.kind else {
                     return false;
                 };

@@ -20,16 +20,18 @@ use crate::ir::{Argument, Base, GlobalId, LocalId, Module, Name, Op, OpKind, Ope
 /// Nodes evaluated to answer one question.
 const FUEL: u32 = 200;
 
-/// A part of the arena.
+/// A part of the arena; its values are different, so that there are few.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Range {
     start: u32,
-    end: u32,
+    count: u8,
 }
+
+const _: () = assert!(VALUE_LIMIT <= u8::MAX as usize && size_of::<Node>() == 8 && size_of::<Value>() == 8);
 
 impl Range {
     pub(super) fn indexes(self) -> std::ops::Range<usize> {
-        self.start as usize..self.end as usize
+        self.start as usize..self.start as usize + usize::from(self.count)
     }
 }
 
@@ -38,7 +40,11 @@ enum Node {
     Unknown,
     /// Its position in [`Memo::open`].
     Open(u32),
-    Known(Range),
+    /// A [`Range`], whose fields leave room for the tag here.
+    Known {
+        start: u32,
+        count: u8,
+    },
 }
 
 /// A node that is being evaluated.
@@ -52,12 +58,12 @@ struct Open {
 
 /// What is known of all nodes in this round.
 #[derive(Default)]
-pub(super) struct Memo<'a> {
+pub(super) struct Memo {
     /// Registers of all functions, then locals of all functions.
     nodes: Vec<Node>,
-    arena: Vec<Value<'a>>,
+    arena: Vec<Value>,
     /// Values being collected; each evaluation has the part from some position on.
-    scratch: Vec<Value<'a>>,
+    scratch: Vec<Value>,
     open: Vec<Open>,
     /// The outermost open node that was asked for.
     lowest: u32,
@@ -66,8 +72,8 @@ pub(super) struct Memo<'a> {
     fuel: u32,
 }
 
-impl<'a> Memo<'a> {
-    pub(super) fn new(nodes: usize) -> Memo<'a> {
+impl Memo {
+    pub(super) fn new(nodes: usize) -> Memo {
         Memo { nodes: vec![Node::Unknown; nodes], lowest: u32::MAX, ..Memo::default() }
     }
 
@@ -77,7 +83,7 @@ impl<'a> Memo<'a> {
         self.arena.clear();
     }
 
-    pub(super) fn value(&self, at: usize) -> Value<'a> {
+    pub(super) fn value(&self, at: usize) -> Value {
         self.arena[at]
     }
 
@@ -85,7 +91,7 @@ impl<'a> Memo<'a> {
         self.blind
     }
 
-    fn add(&mut self, out: usize, value: Value<'a>) {
+    fn add(&mut self, out: usize, value: Value) {
         if self.scratch.len() - out < VALUE_LIMIT && !self.scratch[out..].contains(&value) {
             self.scratch.push(value);
         }
@@ -98,9 +104,11 @@ impl<'a> Memo<'a> {
     }
 
     fn keep(&mut self, out: usize) -> Range {
-        let start = self.arena.len() as u32;
-        self.arena.extend(self.scratch.drain(out..));
-        Range { start, end: u32::try_from(self.arena.len()).expect("fewer than 2^32 values") }
+        let start = u32::try_from(self.arena.len()).expect("fewer than 2^32 values");
+        let count = (self.scratch.len() - out) as u8;
+        self.arena.extend_from_slice(&self.scratch[out..]);
+        self.scratch.truncate(out);
+        Range { start, count }
     }
 }
 
@@ -119,7 +127,7 @@ impl<'a> Objects<'a> {
         library: &Library,
         function: FnId,
         operand: Operand,
-        out: &mut Vec<Value<'a>>,
+        out: &mut Vec<Value>,
     ) {
         let start = self.collect(world, library, function, operand);
         for at in start..self.memo.scratch.len() {
@@ -196,8 +204,11 @@ impl<'a> Objects<'a> {
     }
 
     fn of_register(&mut self, world: &World<'a>, library: &Library, function: FnId, reg: Reg) -> Range {
-        let Some((_, op)) = self.definition(world, function, reg) else { return Range::default() };
         let node = self.first_register[function.index()] as usize + reg.index();
+        if let Node::Known { start, count } = self.memo.nodes[node] {
+            return Range { start, count };
+        }
+        let Some(op) = self.definition(function, reg) else { return Range::default() };
         self.of_node(world, library, function, node, Source::Op(op))
     }
 
@@ -216,7 +227,7 @@ impl<'a> Objects<'a> {
     ) -> Range {
         let memo = &mut self.memo;
         match memo.nodes[node] {
-            Node::Known(range) => return range,
+            Node::Known { start, count } => return Range { start, count },
             Node::Open(at) => {
                 memo.lowest = memo.lowest.min(at);
                 let open = &mut memo.open[at as usize];
@@ -247,7 +258,8 @@ impl<'a> Objects<'a> {
         let memo = &mut self.memo;
         memo.open.pop();
         let is_whole = memo.lowest >= depth;
-        memo.nodes[node] = if is_whole { Node::Known(range) } else { Node::Unknown };
+        let Range { start, count } = range;
+        memo.nodes[node] = if is_whole { Node::Known { start, count } } else { Node::Unknown };
         memo.lowest = if is_whole { around } else { around.min(memo.lowest) };
         range
     }
@@ -328,7 +340,7 @@ impl<'a> Objects<'a> {
             Target::Class(class) => self.memo.add(out, Value::Instance(class)),
             Target::Function(callee) => self.add_returned(callee, out),
             // `field(default_factory=list)` stands for what each object gets.
-            Target::Library(name) if library.is_field(name) => {
+            Target::Library(name, _) if library.is_field(name) => {
                 let factory = args.iter().find(|it| {
                     it.name
                         .is_some_and(|it| matches!(world.text(function, it), "default_factory" | "factory"))
@@ -337,14 +349,14 @@ impl<'a> Objects<'a> {
                     self.add_made(world, library, function, factory.value, out);
                 }
             }
-            Target::Library(name) => {
+            Target::Library(name, symbol) => {
                 let value = match library.container(name) {
                     Some(model) => {
                         let is_bounded = library.containers[model].is_bounded
                             || is_bound_given(world.module_of(function), library, model, args);
                         Value::Container { model: model as u32, is_bounded }
                     }
-                    None => node_of_call(library, name).unwrap_or(Value::Made(name)),
+                    None => node_of_call(library, name).unwrap_or(Value::Made(symbol)),
                 };
                 self.memo.add(out, value);
             }
@@ -444,7 +456,7 @@ impl<'a> Objects<'a> {
     }
 
     /// A function or class that is loaded by its name, or the variable.
-    fn global_value(&mut self, world: &World<'a>, function: FnId, global: GlobalId) -> Value<'a> {
+    fn global_value(&mut self, world: &World<'a>, function: FnId, global: GlobalId) -> Value {
         let resolved = self.resolved_global(world, function, global);
         let meaning = self.names.meaning(world, resolved);
         match (meaning.class, meaning.function) {
@@ -505,7 +517,7 @@ impl<'a> Objects<'a> {
 }
 
 /// The nodes that a function of the document gives.
-fn node_of_call<'a>(library: &Library, name: &str) -> Option<Value<'a>> {
+fn node_of_call(library: &Library, name: &str) -> Option<Value> {
     if library.family != Family::JavaScript {
         return None;
     }

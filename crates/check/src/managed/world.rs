@@ -25,6 +25,8 @@ pub struct FunctionEntry<'a> {
     pub id: FunctionId,
     pub ir: &'a Function,
     pub class: Option<ClassRef>,
+    /// Its name without module and class.
+    short_name: &'a str,
 }
 
 pub struct ClassEntry<'a> {
@@ -110,7 +112,11 @@ impl<'a> World<'a> {
             let at = FnId(id(self.functions.len()));
             self.functions_by_name.entry(module.name(function.name)).or_insert(at);
             let class = function.class.map(|it| ClassRef(first_class + it.0));
-            self.functions.push(FunctionEntry { module: number, id: FunctionId(index), ir: function, class });
+            let name = module.name(function.name);
+            let short_name = name.rsplit('.').next().unwrap_or(name);
+            let short_name = short_name.split('#').next().unwrap_or(short_name);
+            let id = FunctionId(index);
+            self.functions.push(FunctionEntry { module: number, id, ir: function, class, short_name });
         }
         for global in &module.globals {
             let name = module.name(global.name);
@@ -250,9 +256,7 @@ impl<'a> World<'a> {
 
     /// The function's name without module and class.
     pub fn short_name(&self, function: FnId) -> &'a str {
-        let name = self.text(function, self.entry(function).ir.name);
-        let name = name.rsplit('.').next().unwrap_or(name);
-        name.split('#').next().unwrap_or(name)
+        self.entry(function).short_name
     }
 
     /// The code of a module itself.

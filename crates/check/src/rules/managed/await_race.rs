@@ -110,7 +110,7 @@ impl<'a> AwaitRace<'_, 'a> {
         let ir = self.managed.world.entry(self.function).ir;
         for op in ir.blocks.iter().flat_map(|it| &it.ops) {
             let OpKind::Store { to, value, .. } = &op.kind else { continue };
-            let Some((_, made)) = self.managed.definition(self.function, *value) else { continue };
+            let Some(made) = self.managed.definition(self.function, *value) else { continue };
             let OpKind::Binary { left, right, .. } = made.kind else { continue };
             for slot in self.managed.slots_of_place(self.function, to) {
                 if !self.is_shared(slot) {
@@ -178,7 +178,7 @@ impl<'a> AwaitRace<'_, 'a> {
 
     /// Shared variables that a condition looks at.
     fn read_slots(&mut self, condition: Operand, depth: u32) -> Vec<SlotId> {
-        let Some((_, op)) = self.managed.definition(self.function, condition) else { return Vec::new() };
+        let Some(op) = self.managed.definition(self.function, condition) else { return Vec::new() };
         if depth == 0 {
             return Vec::new();
         }
@@ -217,12 +217,12 @@ impl<'a> AwaitRace<'_, 'a> {
 
     /// Where an operand was loaded from a variable, directly or by way of a local.
     fn loaded_from(&mut self, slot: SlotId, operand: Operand) -> Option<(BlockId, usize, Span)> {
-        let (block, op) = self.managed.definition(self.function, operand)?;
+        let op = self.managed.definition(self.function, operand)?;
         let OpKind::Load { from, .. } = &op.kind else { return None };
         if let (Base::Local(local), []) = (from.base, &*from.steps) {
             let [(_, only)] = self.managed.objects.view(self.function).stores_of(local) else { return None };
             let only = *only;
-            let (_, inner) = self.managed.definition(self.function, only)?;
+            let inner = self.managed.definition(self.function, only)?;
             let OpKind::Load { from, .. } = &inner.kind else { return None };
             if matches!(from.base, Base::Local(_)) {
                 return None;
@@ -233,6 +233,7 @@ impl<'a> AwaitRace<'_, 'a> {
             return None;
         }
         let ir = self.managed.world.entry(self.function).ir;
+        let block = self.managed.block_of(self.function, op)?;
         let at = ir.blocks[block.index()].ops.iter().position(|it| std::ptr::eq(it, op))?;
         Some((block, at, op.span))
     }

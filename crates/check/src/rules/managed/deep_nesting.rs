@@ -84,7 +84,7 @@ enum Rest {
 
 /// How an argument is one step further than a parameter.
 fn rest(managed: &Managed<'_>, function: FnId, argument: Operand) -> Option<Rest> {
-    let (_, op) = managed.definition(function, argument)?;
+    let op = managed.definition(function, argument)?;
     match &op.kind {
         OpKind::Binary { op: Binary::Subtract, left, right: Operand::Int(1), .. } => {
             is_parameter(managed, function, *left).then_some(Rest::Less)
@@ -109,14 +109,14 @@ fn rest(managed: &Managed<'_>, function: FnId, argument: Operand) -> Option<Rest
 
 /// `[1:]`.
 fn is_rest_slice(managed: &Managed<'_>, function: FnId, index: Operand) -> bool {
-    let Some((_, op)) = managed.definition(function, index) else { return false };
+    let Some(op) = managed.definition(function, index) else { return false };
     let OpKind::Call { callee: Callee::Direct(name), args, .. } = &op.kind else { return false };
     managed.text(function, *name) == "slice"
         && matches!(&args[..], [from, to, _] if from.value == Operand::Int(1) && to.value == Operand::Null)
 }
 
 fn is_parameter(managed: &Managed<'_>, function: FnId, operand: Operand) -> bool {
-    let Some((_, op)) = managed.definition(function, operand) else { return false };
+    let Some(op) = managed.definition(function, operand) else { return false };
     let OpKind::Load { from: Place { base: Base::Local(local), steps }, .. } = &op.kind else { return false };
     steps.is_empty() && managed.world.entry(function).ir.parameters.contains(local)
 }
@@ -137,15 +137,16 @@ fn is_new_each_turn(managed: &Managed<'_>, function: FnId, local: LocalId, value
 
 /// Whether a value is a container made of what the local holds.
 fn wraps(managed: &Managed<'_>, function: FnId, local: LocalId, value: Operand) -> bool {
-    let Some((block, op)) = managed.definition(function, value) else { return false };
+    let Some(op) = managed.definition(function, value) else { return false };
     let OpKind::Container { kind, .. } = &op.kind else { return false };
     if !matches!(managed.text(function, *kind), "list" | "dict" | "tuple") {
         return false;
     }
+    let Some(block) = managed.block_of(function, op) else { return false };
     let ir = managed.world.entry(function).ir;
     ir.blocks[block.index()].ops.iter().any(|op| match op.kind {
         OpKind::Grow { container, value: Some(inner), .. } if container == value => {
-            let from = managed.definition(function, inner).map(|it| &it.1.kind);
+            let from = managed.definition(function, inner).map(|it| &it.kind);
             matches!(from, Some(OpKind::Load { from: Place { base: Base::Local(it), steps }, .. })
                 if *it == local && steps.is_empty())
         }

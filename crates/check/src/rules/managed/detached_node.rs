@@ -94,7 +94,7 @@ fn is_lasting(managed: &Managed<'_>, slot: SlotId) -> bool {
 }
 
 fn local_of(managed: &Managed<'_>, function: FnId, operand: Operand) -> Option<LocalId> {
-    let (_, op) = managed.definition(function, operand)?;
+    let op = managed.definition(function, operand)?;
     match &op.kind {
         OpKind::Load { from: Place { base: Base::Local(local), steps }, .. } if steps.is_empty() => {
             Some(*local)

@@ -37,7 +37,7 @@ pub fn check(managed: &mut Managed<'_>, found: &mut Vec<Found>) {
 /// What a loop walks, and nothing else can.
 fn iterated<'a>(managed: &mut Managed<'a>, function: FnId, container: Operand) -> Option<Found> {
     let container = only_use(managed, function, container);
-    let (_, op) = managed.definition(function, container)?;
+    let op = managed.definition(function, container)?;
     let OpKind::Call { callee, args, .. } = &op.kind else { return None };
     match callee {
         Callee::Method { receiver, name, .. } => match managed.text(function, *name) {
@@ -54,7 +54,7 @@ fn iterated<'a>(managed: &mut Managed<'a>, function: FnId, container: Operand) -
             }
             "splitlines" | "split" => {
                 let receiver = only_use(managed, function, *receiver);
-                let (_, inner) = managed.definition(function, receiver)?;
+                let inner = managed.definition(function, receiver)?;
                 let OpKind::Call { callee: Callee::Method { receiver, name, .. }, args, .. } = &inner.kind
                 else {
                     return None;
@@ -82,7 +82,7 @@ fn iterated<'a>(managed: &mut Managed<'a>, function: FnId, container: Operand) -
         },
         Callee::Direct(name) if managed.text(function, *name) == "list" => {
             let [only] = &args[..] else { return None };
-            let (_, inner) = managed.definition(function, only.value)?;
+            let inner = managed.definition(function, only.value)?;
             let OpKind::Call { callee: Callee::Direct(name), .. } = &inner.kind else { return None };
             let name = managed.text(function, *name);
             if !matches!(name, "range" | "map" | "filter" | "zip" | "enumerate") {
@@ -98,7 +98,7 @@ fn iterated<'a>(managed: &mut Managed<'a>, function: FnId, container: Operand) -
 /// What was stored to the local that an operand is loaded from, if nothing else is stored there, and nothing else
 /// loads it; else the operand.
 fn only_use(managed: &Managed<'_>, function: FnId, operand: Operand) -> Operand {
-    let Some((_, op)) = managed.definition(function, operand) else { return operand };
+    let Some(op) = managed.definition(function, operand) else { return operand };
     let OpKind::Load { from: Place { base: Base::Local(local), steps }, .. } = &op.kind else {
         return operand;
     };
@@ -124,22 +124,20 @@ fn only_use(managed: &Managed<'_>, function: FnId, operand: Operand) -> Operand 
 /// An object that `open` gave, for all that is known.
 fn is_file<'a>(managed: &mut Managed<'a>, function: FnId, receiver: Operand) -> bool {
     managed.values(function, receiver).iter().any(|it| match it {
-        Value::Made(name) => managed.library.resource(name).is_some_and(|it| it.class == "file"),
-        Value::Of(slot) => managed.objects.stored_in(*slot).iter().any(|it| match it.value {
-            Value::Made(name) => managed.library.resource(name).is_some_and(|it| it.class == "file"),
-            _ => false,
-        }),
+        Value::Made(_) => is_opened(managed, *it),
+        Value::Of(slot) => managed.objects.stored_in(*slot).iter().any(|it| is_opened(managed, it.value)),
         _ => false,
     })
 }
 
 /// Where a list comprehension is that nothing but this operand refers to.
 fn built_list(managed: &Managed<'_>, function: FnId, operand: Operand) -> Option<Span> {
-    let (made, op) = managed.definition(function, operand)?;
+    let op = managed.definition(function, operand)?;
     let OpKind::Container { kind, .. } = &op.kind else { return None };
     if managed.text(function, *kind) != "list" {
         return None;
     }
+    let made = managed.block_of(function, op)?;
     let ir = managed.world.entry(function).ir;
     let is_built_in_loop = ir.blocks.iter().enumerate().any(|(at, block)| {
         BlockId(u32::try_from(at).unwrap_or(u32::MAX)) != made
@@ -169,4 +167,9 @@ fn finding(
         related: Vec::new(),
         fix: None,
     }
+}
+
+fn is_opened(managed: &Managed<'_>, value: Value) -> bool {
+    let resource = managed.made(value).and_then(|it| managed.library.resource(it));
+    resource.is_some_and(|it| it.class == "file")
 }

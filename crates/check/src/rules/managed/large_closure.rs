@@ -96,7 +96,7 @@ fn is_large_local(managed: &Managed<'_>, function: FnId, local: LocalId) -> bool
 }
 
 fn is_large(managed: &Managed<'_>, function: FnId, value: Operand, depth: u32) -> bool {
-    let Some((_, op)) = managed.definition(function, value) else { return false };
+    let Some(op) = managed.definition(function, value) else { return false };
     if depth == 0 {
         return false;
     }

@@ -51,9 +51,10 @@ impl Threads {
                 let is_repeated = managed.calls.repeat(function, block) > Repeat::Once
                     || managed.calls.rate(function) >= Rate::Call;
                 let is_pool = match managed.target(function, callee) {
-                    Target::Library("threading.Thread" | "threading.Timer" | "_thread.start_new_thread") => {
-                        false
-                    }
+                    Target::Library(
+                        "threading.Thread" | "threading.Timer" | "_thread.start_new_thread",
+                        _,
+                    ) => false,
                     Target::Method { name: "run_in_executor", .. } => true,
                     Target::Method { name: "submit" | "map" | "apply_async", receiver, .. } => {
                         let values = managed.values(function, receiver);
@@ -105,7 +106,7 @@ fn served(managed: &mut Managed<'_>, function: FnId, kind: &OpKind) -> Vec<FnId>
         OpKind::New { class, args, .. } => (managed.new_target(function, *class), args),
         _ => return Vec::new(),
     };
-    if !matches!(target, Target::Library(name) if managed.library.is_thread_server(name)) {
+    if !matches!(target, Target::Library(name, _) if managed.library.is_thread_server(name)) {
         return Vec::new();
     }
     let mut found = Vec::new();
@@ -123,15 +124,16 @@ fn served(managed: &mut Managed<'_>, function: FnId, kind: &OpKind) -> Vec<FnId>
     found
 }
 
-fn made_threads(managed: &Managed<'_>, value: Value<'_>) -> bool {
+fn made_threads(managed: &Managed<'_>, value: Value) -> bool {
     match value {
-        Value::Made(name) => managed.library.makes_threads(name) && name != "threading.Thread",
         Value::Of(slot) => managed
             .objects
             .stored_in(slot)
             .iter()
-            .any(|it| matches!(it.value, Value::Made(name) if managed.library.makes_threads(name))),
-        _ => false,
+            .any(|it| managed.made(it.value).is_some_and(|it| managed.library.makes_threads(it))),
+        value => managed
+            .made(value)
+            .is_some_and(|it| managed.library.makes_threads(it) && it != "threading.Thread"),
     }
 }
 
@@ -276,9 +278,8 @@ impl<'a> Racy<'_, 'a> {
     /// What is no known other thing counts as a lock.
     fn may_be_lock(&self, slot: SlotId) -> bool {
         self.managed.objects.stored_in(slot).iter().all(|it| match it.value {
-            Value::Made(name) => self.managed.library.resource(name).is_none(),
             Value::Container { .. } | Value::Text | Value::Number => false,
-            _ => true,
+            value => self.managed.made(value).is_none_or(|it| self.managed.library.resource(it).is_none()),
         })
     }
 
@@ -316,7 +317,7 @@ impl<'a> Racy<'_, 'a> {
 
     /// `d.items()` walks `d`.
     fn iterated(&self, function: FnId, container: Operand) -> Operand {
-        match self.managed.definition(function, container).map(|it| &it.1.kind) {
+        match self.managed.definition(function, container).map(|it| &it.kind) {
             Some(OpKind::Call { callee: Callee::Method { receiver, name, .. }, .. })
                 if matches!(self.managed.text(function, *name), "items" | "keys" | "values") =>
             {
@@ -327,7 +328,7 @@ impl<'a> Racy<'_, 'a> {
     }
 
     fn is_update(&mut self, function: FnId, to: &Place, value: Operand) -> bool {
-        let Some((_, op)) = self.managed.definition(function, value) else { return false };
+        let Some(op) = self.managed.definition(function, value) else { return false };
         let OpKind::Binary { left, .. } = op.kind else { return false };
         let values = self.managed.values(function, left);
         let slots = self.managed.slots_of_place(function, to);
@@ -395,7 +396,7 @@ impl<'a> Racy<'_, 'a> {
     }
 
     fn is_key_test(&mut self, slot: SlotId, function: FnId, condition: Operand, depth: u32) -> bool {
-        let Some((_, op)) = self.managed.definition(function, condition) else { return false };
+        let Some(op) = self.managed.definition(function, condition) else { return false };
         match &op.kind {
             OpKind::Unary { op: Unary::Not, value, .. } if depth > 0 => {
                 self.is_key_test(slot, function, *value, depth - 1)
@@ -418,7 +419,7 @@ impl<'a> Racy<'_, 'a> {
         if self.managed.values(function, guard.condition).contains(&Value::Of(slot)) {
             return !guard.holds;
         }
-        let Some((_, op)) = self.managed.definition(function, guard.condition) else { return false };
+        let Some(op) = self.managed.definition(function, guard.condition) else { return false };
         match &op.kind {
             OpKind::Binary { op: Binary::Equal, left, right: Operand::Null, .. } => {
                 guard.holds && self.managed.values(function, *left).contains(&Value::Of(slot))

@@ -44,7 +44,7 @@ fn is_line_end(managed: &Managed<'_>, function: FnId, value: Operand) -> bool {
         Operand::String(text) => matches!(managed.text(function, text), "\n" | "\r\n"),
         Operand::Opaque => true,
         Operand::Reg(_) => managed.definition(function, value).is_some_and(
-            |it| matches!(&it.1.kind, OpKind::Load { from, .. } if matches!(from.base, Base::Global(_))),
+            |it| matches!(&it.kind, OpKind::Load { from, .. } if matches!(from.base, Base::Global(_))),
         ),
         _ => false,
     }
@@ -52,14 +52,14 @@ fn is_line_end(managed: &Managed<'_>, function: FnId, value: Operand) -> bool {
 
 /// Whether a value is what reading a whole file gave.
 fn is_whole_file(managed: &mut Managed<'_>, function: FnId, value: Operand, depth: u32) -> bool {
-    let Some((_, op)) = managed.definition(function, value) else { return false };
+    let Some(op) = managed.definition(function, value) else { return false };
     if depth == 0 {
         return false;
     }
     match &op.kind {
         OpKind::Await { value, .. } => is_whole_file(managed, function, *value, depth - 1),
         OpKind::Call { callee, .. } => match managed.target(function, callee) {
-            Target::Library(name) => matches!(
+            Target::Library(name, _) => matches!(
                 name,
                 "fs.readFileSync"
                     | "fs.promises.readFile"
@@ -92,7 +92,7 @@ fn is_whole_file(managed: &mut Managed<'_>, function: FnId, value: Operand, dept
 fn is_walked(managed: &Managed<'_>, function: FnId, list: Operand) -> bool {
     let ir = managed.world.entry(function).ir;
     let is_list = |value: Operand| {
-        value == list || managed.definition(function, value).is_some_and(|it| match &it.1.kind {
+        value == list || managed.definition(function, value).is_some_and(|it| match &it.kind {
             OpKind::Load { from, .. } => match (from.base, &*from.steps) {
                 (Base::Local(local), []) => {
                     matches!(managed.objects.view(function).stores_of(local), [(_, only)] if *only == list)

@@ -41,7 +41,7 @@ fn finalizers(managed: &mut Managed<'_>, found: &mut Vec<Found>) {
         let Slot::Attribute(from, _) = managed.objects.slot(slot) else { continue };
         for stored in managed.objects.stored_in(slot) {
             if let Value::Instance(to) = stored.value {
-                let op = managed.definition(stored.function, stored.operand).map(|it| &it.1.kind);
+                let op = managed.definition(stored.function, stored.operand).map(|it| &it.kind);
                 let is_made = matches!(op, Some(OpKind::New { .. } | OpKind::Call { .. }));
                 push(from, Edge { to, slot, function: stored.function, span: stored.span, is_made });
             }
@@ -182,7 +182,7 @@ fn receiver(managed: &Managed<'_>, function: FnId) -> Option<(LocalId, ClassRef)
 }
 
 fn is_load_of(managed: &Managed<'_>, function: FnId, operand: Operand, local: LocalId) -> bool {
-    let Some((_, op)) = managed.definition(function, operand) else { return false };
+    let Some(op) = managed.definition(function, operand) else { return false };
     matches!(&op.kind, OpKind::Load { from: Place { base: Base::Local(it), steps }, .. } if *it == local && steps.is_empty())
 }
 
@@ -205,12 +205,12 @@ fn traceback(
     value: Operand,
     span: Span,
 ) -> Option<Found> {
-    let (_, op) = managed.definition(function, value)?;
+    let op = managed.definition(function, value)?;
     let OpKind::Load { from: Place { base: Base::Local(local), steps }, .. } = &op.kind else { return None };
     let stores = managed.objects.view(function).stores_of(*local);
     let is_exception = !stores.is_empty()
         && stores.iter().all(|it| {
-            managed.definition(function, it.1).is_some_and(|it| matches!(it.1.kind, OpKind::Caught { .. }))
+            managed.definition(function, it.1).is_some_and(|it| matches!(it.kind, OpKind::Caught { .. }))
         });
     if !steps.is_empty() || !is_exception {
         return None;

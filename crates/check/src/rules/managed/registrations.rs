@@ -127,7 +127,7 @@ impl<'a> Registrations<'_, 'a> {
             let (receiver, name, is_function) = match target {
                 Target::Method { receiver, name, .. } => (Some(receiver), name, false),
                 Target::SlotMethod(_, name) => (None, name, false),
-                Target::Library(name) => (None, name, true),
+                Target::Library(name, _) => (None, name, true),
                 _ => continue,
             };
             let library = self.managed.library;
@@ -161,7 +161,7 @@ impl<'a> Registrations<'_, 'a> {
     }
 
     fn effect(&mut self, function: FnId, target: Target<'a>, args: &[Argument]) {
-        let Target::Library(name) = target else { return };
+        let Target::Library(name, _) = target else { return };
         if self.managed.library.is_effect_end(name) {
             self.ends.push(function);
         }
@@ -199,7 +199,7 @@ impl<'a> Registrations<'_, 'a> {
             Target::Method { receiver, .. } if self.never_completes(function, receiver) => Owner::None,
             Target::Method { receiver, .. } => self.owner(function, receiver),
             Target::SlotMethod(slot, _) if self.is_set_once(slot) => Owner::Slot(slot),
-            Target::Library(name) => {
+            Target::Library(name, _) => {
                 let of = name.rsplit_once('.').map_or("window", |it| it.0);
                 let module = of.rsplit('/').next().unwrap_or(of);
                 match self.managed.library.is_global_target(of) {
@@ -232,10 +232,8 @@ impl<'a> Registrations<'_, 'a> {
     /// `interval(1000)`, `fromEvent(window, "resize")`: it goes on until the subscription ends.
     fn never_completes(&mut self, function: FnId, receiver: Operand) -> bool {
         let library = self.managed.library;
-        self.managed.values(function, receiver).iter().any(|it| match it {
-            Value::Made(name) => library.is_endless_source(name),
-            _ => false,
-        })
+        let values = self.managed.values(function, receiver);
+        values.iter().any(|it| self.managed.made(*it).is_some_and(|it| library.is_endless_source(it)))
     }
 
     fn removal(
@@ -279,10 +277,11 @@ impl<'a> Registrations<'_, 'a> {
     fn ends_itself(&self, function: FnId, options: Option<&Argument>) -> bool {
         let Some(options) = options else { return false };
         let Operand::Reg(_) = options.value else { return false };
-        let Some((block, op)) = self.managed.definition(function, options.value) else { return true };
+        let Some(op) = self.managed.definition(function, options.value) else { return true };
         if !matches!(op.kind, OpKind::Container { .. }) {
             return true;
         }
+        let Some(block) = self.managed.block_of(function, op) else { return true };
         let ir = self.managed.world.entry(function).ir;
         ir.blocks[block.index()].ops.iter().any(|op| match op.kind {
             OpKind::Grow { container, key: Some(Operand::String(key)), value }
@@ -298,7 +297,7 @@ impl<'a> Registrations<'_, 'a> {
 
     /// Whether a function is made anew each time that this is evaluated.
     fn is_fresh(&self, function: FnId, value: Operand) -> bool {
-        self.managed.definition(function, value).is_some_and(|it| match &it.1.kind {
+        self.managed.definition(function, value).is_some_and(|it| match &it.kind {
             OpKind::Closure { .. } => true,
             OpKind::Call { callee: Callee::Method { name, .. }, .. } => {
                 self.managed.text(function, *name) == "bind"
@@ -317,7 +316,7 @@ impl<'a> Registrations<'_, 'a> {
                 _ => {}
             }
         }
-        if let Some((_, op)) = self.managed.definition(function, operand) {
+        if let Some(op) = self.managed.definition(function, operand) {
             match &op.kind {
                 OpKind::Load { from, .. } => keys.extend(self.place_key(function, from)),
                 OpKind::Call { callee: Callee::Method { receiver, name, .. }, .. }
@@ -385,7 +384,7 @@ impl<'a> Registrations<'_, 'a> {
             .collect();
         let is_local = |managed: &Managed<'_>, value: Operand| {
             managed.definition(function, value).is_some_and(|it| {
-                matches!(&it.1.kind, OpKind::Load { from: Place { base: Base::Local(local), steps }, .. }
+                matches!(&it.kind, OpKind::Load { from: Place { base: Base::Local(local), steps }, .. }
                     if steps.is_empty() && locals.contains(local))
             })
         };
@@ -395,7 +394,7 @@ impl<'a> Registrations<'_, 'a> {
                     let parts: Vec<Operand> = match &op.kind {
                         OpKind::Call { callee, args, .. } => {
                             let takes_back = match self.managed.target(function, callee) {
-                                Target::Library(name) => self
+                                Target::Library(name, _) => self
                                     .managed
                                     .library
                                     .registrations
@@ -421,7 +420,7 @@ impl<'a> Registrations<'_, 'a> {
 
     /// How long what is registered with lives, as far as can be told.
     fn owner(&mut self, function: FnId, receiver: Operand) -> Owner<'a> {
-        if let Some((_, op)) = self.managed.definition(function, receiver)
+        if let Some(op) = self.managed.definition(function, receiver)
             && let OpKind::Load { from, .. } = &op.kind
         {
             if let (Base::Global(global), []) = (from.base, &*from.steps) {
@@ -464,7 +463,7 @@ impl<'a> Registrations<'_, 'a> {
                 }
                 let stored = self.managed.objects.stored_in(slot).to_vec();
                 !stored.is_empty() && stored.iter().all(|it| {
-                    let Some((_, op)) = self.managed.definition(it.function, it.operand) else {
+                    let Some(op) = self.managed.definition(it.function, it.operand) else {
                         return false;
                     };
                     matches!(&op.kind, OpKind::Load { from: Place { base: Base::Local(local), steps }, .. }

@@ -135,7 +135,7 @@ impl<'a> ResourceLeak<'_, 'a> {
     /// `fs.open(path, "r", (error, descriptor) => ...)`.
     fn given_to_callback(&mut self, function: FnId, op: &'a Op, found: &mut Vec<Found>) {
         let OpKind::Call { callee, args, .. } = &op.kind else { return };
-        let Target::Library(name) = self.managed.target(function, callee) else { return };
+        let Target::Library(name, _) = self.managed.target(function, callee) else { return };
         let library = self.managed.library;
         let Some(model) = library.given_by(name) else { return };
         let Some(callback) = args.last() else { return };
@@ -182,10 +182,10 @@ impl<'a> ResourceLeak<'_, 'a> {
             return None;
         }
         let library = self.managed.library;
-        let is_resource = |it: &Value<'a>| match it {
-            Value::Made(name) => library.resource(name).is_some(),
+        let managed = &*self.managed;
+        let is_resource = |it: &Value| match *it {
             Value::Null => true,
-            _ => false,
+            it => managed.made(it).is_some_and(|it| library.resource(it).is_some()),
         };
         let returned = self.managed.objects.returned(function);
         if returned.is_empty() || !returned.iter().all(is_resource) {
@@ -240,7 +240,7 @@ impl<'a> ResourceLeak<'_, 'a> {
         let mut tracked =
             Tracked { function, reg: to, lock: None, model: None, is_tuple: false, span: op.span };
         match target {
-            Target::Library(name) => {
+            Target::Library(name, _) => {
                 let model = self.managed.library.resource(name)?;
                 if self.wraps(function, name, args) {
                     return None;
@@ -277,10 +277,12 @@ impl<'a> ResourceLeak<'_, 'a> {
         if !matches!(first.value, Operand::Reg(_)) || first.name.is_some() {
             return false;
         }
+        let library = self.managed.library;
         self.managed.values(function, first.value).iter().any(|it| match it {
-            Value::Made(name) => *name == "io.BytesIO" || self.managed.library.resource(name).is_some(),
             Value::Instance(_) => true,
-            _ => false,
+            it => {
+                self.managed.made(*it).is_some_and(|it| it == "io.BytesIO" || library.resource(it).is_some())
+            }
         })
     }
 
@@ -295,7 +297,8 @@ impl<'a> ResourceLeak<'_, 'a> {
         let values = self.managed.values(function, receiver);
         let [Value::Of(slot)] = values[..] else { return None };
         let library = self.managed.library;
-        let is_lock = |value| matches!(value, Value::Made(name) if library.is_lock(name));
+        let managed = &*self.managed;
+        let is_lock = |value| managed.made(value).is_some_and(|it| library.is_lock(it));
         let stored = self.managed.objects.stored_in(slot);
         (!stored.is_empty() && stored.iter().all(|it| is_lock(it.value) || it.value == Value::Null))
             .then_some(slot)
@@ -505,7 +508,7 @@ impl<'a> ResourceLeak<'_, 'a> {
         args: &[Argument],
     ) -> Progress {
         match target {
-            Target::Library(name) => {
+            Target::Library(name, _) => {
                 if self.managed.library.is_exit(name) {
                     return Progress::Exits;
                 }
@@ -664,7 +667,7 @@ impl<'a> ResourceLeak<'_, 'a> {
                                 || !self.managed.library.is_borrowing_method(name)
                                     && self.has_argument(&tracked, &state, args)
                         }
-                        Target::Library(name) => {
+                        Target::Library(name, _) => {
                             let library = self.managed.library;
                             !library.is_harmless(name)
                                 && !library.borrows(name)
@@ -711,7 +714,7 @@ impl<'a> ResourceLeak<'_, 'a> {
         if tracked.reg == Some(reg) {
             return true;
         }
-        let Some((_, op)) = self.managed.definition(tracked.function, operand) else { return false };
+        let Some(op) = self.managed.definition(tracked.function, operand) else { return false };
         if depth == 0 {
             return false;
         }
@@ -743,7 +746,7 @@ impl<'a> ResourceLeak<'_, 'a> {
         if tracked.lock.is_none() && tracked.reg.is_some() && self.holds(tracked, state, condition) {
             return Some(true);
         }
-        let (_, op) = self.managed.definition(tracked.function, condition)?;
+        let op = self.managed.definition(tracked.function, condition)?;
         if depth == 0 {
             return None;
         }
@@ -780,7 +783,7 @@ impl<'a> ResourceLeak<'_, 'a> {
     fn constant(&self, tracked: &Tracked<'a>, state: &State, operand: Operand) -> Option<Operand> {
         match operand {
             Operand::Reg(_) => {
-                let (_, op) = self.managed.definition(tracked.function, operand)?;
+                let op = self.managed.definition(tracked.function, operand)?;
                 let OpKind::Load { from, .. } = &op.kind else { return None };
                 let (Base::Local(local), []) = (from.base, &*from.steps) else { return None };
                 state.constants.iter().find(|it| it.0 == local).map(|it| it.1)

@@ -57,7 +57,7 @@ pub fn check(managed: &mut Managed<'_>, found: &mut Vec<Found>) {
 /// The function of the program that a decorator gets.
 fn method(managed: &mut Managed<'_>, function: FnId, value: Operand) -> Option<FnId> {
     let Operand::Function(name) = value else {
-        let (_, op) = managed.definition(function, value)?;
+        let op = managed.definition(function, value)?;
         let OpKind::Closure { function: of, .. } = op.kind else { return None };
         return Some(managed.world.function_of_module(managed.world.entry(function).module, of));
     };
@@ -73,7 +73,7 @@ fn cache_bound(managed: &Managed<'_>, function: FnId, callee: &Callee) -> Option
             _ => None,
         },
         Callee::Value(value) => {
-            let (_, op) = managed.definition(function, *value)?;
+            let op = managed.definition(function, *value)?;
             let OpKind::Call { callee: Callee::Direct(name), args, .. } = &op.kind else { return None };
             (managed.text(function, *name) == "functools.lru_cache")
                 .then(|| has_bound(managed, function, args))

@@ -63,7 +63,7 @@ pub fn check(managed: &mut Managed<'_>, found: &mut Vec<Found>) {
 /// What a timer that an operation makes will call.
 fn timer(managed: &mut Managed<'_>, function: FnId, kind: &OpKind) -> Option<FnId> {
     let OpKind::Call { callee, args, .. } = kind else { return None };
-    if !matches!(managed.target(function, callee), Target::Library("threading.Timer")) {
+    if !matches!(managed.target(function, callee), Target::Library("threading.Timer", _)) {
         return None;
     }
     let callback = named(managed, function, args, "function").or(args.get(1).map(|it| it.value))?;
@@ -130,7 +130,7 @@ fn started(managed: &mut Managed<'_>, function: FnId, kind: &OpKind, daemons: &[
         _ => return None,
     };
     match target {
-        Target::Library("threading.Thread") => {
+        Target::Library("threading.Thread", _) => {
             let main = named(managed, function, args, "target").or(args.get(1).map(|it| it.value))?;
             let functions = managed.functions_of(function, main);
             let [main] = functions[..] else { return None };
@@ -220,7 +220,7 @@ fn never_ends(managed: &mut Managed<'_>, main: FnId) -> Option<Why> {
 }
 
 fn flag_slots(managed: &mut Managed<'_>, function: FnId, condition: Operand, depth: u32) -> Vec<SlotId> {
-    let Some((_, op)) = managed.definition(function, condition) else { return Vec::new() };
+    let Some(op) = managed.definition(function, condition) else { return Vec::new() };
     let of = match &op.kind {
         OpKind::Unary { value, .. } if depth > 0 => return flag_slots(managed, function, *value, depth - 1),
         OpKind::Call { callee: Callee::Method { receiver, .. }, .. } => *receiver,

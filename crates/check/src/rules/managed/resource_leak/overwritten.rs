@@ -7,7 +7,7 @@
 use super::{ResourceLeak, Tracked, kind_of, noun};
 use crate::finding::Found;
 use crate::ir::{OpKind, Span};
-use crate::managed::{Family, FnId, Kinds, Slot, SlotId, Value, is_constructor};
+use crate::managed::{Family, FnId, Kinds, Slot, SlotId, is_constructor};
 use heapwise_model::{Confidence, Rule, Severity};
 
 /// How names of methods begin that do again what was done before.
@@ -56,7 +56,7 @@ impl<'a> ResourceLeak<'_, 'a> {
         let (library, world) = (self.managed.library, &self.managed.world);
         let mut stored = self.managed.objects.stored_in(slot).iter();
         let made = stored.find(|it| {
-            matches!(it.value, Value::Made(name) if library.resource(name).is_some())
+            self.managed.made(it.value).is_some_and(|it| library.resource(it).is_some())
                 && is_constructor(world.short_name(it.function))
                 && !self.managed.calls.callees[it.function.index()].contains(&function)
         })?;
