@@ -20,6 +20,7 @@ use heapwise_check::finding::{At, Found, FoundFix, plain_name};
 use heapwise_check::ir::{Module, Span};
 use heapwise_check::models::Models;
 use heapwise_check::program::Program;
+use heapwise_lang_c::Headers;
 use heapwise_lang_python::Modules;
 use heapwise_model::{
     Edit, Engine, Excerpt, Finding, Fix, Language, Location, Place, Related, Report, SourceTotals,
@@ -81,16 +82,18 @@ pub struct Earlier<'a> {
 /// Checks files; `tick` is called once for each file that was read. To be called on [`on_workers`].
 pub fn check(subject: &Subject<'_>, earlier: Earlier<'_>, tick: &(dyn Fn() + Sync)) -> Run {
     let modules = Arc::new(python_modules(subject.sources));
-    let (lowered, kept_modules) = modules::lowered(subject, &modules, earlier.modules, tick);
+    let shared = Shared { modules: &modules, headers: &Headers::new() };
+    let (lowered, kept_modules) = modules::lowered(subject, shared, earlier.modules, tick);
     Run { kept_modules, ..run(lowered, modules, subject.models, earlier.functions) }
 }
 
 /// Checks again where the texts of `changed` files are others; everything else is taken from `before`.
 pub fn check_again(before: &Run, subject: &Subject<'_>, changed: &BTreeSet<String>) -> Run {
     let modules = before.modules.clone();
+    let shared = Shared { modules: &modules, headers: &Headers::new() };
     let lowered = subject.sources.par_iter().zip(&before.program.modules).map(|(source, module)| {
         let is_changed = module.files.iter().any(|it| changed.contains(it));
-        if is_changed { lower(source, &modules, subject, subject.texts) } else { module.clone() }
+        if is_changed { lower(source, shared, subject, subject.texts) } else { module.clone() }
     });
     run(lowered.collect(), modules, subject.models, before.kept.as_ref())
 }
@@ -154,10 +157,17 @@ impl Seen {
     }
 }
 
+/// What front ends share among sources.
+#[derive(Clone, Copy)]
+struct Shared<'a> {
+    modules: &'a Modules,
+    headers: &'a Headers,
+}
+
 /// The module of a source. `files`: where headers are read.
 fn lower(
     source: &Source,
-    modules: &Modules,
+    shared: Shared<'_>,
     subject: &Subject<'_>,
     files: &dyn heapwise_lang_c::Files,
 ) -> Module {
@@ -168,9 +178,12 @@ fn lower(
         return module;
     };
     match source.language {
-        Language::Python => heapwise_lang_python::lower(&source.path, modules, &text),
+        Language::Python => heapwise_lang_python::lower(&source.path, shared.modules, &text),
         Language::JavaScript | Language::TypeScript => heapwise_lang_js::lower(&source.path, &text),
-        language => heapwise_lang_c::lower(&commands.unit(&source.path, language), files),
+        language => {
+            let unit = commands.unit(&source.path, language);
+            heapwise_lang_c::lower_with(&unit, files, shared.headers)
+        }
     }
 }
 

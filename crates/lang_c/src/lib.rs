@@ -29,6 +29,7 @@ mod class;
 mod cpp;
 mod decl;
 mod expr;
+mod headers;
 mod init;
 mod lex;
 mod lower;
@@ -40,6 +41,7 @@ mod symbols;
 mod template;
 mod types;
 
+pub use headers::Headers;
 pub use outline::outline;
 
 use heapwise_check::ir::Module;
@@ -89,8 +91,27 @@ pub fn language_of(path: &str) -> Option<Language> {
 
 /// Lowers a unit. Whatever its bytes are: what cannot be read is left out and noted.
 pub fn lower(unit: &Unit, files: &dyn Files) -> Module {
-    let mut symbols = symbols::Symbols::new();
-    let output = preprocess::preprocess(unit, files, &mut symbols);
+    lower_by(unit, files, headers::Reader::new(), false).0
+}
+
+/// Lowers one unit of many: what it shares with others is read once. The module is that of [`lower`].
+pub fn lower_with(unit: &Unit, files: &dyn Files, headers: &Headers) -> Module {
+    let (module, reader) = lower_by(unit, files, headers.take(), true);
+    headers.give_back(reader);
+    module
+}
+
+fn lower_by(
+    unit: &Unit,
+    files: &dyn Files,
+    mut reader: headers::Reader,
+    is_kept: bool,
+) -> (Module, headers::Reader) {
+    let output = preprocess::preprocess(unit, files, &mut reader, is_kept);
     let source = files.read(&unit.path);
-    lower::Lower::new(&unit.path, unit.language, output, symbols).run(source.as_deref().unwrap_or_default())
+    let symbols = std::mem::take(&mut reader.symbols);
+    let lower = lower::Lower::new(&unit.path, unit.language, output, symbols);
+    let (module, symbols) = lower.run(source.as_deref().unwrap_or_default());
+    reader.symbols = symbols;
+    (module, reader)
 }

@@ -344,7 +344,7 @@ impl Lower {
     }
 
     /// Reads everything.
-    pub(crate) fn run(mut self, source: &[u8]) -> Module {
+    pub(crate) fn run(mut self, source: &[u8]) -> (Module, Symbols) {
         while self.peek().kind != Kind::End {
             self.external();
         }
@@ -355,7 +355,7 @@ impl Lower {
         self.finish(source)
     }
 
-    fn finish(mut self, source: &[u8]) -> Module {
+    fn finish(mut self, source: &[u8]) -> (Module, Symbols) {
         let body = std::mem::replace(
             &mut *self.body,
             Body::new(FunctionBuilder::new(Name(0), Span::NONE), Types::VOID, 0),
@@ -376,7 +376,7 @@ impl Lower {
         if self.is_too_deep {
             self.m.note(format!("code nested deeper than {MAX_DEPTH} levels was left out"));
         }
-        self.m.finish()
+        (self.m.finish(), self.symbols)
     }
 
     /// Where a token stands, for a note.

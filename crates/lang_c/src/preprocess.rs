@@ -12,12 +12,12 @@
 //! Budgets: [`MAX_DEPTH`] nested includes or argument expansions, [`MAX_TOKENS`] tokens, [`MAX_FILES`]
 //! inclusions. What exceeds one is left out and noted.
 
+use crate::headers::{self, Inclusion, Known, OnceTouch, Piece, Reader, Recording, Search, SearchId, Touch};
 use crate::lex::{EXPANDED, Kind, LINE_NUMBER, LINE_START, Lexer, PAINTED, SPACE, Token};
 use crate::symbols::{Sym, Symbols, sym};
 use crate::{Files, Unit, stubs};
 use heapwise_model::Language;
 use rustc_hash::{FxHashMap, FxHashSet};
-use std::rc::Rc;
 use std::sync::Arc;
 
 const MAX_DEPTH: usize = 200;
@@ -26,11 +26,22 @@ const MAX_FILES: usize = 20_000;
 /// Missing headers that are named one by one.
 const MAX_MISSING: usize = 20;
 
-struct Macro {
+pub(crate) struct Macro {
     /// `None`: object-like.
     params: Option<Vec<Sym>>,
     is_variadic: bool,
     body: Vec<BodyToken>,
+}
+
+impl Macro {
+    /// Whether they expand to the same wherever they are used.
+    pub(crate) fn is_same(&self, other: &Macro) -> bool {
+        let key = |it: &BodyToken| (it.token.kind, it.token.text, it.token.flags, it.param);
+        self.params == other.params
+            && self.is_variadic == other.is_variadic
+            && self.body.len() == other.body.len()
+            && self.body.iter().zip(&other.body).all(|(a, b)| key(a) == key(b))
+    }
 }
 
 #[derive(Clone, Copy)]
@@ -59,7 +70,7 @@ struct Condition {
 
 struct OpenFile {
     lexer: Lexer,
-    path: Rc<str>,
+    path: Arc<str>,
     conditions: Vec<Condition>,
     guard: Guard,
     /// Line that `__LINE__` counted last, and its offset.
@@ -77,7 +88,7 @@ enum Guard {
 
 pub(crate) struct Output {
     pub(crate) tokens: Vec<Token>,
-    pub(crate) paths: Vec<Rc<str>>,
+    pub(crate) paths: Vec<Arc<str>>,
     pub(crate) notes: Vec<String>,
 }
 
@@ -86,19 +97,33 @@ pub(crate) struct Preprocessor<'a> {
     files: &'a dyn Files,
     symbols: &'a mut Symbols,
     is_cpp: bool,
-    macros: Vec<Option<Rc<Macro>>>,
+    macros: &'a mut Vec<Option<Arc<Macro>>>,
+    /// Macros that were changed.
+    changed: Vec<Sym>,
     /// Macros that are being expanded.
     is_open: Vec<bool>,
     frames: Vec<Frame>,
     open: Vec<OpenFile>,
     pushed_back: Option<Token>,
     out: Vec<Token>,
-    paths: Vec<Rc<str>>,
-    once: FxHashSet<Rc<str>>,
-    guards: FxHashMap<Rc<str>, Sym>,
-    /// Where an include of a name from a folder was found.
-    found: FxHashMap<(String, String), Option<String>>,
+    paths: Vec<Arc<str>>,
+    file_of: FxHashMap<Arc<str>, u16>,
+    once: FxHashSet<Arc<str>>,
+    guards: FxHashMap<Arc<str>, Sym>,
+    /// Headers that units before have read; they are of use to units to come.
+    known: Known,
+    is_kept: bool,
+    /// Searches that were made for this unit, or would end the same.
+    confirmed: Vec<bool>,
+    /// Headers that are open and recorded, innermost last.
+    recordings: Vec<Recording>,
+    /// By symbol: the recording that has met it.
+    marks: Vec<u32>,
+    last_mark: u32,
+    /// Macros whose arguments, or opening parenthesis, are being read.
+    gathering: usize,
     notes: Vec<String>,
+    note_count: usize,
     missing: Vec<String>,
     missing_count: usize,
     produced: usize,
@@ -109,24 +134,38 @@ pub(crate) struct Preprocessor<'a> {
     is_exhausted: bool,
 }
 
-/// Reads the unit's file and all that it includes.
-pub(crate) fn preprocess(unit: &Unit, files: &dyn Files, symbols: &mut Symbols) -> Output {
+/// The path that stands for what is defined before a unit.
+const BUILT_IN: &str = "<built-in>";
+
+/// Reads the unit's file and all that it includes. `is_kept`: the reader will serve other units.
+pub(crate) fn preprocess(unit: &Unit, files: &dyn Files, reader: &mut Reader, is_kept: bool) -> Output {
+    let known = reader.known(unit);
+    let is_open = vec![false; reader.macros.len()];
     let mut it = Preprocessor {
         unit,
         files,
-        symbols,
+        symbols: &mut reader.symbols,
         is_cpp: unit.language == Language::Cpp,
-        macros: Vec::new(),
-        is_open: Vec::new(),
+        macros: &mut reader.macros,
+        changed: Vec::new(),
+        is_open,
         frames: Vec::new(),
         open: Vec::new(),
         pushed_back: None,
         out: Vec::new(),
-        paths: vec![unit.path.as_str().into()],
+        paths: Vec::new(),
+        file_of: FxHashMap::default(),
         once: FxHashSet::default(),
         guards: FxHashMap::default(),
-        found: FxHashMap::default(),
+        known,
+        is_kept,
+        confirmed: Vec::new(),
+        recordings: Vec::new(),
+        marks: Vec::new(),
+        last_mark: 0,
+        gathering: 0,
         notes: Vec::new(),
+        note_count: 0,
         missing: Vec::new(),
         missing_count: 0,
         produced: 0,
@@ -136,16 +175,22 @@ pub(crate) fn preprocess(unit: &Unit, files: &dyn Files, symbols: &mut Symbols) 
         pack: Vec::new(),
         is_exhausted: false,
     };
+    let file = it.file(&unit.path.as_str().into());
     it.predefine();
     match files.read(&unit.path) {
-        Some(bytes) => it.run(0, unit.path.as_str().into(), bytes),
+        Some(bytes) => it.run(file, unit.path.as_str().into(), bytes),
         None => it.notes.push(format!("{} cannot be read", unit.path)),
     }
-    it.finish()
+    let (output, known) = it.finish();
+    reader.learn(unit, known);
+    output
 }
 
 impl Preprocessor<'_> {
-    fn finish(mut self) -> Output {
+    fn finish(mut self) -> (Output, Known) {
+        for it in &self.changed {
+            self.macros[it.0 as usize] = None;
+        }
         let end = self.out.last().copied();
         self.out.push(Token {
             kind: Kind::End,
@@ -160,10 +205,15 @@ impl Preprocessor<'_> {
             let more = if more > 0 { format!(" and {more} more") } else { String::new() };
             self.notes.push(format!("headers not found: {}{more}", self.missing.join(", ")));
         }
-        Output { tokens: self.out, paths: self.paths, notes: self.notes }
+        (Output { tokens: self.out, paths: self.paths, notes: self.notes }, self.known)
     }
 
     fn predefine(&mut self) {
+        let path: Arc<str> = BUILT_IN.into();
+        let file = self.file(&path);
+        if let Some(it) = self.as_before(&path, None) {
+            return self.take_over(&it);
+        }
         let mut text = String::from(stubs::PREDEFINED);
         text.push_str(if self.is_cpp { stubs::PREDEFINED_CPP } else { stubs::PREDEFINED_C });
         for define in &self.unit.defines {
@@ -173,28 +223,39 @@ impl Preprocessor<'_> {
         for header in &self.unit.includes {
             text.push_str(&format!("#include \"{}\"\n", header.replace(['\n', '"'], " ")));
         }
-        let file = self.file_id("<built-in>".into());
-        self.run(file, "<built-in>".into(), text.into_bytes().into());
+        self.open_file(file, path.clone(), text.into_bytes().into());
+        self.record(path, None, file);
+        self.read_all();
     }
 
-    fn file_id(&mut self, path: Rc<str>) -> u16 {
-        match u16::try_from(self.paths.len()) {
-            Ok(id) => {
-                self.paths.push(path);
-                id
-            }
-            Err(_) => 0,
+    /// The number of a file; 0: there are too many.
+    fn file(&mut self, path: &Arc<str>) -> u16 {
+        let known = self.file_of.get(path).copied();
+        let file = known.unwrap_or_else(|| {
+            let Ok(id) = u16::try_from(self.paths.len()) else { return 0 };
+            self.paths.push(path.clone());
+            self.file_of.insert(path.clone(), id);
+            id
+        });
+        if let Some(it) = self.recordings.last_mut() {
+            it.files.push(file);
         }
+        file
     }
 
     fn note(&mut self, note: impl Into<String>) {
+        self.note_count += 1;
         if self.notes.len() < 100 {
             self.notes.push(note.into());
         }
     }
 
-    fn run(&mut self, file: u16, path: Rc<str>, bytes: Arc<[u8]>) {
+    fn run(&mut self, file: u16, path: Arc<str>, bytes: Arc<[u8]>) {
         self.open_file(file, path, bytes);
+        self.read_all();
+    }
+
+    fn read_all(&mut self) {
         loop {
             let mut token = self.read();
             if token.kind == Kind::End {
@@ -219,10 +280,11 @@ impl Preprocessor<'_> {
         self.frames.clear();
         self.is_open.fill(false);
         self.open.clear();
+        self.recordings.clear();
         self.pushed_back = None;
     }
 
-    fn open_file(&mut self, file: u16, path: Rc<str>, bytes: Arc<[u8]>) {
+    fn open_file(&mut self, file: u16, path: Arc<str>, bytes: Arc<[u8]>) {
         if u32::try_from(bytes.len()).is_err() {
             return self.note(format!("{path} is longer than 4 GiB and was not read"));
         }
@@ -230,6 +292,9 @@ impl Preprocessor<'_> {
             return self.note(format!("{path} is UTF-16 and was not read"));
         }
         let lexer = Lexer::new(bytes, file, self.is_cpp);
+        if let Some(it) = self.recordings.last_mut() {
+            it.deepest = it.deepest.max(self.open.len() + 1);
+        }
         self.open.push(OpenFile { lexer, path, conditions: Vec::new(), guard: Guard::Start, line: (1, 0) });
     }
 
@@ -277,7 +342,13 @@ impl Preprocessor<'_> {
     fn close_file(&mut self) {
         let Some(file) = self.open.pop() else { return };
         if let Guard::After(name) = file.guard {
+            if let Some(it) = self.recordings.last_mut() {
+                it.guards.push((file.path.clone(), name));
+            }
             self.guards.insert(file.path, name);
+        }
+        if self.recordings.last().is_some_and(|it| it.outside == self.open.len()) {
+            self.end_recording();
         }
     }
 
@@ -319,9 +390,7 @@ impl Preprocessor<'_> {
             sym::DEFINE => self.define(),
             sym::UNDEF => {
                 let name = self.word();
-                if let Some(slot) = self.macros.get_mut(name.text.0 as usize) {
-                    *slot = None;
-                }
+                self.set_macro(name.text, None);
                 self.skip_line();
             }
             sym::INCLUDE | sym::IMPORT | sym::INCLUDE_NEXT => self.include(name.text),
@@ -445,11 +514,12 @@ impl Preprocessor<'_> {
         is_taken
     }
 
-    fn is_defined(&self, name: Sym) -> bool {
+    fn is_defined(&mut self, name: Sym) -> bool {
+        self.ask(name);
         self.macro_of(name).is_some() || is_dynamic(name) || is_probe(name)
     }
 
-    fn macro_of(&self, name: Sym) -> Option<&Rc<Macro>> {
+    fn macro_of(&self, name: Sym) -> Option<&Arc<Macro>> {
         self.macros.get(name.0 as usize)?.as_ref()
     }
 
@@ -457,8 +527,8 @@ impl Preprocessor<'_> {
         let tokens = self.rest();
         match tokens.first().map(|it| it.text) {
             Some(sym::ONCE) => {
-                if let Some(file) = self.open.last() {
-                    self.once.insert(file.path.clone());
+                if let Some(path) = self.open.last().map(|it| it.path.clone()) {
+                    self.read_once(path);
                 }
             }
             Some(sym::PACK) => self.pragma_pack(&tokens),
@@ -467,6 +537,9 @@ impl Preprocessor<'_> {
     }
 
     fn pragma_pack(&mut self, tokens: &[Token]) {
+        if let Some(it) = self.recordings.last_mut() {
+            it.uses_pack = true;
+        }
         let mut value = None;
         for token in &tokens[1..] {
             match token.text {
@@ -531,12 +604,22 @@ impl Preprocessor<'_> {
             body.push(BodyToken { token, param: param.map(|it| it as u16) });
             token = self.word();
         }
-        let index = name.text.0 as usize;
+        self.set_macro(name.text, Some(Arc::new(Macro { params, is_variadic, body })));
+    }
+
+    fn set_macro(&mut self, name: Sym, to: Option<Arc<Macro>>) {
+        let index = name.0 as usize;
         if self.macros.len() <= index {
             self.macros.resize_with((index + 1).max(self.symbols.len()), || None);
+        }
+        if self.is_open.len() < self.macros.len() {
             self.is_open.resize(self.macros.len(), false);
         }
-        self.macros[index] = Some(Rc::new(Macro { params, is_variadic, body }));
+        if let Some(it) = self.recordings.last_mut() {
+            it.touches.push(Touch { name, asked: None });
+        }
+        self.changed.push(name);
+        self.macros[index] = to;
     }
 
     // Inclusion.
@@ -553,39 +636,67 @@ impl Preprocessor<'_> {
             return;
         }
         let Some(path) = self.find(&name, is_quoted, directive == sym::INCLUDE_NEXT) else {
-            if !self.missing.contains(&name) {
-                self.missing_count += 1;
-                if self.missing.len() < MAX_MISSING {
-                    self.missing.push(name);
-                }
-            }
-            return;
+            return self.miss(name);
         };
-        let path: Rc<str> = path.into();
-        if self.once.contains(&path) {
+        if self.is_read_once(&path) {
             return;
         }
         if let Some(&guard) = self.guards.get(&path)
-            && self.macro_of(guard).is_some()
+            && self.is_defined(guard)
         {
             return;
         }
         if directive == sym::IMPORT {
-            self.once.insert(path.clone());
+            self.read_once(path.clone());
         }
-        let bytes = match stubs::text(&path) {
-            Some(text) => {
-                self.once.insert(path.clone());
-                text.as_bytes().into()
-            }
+        let stub = stubs::text(&path);
+        let content = match stub {
+            Some(_) => None,
             None => match self.files.read(&path) {
-                Some(bytes) => bytes,
+                Some(bytes) => Some(bytes),
                 None => return,
             },
         };
-        let known = self.paths.iter().position(|it| *it == path).and_then(|it| u16::try_from(it).ok());
-        let file = known.unwrap_or_else(|| self.file_id(path.clone()));
-        self.open_file(file, path, bytes);
+        if let Some(it) = self.as_before(&path, content.as_ref()) {
+            return self.take_over(&it);
+        }
+        let bytes = content.clone().unwrap_or_else(|| stub.unwrap_or_default().as_bytes().into());
+        let file = self.file(&path);
+        let outside = self.open.len();
+        self.open_file(file, path.clone(), bytes);
+        if self.open.len() > outside {
+            self.record(path.clone(), content, file);
+        }
+        if stub.is_some() {
+            self.read_once(path);
+        }
+    }
+
+    fn miss(&mut self, name: String) {
+        if let Some(it) = self.recordings.last_mut() {
+            it.missing.push(name.clone());
+        }
+        if !self.missing.contains(&name) {
+            self.missing_count += 1;
+            if self.missing.len() < MAX_MISSING {
+                self.missing.push(name);
+            }
+        }
+    }
+
+    fn is_read_once(&mut self, path: &Arc<str>) -> bool {
+        let is_once = self.once.contains(path);
+        if let Some(it) = self.recordings.last_mut() {
+            it.once.push((path.clone(), OnceTouch::Asked(is_once)));
+        }
+        is_once
+    }
+
+    fn read_once(&mut self, path: Arc<str>) {
+        if let Some(it) = self.recordings.last_mut() {
+            it.once.push((path.clone(), OnceTouch::Set));
+        }
+        self.once.insert(path);
     }
 
     /// `"x.h"` or `<x.h>`, directly or out of a macro.
@@ -621,28 +732,67 @@ impl Preprocessor<'_> {
         Some((name, false))
     }
 
-    fn find(&mut self, name: &str, is_quoted: bool, is_next: bool) -> Option<String> {
+    fn find(&mut self, name: &str, is_quoted: bool, is_next: bool) -> Option<Arc<str>> {
         let includer = self.open.last().map(|it| it.path.clone()).unwrap_or_default();
+        if is_next || includer.starts_with('<') {
+            return stubs::has(name, self.is_cpp).then(|| stubs::path(name).into());
+        }
         let folder = includer.rfind('/').map_or("", |it| &includer[..it]).to_string();
-        if is_next {
-            return stubs::has(name, self.is_cpp).then(|| stubs::path(name));
-        }
-        if includer.starts_with('<') {
-            return stubs::has(name, self.is_cpp).then(|| stubs::path(name));
-        }
         let key = (folder, format!("{}{name}", if is_quoted { '"' } else { '<' }));
-        if let Some(known) = self.found.get(&key) {
-            return known.clone();
+        let known = self.known.search_of.get(&key).copied().filter(|it| self.confirm(*it));
+        let id = known.unwrap_or_else(|| {
+            let search = self.search(name, &key.0, is_quoted);
+            let id = self.known.searches.len() as SearchId;
+            self.known.searches.push(search);
+            self.known.search_of.insert(key, id);
+            self.confirmed.resize(id as usize, false);
+            self.confirmed.push(true);
+            id
+        });
+        if let Some(it) = self.recordings.last_mut() {
+            it.searches.push(id);
         }
-        let path = self.search(name, &key.0, is_quoted);
-        self.found.insert(key, path.clone());
-        path
+        self.known.searches[id as usize].path.clone()
     }
 
-    fn search(&self, name: &str, folder: &str, is_quoted: bool) -> Option<String> {
-        let try_in = |folder: &str| {
+    /// Whether a search of an earlier unit would find the same now.
+    fn confirm(&mut self, id: SearchId) -> bool {
+        let index = id as usize;
+        if self.confirmed.get(index) == Some(&true) {
+            return true;
+        }
+        let is_same = self.known.searches[index].reads.iter().all(|(path, content)| {
+            headers::is_same_content(self.files.read(path).as_ref(), content.as_ref())
+        });
+        if is_same {
+            self.confirmed.resize(self.confirmed.len().max(index + 1), false);
+            self.confirmed[index] = true;
+        }
+        is_same
+    }
+
+    fn search(&self, name: &str, folder: &str, is_quoted: bool) -> Search {
+        let mut reads = Vec::new();
+        let path = self.place_of(name, folder, is_quoted, &mut |path| {
+            let content = self.files.read(path);
+            let is_there = content.is_some();
+            reads.push((path.to_owned(), content));
+            is_there
+        });
+        Search { reads, path: path.map(Into::into) }
+    }
+
+    /// Where a header is; `is_there` is asked in order.
+    fn place_of(
+        &self,
+        name: &str,
+        folder: &str,
+        is_quoted: bool,
+        is_there: &mut dyn FnMut(&str) -> bool,
+    ) -> Option<String> {
+        let mut try_in = |folder: &str| {
             let path = join(folder, name);
-            self.files.read(&path).is_some().then_some(path)
+            is_there(&path).then_some(path)
         };
         if is_quoted && let Some(path) = try_in(folder) {
             return Some(path);
@@ -668,6 +818,265 @@ impl Preprocessor<'_> {
             }
         }
         None
+    }
+
+    // Headers that were read before.
+
+    /// Notes that a macro is asked for.
+    fn ask(&mut self, name: Sym) {
+        let Some(recording) = self.recordings.last_mut() else { return };
+        let index = name.0 as usize;
+        if self.marks.len() <= index {
+            self.marks.resize(self.symbols.len().max(index + 1), 0);
+        }
+        if self.marks[index] != recording.id {
+            self.marks[index] = recording.id;
+            let asked = Some(self.macros.get(index).cloned().flatten());
+            recording.touches.push(Touch { name, asked });
+        }
+    }
+
+    /// Begins to note what the header that was just opened asks for and does.
+    fn record(&mut self, path: Arc<str>, content: Option<Arc<[u8]>>, file: u16) {
+        if !self.is_kept || self.gathering > 0 {
+            return;
+        }
+        self.last_mark += 1;
+        self.recordings.push(Recording {
+            id: self.last_mark,
+            path,
+            content,
+            outside: self.open.len() - 1,
+            deepest: self.open.len(),
+            is_void: false,
+            touches: Vec::new(),
+            once: Vec::new(),
+            searches: Vec::new(),
+            guards: Vec::new(),
+            missing: Vec::new(),
+            files: vec![file],
+            within: Vec::new(),
+            pack: self.pack.clone(),
+            uses_pack: false,
+            tokens: self.out.len(),
+            produced: self.produced,
+            included: self.included,
+            notes: self.note_count,
+        });
+    }
+
+    /// A recorded header ends: it is kept, if it may be, and is a part of the one around it.
+    fn end_recording(&mut self) {
+        let Some(mut recording) = self.recordings.pop() else { return };
+        let tokens = recording.tokens..self.out.len();
+        let own = tokens.len() - recording.within.iter().map(|it| it.0.len()).sum::<usize>();
+        let is_whole = self.gathering == 0 && !recording.is_void && recording.notes == self.note_count;
+        let mut is_kept = is_whole && self.known.has_room(&recording.path, own);
+        let within = std::mem::take(&mut recording.within);
+        let (path, is_void) = (recording.path.clone(), recording.is_void);
+        let mut it = self.outcome(recording);
+        if is_kept {
+            let pieces = self.pieces(tokens.clone(), &within, &it.paths);
+            is_kept = pieces.is_some();
+            (it.pieces, it.tokens) = (pieces.unwrap_or_default(), tokens.len());
+        }
+        self.add_to_outer(&it);
+        let it = Arc::new(it);
+        if let Some(outer) = self.recordings.last_mut() {
+            outer.is_void |= is_void;
+            match is_kept {
+                true if !tokens.is_empty() => outer.within.push((tokens, it.clone())),
+                true => {}
+                false => outer.within.extend(within),
+            }
+        }
+        if is_kept {
+            self.known.keep(path, it);
+        }
+    }
+
+    /// What a recorded header asked for and did, but for its tokens.
+    fn outcome(&mut self, recording: Recording) -> Inclusion {
+        self.last_mark += 1;
+        let (first, second) = (self.last_mark, self.last_mark + 1);
+        self.last_mark = second;
+        self.marks.resize(self.marks.len().max(self.symbols.len()), 0);
+        let mut asked = Vec::new();
+        let mut defined = Vec::new();
+        for Touch { name, asked: question } in recording.touches {
+            let index = name.0 as usize;
+            let mark = self.marks[index];
+            self.marks[index] = mark.max(first);
+            match question {
+                Some(before) if mark < first => asked.push((name, before)),
+                None if mark < second => {
+                    self.marks[index] = second;
+                    defined.push((name, self.macros[index].clone()));
+                }
+                _ => {}
+            }
+        }
+        let mut met = FxHashSet::default();
+        let mut once_asked = Vec::new();
+        let mut once = Vec::new();
+        for (path, touch) in recording.once {
+            match touch {
+                OnceTouch::Asked(it) if met.insert(path.clone()) => once_asked.push((path, it)),
+                OnceTouch::Asked(_) => {}
+                OnceTouch::Set => {
+                    met.insert(path.clone());
+                    once.push(path);
+                }
+            }
+        }
+        let mut searches = recording.searches;
+        searches.sort_unstable();
+        searches.dedup();
+        let mut paths: Vec<Arc<str>> = Vec::new();
+        let mut is_met = vec![false; self.paths.len()];
+        for file in recording.files {
+            if !std::mem::replace(&mut is_met[usize::from(file)], true) {
+                paths.push(self.paths[usize::from(file)].clone());
+            }
+        }
+        Inclusion {
+            content: recording.content,
+            asked,
+            once_asked,
+            searches,
+            pack: recording.uses_pack.then(|| (recording.pack, self.pack.clone())),
+            defined,
+            once,
+            guards: recording.guards,
+            missing: recording.missing,
+            paths,
+            pieces: Vec::new(),
+            tokens: 0,
+            produced: self.produced - recording.produced,
+            included: self.included - recording.included,
+            depth: recording.deepest - recording.outside,
+        }
+    }
+
+    /// Tokens of a header, those of headers within it by reference. `None`: one lies in none of these files.
+    fn pieces(
+        &self,
+        tokens: std::ops::Range<usize>,
+        within: &[(std::ops::Range<usize>, Arc<Inclusion>)],
+        paths: &[Arc<str>],
+    ) -> Option<Vec<Piece>> {
+        let mut place_of = vec![None; self.paths.len()];
+        for (place, path) in paths.iter().enumerate() {
+            place_of[usize::from(*self.file_of.get(path)?)] = u16::try_from(place).ok();
+        }
+        let own = |range: std::ops::Range<usize>| {
+            let placed =
+                self.out[range].iter().map(|it| Some(Token { file: place_of[usize::from(it.file)]?, ..*it }));
+            placed.collect::<Option<Box<[Token]>>>().map(Piece::Tokens)
+        };
+        let mut pieces = Vec::new();
+        let mut at = tokens.start;
+        for (range, inclusion) in within {
+            if range.start > at {
+                pieces.push(own(at..range.start)?);
+            }
+            pieces.push(Piece::Header(inclusion.clone()));
+            at = range.end;
+        }
+        if at < tokens.end {
+            pieces.push(own(at..tokens.end)?);
+        }
+        Some(pieces)
+    }
+
+    /// What a header within it asked for and did is a part of the recorded header around it.
+    fn add_to_outer(&mut self, it: &Inclusion) {
+        let Some(outer) = self.recordings.last_mut() else { return };
+        let id = outer.id;
+        for (name, before) in &it.asked {
+            // What the outer one has met, and so answered or asked for, needs no asking again.
+            if std::mem::replace(&mut self.marks[name.0 as usize], id) != id {
+                outer.touches.push(Touch { name: *name, asked: Some(before.clone()) });
+            }
+        }
+        outer.touches.extend(it.defined.iter().map(|(name, _)| Touch { name: *name, asked: None }));
+        outer.once.extend(it.once_asked.iter().map(|(path, it)| (path.clone(), OnceTouch::Asked(*it))));
+        outer.once.extend(it.once.iter().map(|it| (it.clone(), OnceTouch::Set)));
+        outer.searches.extend(&it.searches);
+        outer.guards.extend(it.guards.iter().cloned());
+        outer.missing.extend(it.missing.iter().cloned());
+        outer.files.extend(it.paths.iter().filter_map(|it| self.file_of.get(it)));
+        outer.deepest = outer.deepest.max(self.open.len() + it.depth);
+        outer.uses_pack |= it.pack.is_some();
+    }
+
+    /// An earlier inclusion of a header whose outcome would be the same now, within budgets.
+    fn as_before(&mut self, path: &str, content: Option<&Arc<[u8]>>) -> Option<Arc<Inclusion>> {
+        if self.gathering > 0 {
+            return None;
+        }
+        let ways = self.known.inclusions(path).len();
+        (0..ways).find_map(|way| {
+            let it = self.known.inclusions(path)[way].clone();
+            let is_same = headers::is_same_content(it.content.as_ref(), content);
+            (is_same && self.is_as_before(&it)).then_some(it)
+        })
+    }
+
+    fn is_as_before(&mut self, it: &Inclusion) -> bool {
+        it.asked.iter().all(|(name, before)| headers::is_same(self.macro_of(*name), before.as_ref()))
+            && it.once_asked.iter().all(|(path, is_once)| self.once.contains(path) == *is_once)
+            && it.pack.as_ref().is_none_or(|it| it.0 == self.pack)
+            && self.open.len() + it.depth <= MAX_DEPTH
+            && self.included + it.included <= MAX_FILES
+            && self.out.len() + it.tokens <= MAX_TOKENS
+            && self.produced + it.produced <= 4 * MAX_TOKENS
+            && self.paths.len() + it.paths.len() < usize::from(u16::MAX)
+            && it.searches.iter().all(|it| self.confirm(*it))
+    }
+
+    /// Does what a header did before.
+    fn take_over(&mut self, it: &Arc<Inclusion>) {
+        // What is done here is told to the recording around it as a whole.
+        let recordings = std::mem::take(&mut self.recordings);
+        self.included += it.included;
+        self.produced += it.produced;
+        for path in &it.paths {
+            self.file(path);
+        }
+        for (name, after) in &it.defined {
+            self.set_macro(*name, after.clone());
+        }
+        self.once.extend(it.once.iter().cloned());
+        self.guards.extend(it.guards.iter().cloned());
+        for name in &it.missing {
+            self.miss(name.clone());
+        }
+        if let Some((_, after)) = &it.pack {
+            self.pack.clone_from(after);
+        }
+        let from = self.out.len();
+        self.put(it);
+        self.recordings = recordings;
+        self.marks.resize(self.marks.len().max(self.symbols.len()), 0);
+        self.add_to_outer(it);
+        let tokens = from..self.out.len();
+        if let Some(outer) = self.recordings.last_mut().filter(|_| !tokens.is_empty()) {
+            outer.within.push((tokens, it.clone()));
+        }
+    }
+
+    fn put(&mut self, it: &Inclusion) {
+        let files: Vec<u16> = it.paths.iter().map(|it| self.file_of.get(it).copied().unwrap_or(0)).collect();
+        for piece in &it.pieces {
+            match piece {
+                Piece::Header(it) => self.put(it),
+                Piece::Tokens(tokens) => {
+                    let placed = tokens.iter().map(|it| Token { file: files[usize::from(it.file)], ..*it });
+                    self.out.extend(placed);
+                }
+            }
+        }
     }
 
     // Conditions.
@@ -725,6 +1134,7 @@ impl Preprocessor<'_> {
     /// Expands the macro that `token` names: its body is read next. `false`: it is no macro use.
     fn expand(&mut self, token: &mut Token) -> bool {
         let index = token.text.0 as usize;
+        self.ask(token.text);
         let Some(Some(definition)) = self.macros.get(index) else {
             return self.expand_dynamic(token);
         };
@@ -738,14 +1148,17 @@ impl Preprocessor<'_> {
         let definition = definition.clone();
         let mut site = *token;
         let body = if let Some(params) = &definition.params {
-            let paren = self.read();
+            let paren = self.read_on();
             if !paren.is(sym::LPAREN) {
                 if paren.kind != Kind::End {
                     self.pushed_back = Some(paren);
                 }
                 return false;
             }
-            let Some((args, end)) = self.arguments(params.len(), definition.is_variadic) else {
+            self.gathering += 1;
+            let arguments = self.arguments(params.len(), definition.is_variadic);
+            self.gathering -= 1;
+            let Some((args, end)) = arguments else {
                 return true;
             };
             if end.file == site.file && end.end > site.end {
@@ -771,6 +1184,14 @@ impl Preprocessor<'_> {
         true
     }
 
+    /// The token after a macro's name, which may stand after the end of its file.
+    fn read_on(&mut self) -> Token {
+        self.gathering += 1;
+        let token = self.read();
+        self.gathering -= 1;
+        token
+    }
+
     fn expand_dynamic(&mut self, token: &mut Token) -> bool {
         let text = match token.text {
             sym::FILE_ | sym::BASE_FILE_ => {
@@ -786,10 +1207,12 @@ impl Preprocessor<'_> {
             sym::COUNTER_ => {
                 token.kind = Kind::Number;
                 self.counter += 1;
+                self.forget_recordings();
                 (self.counter - 1).to_string()
             }
             sym::INCLUDE_LEVEL_ => {
                 token.kind = Kind::Number;
+                self.forget_recordings();
                 (self.open.len().saturating_sub(1)).to_string()
             }
             sym::DATE_ | sym::TIME_ => {
@@ -797,9 +1220,11 @@ impl Preprocessor<'_> {
                 String::from(if token.text == sym::DATE_ { "\"Jan  1 1970\"" } else { "\"00:00:00\"" })
             }
             sym::PRAGMA_OP => {
-                let paren = self.read();
+                let paren = self.read_on();
                 if paren.is(sym::LPAREN) {
+                    self.gathering += 1;
                     self.arguments(1, false);
+                    self.gathering -= 1;
                     return true;
                 }
                 self.pushed_back = Some(paren);
@@ -809,6 +1234,13 @@ impl Preprocessor<'_> {
         };
         token.text = self.symbols.intern(text.as_bytes());
         false
+    }
+
+    /// What is being read depends on more than is recorded.
+    fn forget_recordings(&mut self) {
+        if let Some(it) = self.recordings.last_mut() {
+            it.is_void = true;
+        }
     }
 
     fn line(&mut self) -> u32 {
@@ -1013,9 +1445,13 @@ impl Preprocessor<'_> {
 
     /// Tokens expanded on their own.
     fn expand_list(&mut self, tokens: Vec<Token>) -> Vec<Token> {
-        let is_plain =
-            |it: &Token| it.kind != Kind::Ident || (self.macro_of(it.text).is_none() && !is_dynamic(it.text));
-        if tokens.iter().all(is_plain) {
+        let mut is_plain = |it: &Token| {
+            it.kind != Kind::Ident || {
+                self.ask(it.text);
+                self.macro_of(it.text).is_none() && !is_dynamic(it.text)
+            }
+        };
+        if tokens.iter().all(&mut is_plain) {
             return tokens;
         }
         if self.arg_depth >= MAX_DEPTH {

@@ -1,7 +1,7 @@
 //! Interned spellings: every token's text is a number; punctuators and keywords have fixed ones.
 
-use rustc_hash::FxHashMap;
-use std::rc::Rc;
+use rustc_hash::FxHasher;
+use std::hash::Hasher;
 
 /// A spelling in [`Symbols`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -88,35 +88,72 @@ symbols! {
     EXIT "exit" ABORT "abort" EXIT_ "_exit" INITIALIZER_LIST "initializer_list"
 }
 
-/// All spellings of one unit.
+/// All spellings of a unit, or of several: one text after the other, found by a table of open addressing.
+///
+/// Invariants: `ends.len() == hashes.len()`; a slot holds 0 or one more than an id; at most half of the slots
+/// are taken; symbols are numbered in the order in which they are met.
+#[derive(Default)]
 pub(crate) struct Symbols {
-    texts: Vec<Rc<[u8]>>,
-    map: FxHashMap<Rc<[u8]>, Sym>,
+    bytes: Vec<u8>,
+    ends: Vec<u32>,
+    hashes: Vec<u32>,
+    slots: Vec<u32>,
 }
+
+const FIRST_SLOTS: usize = 4096;
 
 impl Symbols {
     pub(crate) fn new() -> Symbols {
-        let mut it = Symbols { texts: Vec::new(), map: FxHashMap::default() };
+        let mut it =
+            Symbols { bytes: Vec::new(), ends: Vec::new(), hashes: Vec::new(), slots: vec![0; FIRST_SLOTS] };
         for text in FIXED {
             it.intern(text.as_bytes());
         }
-        debug_assert_eq!(it.texts.len(), FIXED.len(), "fixed spellings differ");
+        debug_assert_eq!(it.len(), FIXED.len(), "fixed spellings differ");
         it
     }
 
+    /// The number of a spelling. Where all of them would be longer than 4 GiB, a new one is the empty one.
     pub(crate) fn intern(&mut self, text: &[u8]) -> Sym {
-        if let Some(&it) = self.map.get(text) {
-            return it;
+        let hash = hash(text);
+        let mut slot = self.slot(hash);
+        while let Some(id) = self.slots[slot].checked_sub(1) {
+            let it = Sym(id);
+            if self.hashes[id as usize] == hash && self.bytes(it) == text {
+                return it;
+            }
+            slot = (slot + 1) & (self.slots.len() - 1);
         }
-        let id = Sym(u32::try_from(self.texts.len()).expect("sources are shorter than 4 GiB"));
-        let text: Rc<[u8]> = text.into();
-        self.texts.push(text.clone());
-        self.map.insert(text, id);
-        id
+        let Ok(end) = u32::try_from(self.bytes.len() + text.len()) else { return sym::EMPTY };
+        let id = self.ends.len() as u32;
+        self.bytes.extend_from_slice(text);
+        self.ends.push(end);
+        self.hashes.push(hash);
+        self.slots[slot] = id + 1;
+        if self.ends.len() * 2 > self.slots.len() {
+            self.grow();
+        }
+        Sym(id)
+    }
+
+    fn slot(&self, hash: u32) -> usize {
+        hash as usize & (self.slots.len() - 1)
+    }
+
+    fn grow(&mut self) {
+        self.slots = vec![0; self.slots.len() * 2];
+        for id in 0..self.ends.len() {
+            let mut slot = self.slot(self.hashes[id]);
+            while self.slots[slot] != 0 {
+                slot = (slot + 1) & (self.slots.len() - 1);
+            }
+            self.slots[slot] = id as u32 + 1;
+        }
     }
 
     pub(crate) fn bytes(&self, it: Sym) -> &[u8] {
-        &self.texts[it.0 as usize]
+        let start = (it.0 as usize).checked_sub(1).map_or(0, |it| self.ends[it]);
+        &self.bytes[start as usize..self.ends[it.0 as usize] as usize]
     }
 
     /// The spelling as text; bytes that are not UTF-8 are replaced.
@@ -125,6 +162,31 @@ impl Symbols {
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.texts.len()
+        self.ends.len()
+    }
+}
+
+fn hash(text: &[u8]) -> u32 {
+    let mut hasher = FxHasher::default();
+    hasher.write(text);
+    hasher.finish() as u32
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn spellings_are_told_apart_and_found_again() {
+        let mut symbols = Symbols::new();
+        assert_eq!(symbols.intern(b""), sym::EMPTY);
+        assert_eq!(symbols.intern(b"while"), sym::WHILE);
+        let made: Vec<Sym> = (0..20_000).map(|it| symbols.intern(format!("n{it}").as_bytes())).collect();
+        for (index, it) in made.iter().enumerate() {
+            let text = format!("n{index}");
+            assert_eq!(symbols.bytes(*it), text.as_bytes());
+            assert_eq!(symbols.intern(text.as_bytes()), *it);
+        }
+        assert_eq!(symbols.len(), FIXED.len() + made.len());
     }
 }

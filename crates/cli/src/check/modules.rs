@@ -10,11 +10,10 @@
 
 use super::cache::Hash;
 use super::sources::{Source, Texts};
-use super::{Subject, lower};
+use super::{Shared, Subject, lower};
 use heapwise_check::analysis::kept::{self, Kept, Used};
 use heapwise_check::ir::Module;
 use heapwise_check::verify;
-use heapwise_lang_python::Modules;
 use heapwise_model::Language;
 use rayon::prelude::*;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -23,16 +22,16 @@ use std::sync::{Arc, Mutex, PoisonError};
 type Read = (String, Option<Hash>);
 
 /// The modules of all sources, and what is kept of them; `kept`: of an earlier check, `None`: nothing is wanted.
-pub fn lowered(
+pub(super) fn lowered(
     subject: &Subject<'_>,
-    modules: &Modules,
+    shared: Shared<'_>,
     kept: Option<&Kept>,
     tick: &(dyn Fn() + Sync),
 ) -> (Vec<Module>, Option<Kept>) {
     let imports = of_imports(subject.sources);
     let each = subject.sources.par_iter().map(|source| {
-        let found = kept.and_then(|kept| again(source, subject, modules, kept, &imports));
-        let (module, used) = found.unwrap_or_else(|| (lower(source, modules, subject, subject.texts), None));
+        let found = kept.and_then(|kept| again(source, subject, shared, kept, &imports));
+        let (module, used) = found.unwrap_or_else(|| (lower(source, shared, subject, subject.texts), None));
         tick();
         (module, used)
     });
@@ -51,7 +50,7 @@ fn of_imports(sources: &[Source]) -> Vec<u8> {
 fn again(
     source: &Source,
     subject: &Subject<'_>,
-    modules: &Modules,
+    shared: Shared<'_>,
     kept: &Kept,
     imports: &[u8],
 ) -> Option<(Module, Option<Used>)> {
@@ -63,7 +62,7 @@ fn again(
         return Some((module, Some(Used::Old(key))));
     }
     let asked = Asked { texts: subject.texts, paths: Mutex::default() };
-    let module = lower(source, modules, subject, &asked);
+    let module = lower(source, shared, subject, &asked);
     let is_edited = known.is_none() && !kept.is_empty() && !kept.is_damaged();
     let entry =
         if is_edited { Some(Vec::new()) } else { postcard::to_stdvec(&(asked.reads(), &module)).ok() };
