@@ -26,7 +26,7 @@ pub use few::Few;
 pub use guards::{Guard, Guards};
 pub use library::{ContainerModel, Family, Library, RegistrationModel, ResourceModel, modeled_packages};
 pub use objects::{Objects, Slot, SlotId, Stored, Target, Value, View, has_attribute};
-pub use sites::{Kinds, Site, Sites};
+pub use sites::{CallId, Kinds, Site, Sites};
 pub use world::{ClassRef, FnId, World};
 
 use crate::finding::Found;
@@ -66,6 +66,10 @@ impl<'a> Managed<'a> {
     /// What `new` of a class calls.
     pub fn new_target(&mut self, function: FnId, class: Name) -> Target<'a> {
         self.objects.new_target(&self.world, function, class)
+    }
+
+    pub fn target_of(&self, call: CallId) -> Target<'a> {
+        self.objects.target_of(call)
     }
 
     /// Functions of the program that an operand may be.

@@ -80,13 +80,10 @@ pub fn collect<'a>(managed: &mut Managed<'a>) -> Ledger<'a> {
 impl<'a> Collector<'_, 'a> {
     fn function_events(&mut self) {
         let kinds = Kinds::CALL.or(Kinds::STORE).or(Kinds::MEMBER).or(Kinds::CONTENT);
-        for Site { block, op, .. } in self.managed.world.sites(self.function, kinds) {
+        for Site { block, op, call } in self.managed.world.sites(self.function, kinds) {
             (self.block, self.span) = (block, op.span);
             match &op.kind {
-                OpKind::Call { callee, args, .. } => {
-                    let target = self.managed.target(self.function, callee);
-                    self.call(target, args);
-                }
+                OpKind::Call { args, .. } => self.call(self.managed.target_of(call), args),
                 OpKind::Store { to, value, .. } => self.store(to, *value),
                 OpKind::Shrink { container, .. } => self.on_container(*container, What::Shrink),
                 OpKind::Load { from, .. } => self.method_taken(from),

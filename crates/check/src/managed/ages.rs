@@ -2,10 +2,9 @@
 
 use super::calls::{Calls, Rate, Repeat};
 use super::library::Library;
-use super::objects::{Objects, Slot, Value};
+use super::objects::{Objects, Slot, Target, Value};
 use super::sites::{Kinds, Site};
 use super::world::{ClassRef, FnId, World};
-use crate::ir::{BlockId, Callee, Name, OpKind};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Age {
@@ -28,15 +27,8 @@ impl Ages {
         let mut is_kept = vec![false; ages.len()];
         for (at, entry) in (0u32..).zip(&world.functions) {
             let function = FnId(at);
-            for Site { block, op, .. } in world.sites(function, Kinds::CALL) {
-                let name: Option<Name> = match &op.kind {
-                    OpKind::New { class, .. } => Some(*class),
-                    OpKind::Call { callee: Callee::Direct(name), .. } => Some(*name),
-                    _ => None,
-                };
-                let Some(class) = name.and_then(|it| world.class(world.text(function, it))) else {
-                    continue;
-                };
+            for Site { block, call, .. } in world.sites(function, Kinds::CALL) {
+                let Target::Class(class) = objects.target_of(call) else { continue };
                 made[class.0 as usize] += 1;
                 let is_once = calls.repeat(function, block) <= Repeat::Listed
                     && calls.rate(function) == Rate::Startup
@@ -45,7 +37,7 @@ impl Ages {
             }
             // A loop without end in a method: the object is there as long as it runs.
             if let Some(class) = entry.class
-                && has_endless_loop(calls, function, entry.ir.blocks.len())
+                && calls.has_endless_loop(function)
             {
                 ages[class.0 as usize] = Age::Long;
             }
@@ -83,9 +75,4 @@ impl Ages {
     pub fn of(&self, class: ClassRef) -> Age {
         self.0[class.0 as usize]
     }
-}
-
-fn has_endless_loop(calls: &Calls, function: FnId, blocks: usize) -> bool {
-    (0..u32::try_from(blocks).unwrap_or(u32::MAX))
-        .any(|it| calls.repeat(function, BlockId(it)) == Repeat::Endless)
 }

@@ -43,7 +43,7 @@ pub struct Calls {
     /// Runs only while an object of its class is constructed.
     is_construction: Vec<bool>,
     /// Blocks in loops, by function; functions without loops have none.
-    repeats: FxHashMap<FnId, Vec<Repeat>>,
+    repeats: Vec<Option<Box<[Repeat]>>>,
     pub callers: Vec<Vec<Caller>>,
     pub callees: Vec<Vec<FnId>>,
     /// Its address or itself as a bound method is handed around.
@@ -69,7 +69,7 @@ impl Calls {
         let mut it = Calls {
             rates: vec![Rate::Startup; count],
             is_construction: vec![false; count],
-            repeats: FxHashMap::default(),
+            repeats: Vec::with_capacity(count),
             callers: (0..count).map(|_| Vec::new()).collect(),
             callees: (0..count).map(|_| Vec::new()).collect(),
             is_taken: vec![false; count],
@@ -94,7 +94,12 @@ impl Calls {
     }
 
     pub fn repeat(&self, function: FnId, block: BlockId) -> Repeat {
-        self.repeats.get(&function).map_or(Repeat::Once, |it| it[block.index()])
+        self.repeats[function.index()].as_ref().map_or(Repeat::Once, |it| it[block.index()])
+    }
+
+    /// Whether a function has a loop without end.
+    pub fn has_endless_loop(&self, function: FnId) -> bool {
+        self.repeats[function.index()].as_ref().is_some_and(|it| it.contains(&Repeat::Endless))
     }
 
     /// How often one block runs.
@@ -138,6 +143,7 @@ impl Calls {
                     }
                     _ => continue,
                 };
+                objects.targets.push(target);
                 self.call(world, objects, library, function, target, repeat_of(block), &by_name);
                 let is_event = is_event_call(world, objects, library, function, target);
                 let spawns = matches!(target, Target::Library(name, _) if library.spawns(name));
@@ -163,9 +169,7 @@ impl Calls {
             for value in world.returned(function) {
                 self.take(world, objects, library, function, *value);
             }
-            if let Some(repeats) = repeats {
-                self.repeats.insert(function, repeats);
-            }
+            self.repeats.push(repeats.map(Vec::into_boxed_slice));
         }
     }
 

@@ -7,7 +7,7 @@
 use super::few::{Few, Grouped};
 use super::library::{Family, Library};
 use super::names::{Names, Symbol};
-use super::sites::{Kinds, Site};
+use super::sites::{CallId, Kinds, Site};
 use super::values::Memo;
 use super::world::{ClassRef, FnId, World};
 use crate::ir::{
@@ -147,6 +147,8 @@ pub struct Objects<'a> {
     pub(super) parameters: Grouped<Value>,
     /// By function.
     pub(super) returns: Grouped<Value>,
+    /// What calls call, once the rounds are over.
+    pub(super) targets: Vec<Target<'a>>,
     pub(super) memo: Memo,
 }
 
@@ -178,6 +180,7 @@ impl<'a> Objects<'a> {
             owners: FxHashSet::default(),
             parameters: Grouped::default(),
             returns: Grouped::default(),
+            targets: Vec::new(),
             memo: Memo::default(),
         };
         it.index(world);
@@ -641,6 +644,11 @@ impl<'a> Objects<'a> {
             }
         }
         functions
+    }
+
+    /// What a call calls, as it was found when calls were linked.
+    pub fn target_of(&self, call: CallId) -> Target<'a> {
+        self.targets[call.index()]
     }
 
     pub fn returned(&self, function: FnId) -> &[Value] {

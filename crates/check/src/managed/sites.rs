@@ -55,17 +55,36 @@ impl Kinds {
 #[derive(Clone, Copy)]
 pub struct Site<'a> {
     pub block: BlockId,
-    kind: Kinds,
     pub op: &'a Op,
+    /// Its number among all calls, if it is one.
+    pub call: CallId,
+}
+
+/// A call of the program: dense over all modules.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CallId(u32);
+
+impl CallId {
+    pub fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
+#[derive(Clone, Copy)]
+struct Listed<'a> {
+    block: BlockId,
+    kind: Kinds,
+    op: &'a Op,
 }
 
 /// Sites of all functions of a family of languages, in the order of their modules.
 #[derive(Default)]
 pub struct Sites<'a> {
-    all: Vec<Site<'a>>,
+    all: Vec<Listed<'a>>,
     returned: Vec<Operand>,
-    /// Where each function's sites and returned values begin, and at last where the last one's end.
-    first: Vec<(u32, u32)>,
+    calls: u32,
+    /// Where the sites, returned values and calls of each function begin, and at last where the last one's end.
+    first: Vec<[u32; 3]>,
 }
 
 impl<'a> Sites<'a> {
@@ -80,7 +99,7 @@ impl<'a> Sites<'a> {
 
     fn end(&mut self) {
         let count = |it: usize| u32::try_from(it).expect("fewer than 2^32 operations");
-        self.first.push((count(self.all.len()), count(self.returned.len())));
+        self.first.push([count(self.all.len()), count(self.returned.len()), self.calls]);
     }
 
     fn add(&mut self, function: &'a Function) {
@@ -88,7 +107,8 @@ impl<'a> Sites<'a> {
         for (number, block) in (0u32..).zip(&function.blocks) {
             for op in &block.ops {
                 if let Some(kind) = Kinds::of(&op.kind) {
-                    self.all.push(Site { block: BlockId(number), kind, op });
+                    self.all.push(Listed { block: BlockId(number), kind, op });
+                    self.calls += u32::from(kind == Kinds::CALL);
                 }
             }
             if let End::Return(Some(value)) = block.end {
@@ -99,13 +119,18 @@ impl<'a> Sites<'a> {
 
     /// A function's operations of some kinds, in order.
     pub fn of(&self, function: FnId, kinds: Kinds) -> impl Iterator<Item = Site<'a>> {
-        let (from, to) = (self.first[function.index()].0, self.first[function.index() + 1].0);
-        self.all[from as usize..to as usize].iter().filter(move |it| it.kind.0 & kinds.0 != 0).copied()
+        let ([from, _, mut calls], [to, ..]) =
+            (self.first[function.index()], self.first[function.index() + 1]);
+        self.all[from as usize..to as usize].iter().filter_map(move |it| {
+            let call = CallId(calls);
+            calls += u32::from(it.kind == Kinds::CALL);
+            (it.kind.0 & kinds.0 != 0).then_some(Site { block: it.block, op: it.op, call })
+        })
     }
 
     /// Values that a function returns.
     pub fn returned(&self, function: FnId) -> &[Operand] {
-        let (from, to) = (self.first[function.index()].1, self.first[function.index() + 1].1);
+        let ([_, from, _], [_, to, _]) = (self.first[function.index()], self.first[function.index() + 1]);
         &self.returned[from as usize..to as usize]
     }
 }

@@ -6,14 +6,14 @@
 
 use crate::finding::Found;
 use crate::ir::{Base, Binary, BlockId, Callee, LocalId, OpKind, Operand, Place, Span, Step};
-use crate::managed::{FnId, Kinds, Managed, Repeat, Site, Target};
+use crate::managed::{CallId, FnId, Kinds, Managed, Repeat, Site, Target};
 use heapwise_model::{Confidence, Rule, Severity};
 
 pub fn check(managed: &mut Managed<'_>, found: &mut Vec<Found>) {
     for function in managed.world.ids() {
-        for Site { block, op, .. } in managed.world.sites(function, Kinds::CALL.or(Kinds::LOCAL)) {
+        for Site { block, op, call } in managed.world.sites(function, Kinds::CALL.or(Kinds::LOCAL)) {
             match &op.kind {
-                OpKind::Call { callee, args, .. } if leads_back(managed, function, callee) => {
+                OpKind::Call { args, .. } if leads_back(managed, function, call) => {
                     let rest = args.iter().find_map(|it| rest(managed, function, it.value));
                     found.extend(rest.map(|it| recursion(managed, function, op.span, it)));
                 }
@@ -31,42 +31,27 @@ pub fn check(managed: &mut Managed<'_>, found: &mut Vec<Found>) {
     }
 }
 
-fn is_itself(managed: &mut Managed<'_>, function: FnId, callee: &Callee) -> bool {
-    match managed.target(function, callee) {
-        Target::Function(it) => it == function,
-        Target::Method { class: Some(class), name, .. } => {
-            managed.world.method(class, name) == Some(function)
-        }
-        _ => false,
+/// The function of the program that a call calls, where that is sure.
+fn callee(managed: &Managed<'_>, call: CallId) -> Option<FnId> {
+    match managed.target_of(call) {
+        Target::Function(it) => Some(it),
+        Target::Method { class: Some(class), name, .. } => managed.world.method(class, name),
+        _ => None,
     }
 }
 
 /// Whether a call is of the function itself, or of one that calls it with a part of its own argument.
-fn leads_back(managed: &mut Managed<'_>, function: FnId, callee: &Callee) -> bool {
-    if is_itself(managed, function, callee) {
+fn leads_back(managed: &mut Managed<'_>, function: FnId, call: CallId) -> bool {
+    let Some(other) = callee(managed, call) else { return false };
+    if other == function {
         return true;
     }
-    let other = match managed.target(function, callee) {
-        Target::Function(it) => it,
-        Target::Method { class: Some(class), name, .. } => match managed.world.method(class, name) {
-            Some(it) => it,
-            None => return false,
-        },
-        _ => return false,
-    };
-    if other == function || !managed.calls.callees[other.index()].contains(&function) {
+    if !managed.calls.callees[other.index()].contains(&function) {
         return false;
     }
     managed.world.sites(other, Kinds::CALL).any(|it| match &it.op.kind {
-        OpKind::Call { callee, args, .. } => {
-            let is_back = match managed.target(other, callee) {
-                Target::Function(it) => it == function,
-                Target::Method { class: Some(class), name, .. } => {
-                    managed.world.method(class, name) == Some(function)
-                }
-                _ => false,
-            };
-            is_back
+        OpKind::Call { args, .. } => {
+            callee(managed, it.call) == Some(function)
                 && args.iter().any(|it| {
                     rest(managed, other, it.value).is_some() || is_parameter(managed, other, it.value)
                 })

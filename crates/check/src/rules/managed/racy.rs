@@ -45,12 +45,9 @@ impl Threads {
     fn new(managed: &mut Managed<'_>) -> Threads {
         let mut roots: Vec<(FnId, bool)> = Vec::new();
         for function in managed.world.ids() {
-            for Site { block, op, .. } in managed.world.sites(function, Kinds::CALL) {
-                roots.extend(served(managed, function, &op.kind).into_iter().map(|it| (it, true)));
-                let OpKind::Call { callee, args, .. } = &op.kind else { continue };
-                let is_repeated = managed.calls.repeat(function, block) > Repeat::Once
-                    || managed.calls.rate(function) >= Rate::Call;
-                let is_pool = match managed.target(function, callee) {
+            for site @ Site { block, op, call } in managed.world.sites(function, Kinds::CALL) {
+                roots.extend(served(managed, function, site).into_iter().map(|it| (it, true)));
+                let is_pool = match managed.target_of(call) {
                     Target::Library(
                         "threading.Thread" | "threading.Timer" | "_thread.start_new_thread",
                         _,
@@ -65,6 +62,9 @@ impl Threads {
                     }
                     _ => continue,
                 };
+                let OpKind::Call { args, .. } = &op.kind else { continue };
+                let is_repeated = managed.calls.repeat(function, block) > Repeat::Once
+                    || managed.calls.rate(function) >= Rate::Call;
                 for argument in args {
                     let functions = managed.functions_of(function, argument.value);
                     roots.extend(functions.into_iter().map(|it| (it, is_pool || is_repeated)));
@@ -100,15 +100,12 @@ impl Threads {
 }
 
 /// Methods that a server runs in a thread for each request, where an operation makes one.
-fn served(managed: &mut Managed<'_>, function: FnId, kind: &OpKind) -> Vec<FnId> {
-    let (target, args) = match kind {
-        OpKind::Call { callee, args, .. } => (managed.target(function, callee), args),
-        OpKind::New { class, args, .. } => (managed.new_target(function, *class), args),
-        _ => return Vec::new(),
-    };
+fn served(managed: &mut Managed<'_>, function: FnId, site: Site<'_>) -> Vec<FnId> {
+    let target = managed.target_of(site.call);
     if !matches!(target, Target::Library(name, _) if managed.library.is_thread_server(name)) {
         return Vec::new();
     }
+    let (OpKind::Call { args, .. } | OpKind::New { args, .. }) = &site.op.kind else { return Vec::new() };
     let mut found = Vec::new();
     for argument in args {
         for value in managed.values(function, argument.value) {

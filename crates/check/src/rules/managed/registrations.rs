@@ -104,14 +104,9 @@ struct Registrations<'m, 'a> {
 
 impl<'a> Registrations<'_, 'a> {
     fn collect(&mut self, function: FnId) {
-        for Site { block, op, .. } in self.managed.world.sites(function, Kinds::CALL) {
-            let (to, target, args) = match &op.kind {
-                OpKind::Call { to, callee, args } => (*to, self.managed.target(function, callee), &args[..]),
-                OpKind::New { to, class, args } => {
-                    (Some(*to), self.managed.new_target(function, *class), &args[..])
-                }
-                _ => continue,
-            };
+        for Site { block, op, call } in self.managed.world.sites(function, Kinds::CALL) {
+            let (OpKind::Call { args, .. } | OpKind::New { args, .. }) = &op.kind else { continue };
+            let (to, target) = (op.kind.written(), self.managed.target_of(call));
             if let Target::Value(value) = target {
                 // `const stop = watch(...); stop()`.
                 let keys = self.keys(function, value);

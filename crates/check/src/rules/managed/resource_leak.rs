@@ -14,8 +14,8 @@ mod overwritten;
 
 use crate::finding::{At, Found};
 use crate::ir::{
-    Argument, Base, Binary, BlockId, Callee, End, LocalId, Op, OpKind, Operand, Place, ReadKind, Reg, Span,
-    Step, Unary,
+    Argument, Base, Binary, BlockId, Callee, End, Function, LocalId, Op, OpKind, Operand, Place, ReadKind,
+    Reg, Span, Step, Unary,
 };
 use crate::managed::{
     ClassRef, Family, FnId, Kinds, Managed, Rate, ResourceModel, Site, Slot, SlotId, Target, Value,
@@ -119,12 +119,10 @@ struct Made<'a> {
 impl<'a> ResourceLeak<'_, 'a> {
     fn function(&mut self, function: FnId, found: &mut Vec<Found>) {
         let ir = self.managed.world.entry(function).ir;
-        for Site { block, op, .. } in self.managed.world.sites(function, Kinds::CALL) {
-            self.given_to_callback(function, op, found);
-            let Some(tracked) = self.opened(function, op) else { continue };
-            let index = ir.blocks[block.index()].ops.iter().position(|it| std::ptr::eq(it, op));
-            let Some(index) = index else { continue };
-            if let Some(outcome) = self.follow(&tracked, State::at(block, index + 1)) {
+        for site in self.managed.world.sites(function, Kinds::CALL) {
+            self.given_to_callback(function, site, found);
+            let Some(tracked) = self.opened(function, site) else { continue };
+            if let Some(outcome) = self.follow(&tracked, State::after(ir, site)) {
                 let kept = outcome.kept.filter(|_| outcome.leak.is_none());
                 found.extend(self.report(&tracked, outcome));
                 found.extend(kept.and_then(|it| self.overwritten(&tracked, it)));
@@ -133,11 +131,11 @@ impl<'a> ResourceLeak<'_, 'a> {
     }
 
     /// `fs.open(path, "r", (error, descriptor) => ...)`.
-    fn given_to_callback(&mut self, function: FnId, op: &'a Op, found: &mut Vec<Found>) {
-        let OpKind::Call { callee, args, .. } = &op.kind else { return };
-        let Target::Library(name, _) = self.managed.target(function, callee) else { return };
+    fn given_to_callback(&mut self, function: FnId, site: Site<'a>, found: &mut Vec<Found>) {
+        let Target::Library(name, _) = self.managed.target_of(site.call) else { return };
         let library = self.managed.library;
         let Some(model) = library.given_by(name) else { return };
+        let OpKind::Call { args, .. } = &site.op.kind else { return };
         let Some(callback) = args.last() else { return };
         let managed = &mut *self.managed;
         let callbacks = managed.objects.functions_of(&managed.world, library, function, callback.value);
@@ -147,7 +145,7 @@ impl<'a> ResourceLeak<'_, 'a> {
             if self.managed.objects.is_captured(inner, given) {
                 continue;
             }
-            let span = op.span;
+            let span = site.op.span;
             let tracked =
                 Tracked { function: inner, reg: None, lock: None, model: Some(model), is_tuple: false, span };
             let mut start = State::at(BlockId(0), 0);
@@ -191,16 +189,13 @@ impl<'a> ResourceLeak<'_, 'a> {
         if returned.is_empty() || !returned.iter().all(is_resource) {
             return None;
         }
-        for (number, block) in (0u32..).zip(&entry.ir.blocks) {
-            for (index, op) in block.ops.iter().enumerate() {
-                let Some(tracked) = self.opened(function, op) else { continue };
-                let Some(model) = tracked.model else { continue };
-                let Some(outcome) = self.follow(&tracked, State::at(BlockId(number), index + 1)) else {
-                    continue;
-                };
-                if outcome.is_returned && !outcome.is_taken && !outcome.is_kept {
-                    return Some(Made { model, is_tuple: tracked.is_tuple });
-                }
+        let ir = entry.ir;
+        for site in self.managed.world.sites(function, Kinds::CALL) {
+            let Some(tracked) = self.opened(function, site) else { continue };
+            let Some(model) = tracked.model else { continue };
+            let Some(outcome) = self.follow(&tracked, State::after(ir, site)) else { continue };
+            if outcome.is_returned && !outcome.is_taken && !outcome.is_kept {
+                return Some(Made { model, is_tuple: tracked.is_tuple });
             }
         }
         None
@@ -231,22 +226,21 @@ impl<'a> ResourceLeak<'_, 'a> {
         Some((class, managed.world.method(class, name)?))
     }
 
-    fn opened(&mut self, function: FnId, op: &'a Op) -> Option<Tracked<'a>> {
-        let (to, target, args) = match &op.kind {
-            OpKind::Call { to, callee, args } => (*to, self.managed.target(function, callee), args),
-            OpKind::New { to, class, args } => (Some(*to), self.managed.new_target(function, *class), args),
-            _ => return None,
+    fn opened(&mut self, function: FnId, site: Site<'a>) -> Option<Tracked<'a>> {
+        let target = self.managed.target_of(site.call);
+        let model = match target {
+            Target::Library(name, _) => Some(self.managed.library.resource(name)?),
+            _ => None,
         };
-        let mut tracked =
-            Tracked { function, reg: to, lock: None, model: None, is_tuple: false, span: op.span };
+        let (OpKind::Call { args, .. } | OpKind::New { args, .. }) = &site.op.kind else { return None };
+        let reg = site.op.kind.written();
+        let mut tracked = Tracked { function, reg, lock: None, model, is_tuple: false, span: site.op.span };
         match target {
             Target::Library(name, _) => {
-                let model = self.managed.library.resource(name)?;
                 if self.wraps(function, name, args) {
                     return None;
                 }
-                tracked.is_tuple = model.first_of_tuple.iter().any(|it| it == name);
-                tracked.model = Some(model);
+                tracked.is_tuple = model.is_some_and(|it| it.first_of_tuple.iter().any(|it| it == name));
                 Some(tracked)
             }
             Target::Method { receiver, name: "acquire", .. } if args.is_empty() => {
@@ -899,6 +893,13 @@ impl<'a> ResourceLeak<'_, 'a> {
 impl State {
     fn at(block: BlockId, op: usize) -> State {
         State { block, op, holders: Vec::new(), kept: None, constants: Vec::new() }
+    }
+
+    /// Behind an operation of a function.
+    fn after(ir: &Function, site: Site<'_>) -> State {
+        let mut ops = ir.blocks[site.block.index()].ops.iter();
+        let at = ops.position(|it| std::ptr::eq(it, site.op)).expect("a site is in its block");
+        State::at(site.block, at + 1)
     }
 }
 

@@ -11,8 +11,8 @@ use heapwise_model::{Confidence, Kind, Rule, Severity};
 pub fn check(managed: &mut Managed<'_>, found: &mut Vec<Found>) {
     let daemons = daemon_classes(managed);
     for function in managed.world.ids() {
-        for Site { block, op, .. } in managed.world.sites(function, Kinds::CALL) {
-            if let Some(main) = timer(managed, function, &op.kind)
+        for site @ Site { block, op, .. } in managed.world.sites(function, Kinds::CALL) {
+            if let Some(main) = timer(managed, function, site)
                 && main != function
                 && starts_again(managed, main)
                 && !is_cancelled(managed)
@@ -31,7 +31,7 @@ pub fn check(managed: &mut Managed<'_>, found: &mut Vec<Found>) {
                     fix: None,
                 });
             }
-            let Some(thread) = started(managed, function, &op.kind, &daemons) else { continue };
+            let Some(thread) = started(managed, function, site, &daemons) else { continue };
             let is_daemon = thread.is_daemon || is_made_daemon(managed, function);
             let rate = managed.calls.rate_of_block(function, block);
             let Some(why) = never_ends(managed, thread.main) else { continue };
@@ -61,11 +61,11 @@ pub fn check(managed: &mut Managed<'_>, found: &mut Vec<Found>) {
 }
 
 /// What a timer that an operation makes will call.
-fn timer(managed: &mut Managed<'_>, function: FnId, kind: &OpKind) -> Option<FnId> {
-    let OpKind::Call { callee, args, .. } = kind else { return None };
-    if !matches!(managed.target(function, callee), Target::Library("threading.Timer", _)) {
+fn timer(managed: &mut Managed<'_>, function: FnId, site: Site<'_>) -> Option<FnId> {
+    if !matches!(managed.target_of(site.call), Target::Library("threading.Timer", _)) {
         return None;
     }
+    let OpKind::Call { args, .. } = &site.op.kind else { return None };
     let callback = named(managed, function, args, "function").or(args.get(1).map(|it| it.value))?;
     match managed.functions_of(function, callback)[..] {
         [only] => Some(only),
@@ -76,17 +76,11 @@ fn timer(managed: &mut Managed<'_>, function: FnId, kind: &OpKind) -> Option<FnI
 /// Whether a function starts a timer for itself, whatever the state of the program is.
 fn starts_again(managed: &mut Managed<'_>, main: FnId) -> bool {
     let ir = managed.world.entry(main).ir;
-    for (number, block) in (0u32..).zip(&ir.blocks) {
-        for op in &block.ops {
-            if timer(managed, main, &op.kind) == Some(main)
-                && Guards::of(ir, BlockId(number)).is_empty()
-                && !is_made_daemon(managed, main)
-            {
-                return true;
-            }
-        }
-    }
-    false
+    managed.world.sites(main, Kinds::CALL).any(|site| {
+        timer(managed, main, site) == Some(main)
+            && Guards::of(ir, site.block).is_empty()
+            && !is_made_daemon(managed, main)
+    })
 }
 
 /// Whether anything is cancelled in the program: it may be the timer.
@@ -121,22 +115,21 @@ impl Why {
 }
 
 /// The thread that an operation makes.
-fn started(managed: &mut Managed<'_>, function: FnId, kind: &OpKind, daemons: &[u32]) -> Option<Thread> {
-    let (target, args) = match kind {
-        OpKind::Call { callee, args, .. } => (managed.target(function, callee), args),
-        OpKind::New { class, args, .. } => {
-            (Target::Class(managed.world.class(managed.text(function, *class))?), args)
-        }
-        _ => return None,
+fn started(managed: &mut Managed<'_>, function: FnId, site: Site<'_>, daemons: &[u32]) -> Option<Thread> {
+    let arguments = || match &site.op.kind {
+        OpKind::Call { args, .. } | OpKind::New { args, .. } => &args[..],
+        _ => &[],
     };
-    match target {
+    match managed.target_of(site.call) {
         Target::Library("threading.Thread", _) => {
+            let args = arguments();
             let main = named(managed, function, args, "target").or(args.get(1).map(|it| it.value))?;
             let functions = managed.functions_of(function, main);
             let [main] = functions[..] else { return None };
             Some(Thread { main, is_daemon: is_true(named(managed, function, args, "daemon")) })
         }
         Target::Class(class) if managed.world.has_base(class, |it| it == "threading.Thread") => {
+            let args = arguments();
             let main = managed.world.method(class, "run")?;
             let is_daemon = is_true(named(managed, function, args, "daemon")) || daemons.contains(&class.0);
             Some(Thread { main, is_daemon })
