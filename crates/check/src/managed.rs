@@ -22,7 +22,7 @@ mod world;
 
 pub use ages::{Age, Ages};
 pub use calls::{Caller, Calls, Rate, Repeat, is_constructor};
-pub use few::Few;
+pub use few::{Few, Grouped};
 pub use guards::{Guard, Guards};
 pub use library::{ContainerModel, Family, Library, RegistrationModel, ResourceModel, modeled_packages};
 pub use objects::{Objects, Slot, SlotId, Stored, Target, Value, View, has_attribute};

@@ -1,8 +1,8 @@
 //! What happens to containers.
 
 use crate::ir::{Argument, Base, Binary, BlockId, Callee, OpKind, Operand, Place, Span, Step};
-use crate::managed::{Family, FnId, Kinds, Managed, Site, Slot, SlotId, Target, Value};
-use rustc_hash::{FxHashMap, FxHashSet};
+use crate::managed::{Family, FnId, Grouped, Kinds, Managed, Site, Slot, SlotId, Target, Value};
+use rustc_hash::FxHashSet;
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum What<'a> {
@@ -34,14 +34,19 @@ pub struct Event<'a> {
     pub span: Span,
 }
 
-#[derive(Default)]
-pub struct Ledger<'a> {
-    pub events: FxHashMap<SlotId, Vec<Event<'a>>>,
+/// All events, by slot.
+pub struct Ledger<'a>(Grouped<Event<'a>>);
+
+impl<'a> Ledger<'a> {
+    /// What happens to the containers of a slot, in the order of the program.
+    pub fn of(&self, slot: SlotId) -> &[Event<'a>] {
+        self.0.get(slot.index())
+    }
 }
 
 struct Collector<'m, 'a> {
     managed: &'m mut Managed<'a>,
-    ledger: Ledger<'a>,
+    found: Vec<(u32, Event<'a>)>,
     /// Names of methods that change containers.
     methods: FxHashSet<String>,
     shrinking: FxHashSet<String>,
@@ -63,18 +68,18 @@ pub fn collect<'a>(managed: &mut Managed<'a>) -> Ledger<'a> {
     let shrinking = models.flat_map(|it| it.shrink.iter().chain(&it.clear)).cloned().collect();
     let mut it = Collector {
         managed,
-        ledger: Ledger::default(),
+        found: Vec::new(),
         methods,
         shrinking,
         function: FnId(0),
         block: BlockId(0),
         span: Span::NONE,
     };
-    for at in 0..it.managed.world.functions.len() {
-        it.function = FnId(u32::try_from(at).unwrap_or(u32::MAX));
+    for function in it.managed.world.ids() {
+        it.function = function;
         it.function_events();
     }
-    it.ledger
+    Ledger(Grouped::new(it.managed.objects.slot_ids().len(), &it.found))
 }
 
 impl<'a> Collector<'_, 'a> {
@@ -98,7 +103,7 @@ impl<'a> Collector<'_, 'a> {
 
     fn push(&mut self, slot: SlotId, what: What<'a>, is_nested: bool) {
         let (function, block, span) = (self.function, self.block, self.span);
-        self.ledger.events.entry(slot).or_default().push(Event { what, is_nested, function, block, span });
+        self.found.push((slot.0, Event { what, is_nested, function, block, span }));
     }
 
     fn on_container(&mut self, container: Operand, what: What<'a>) {

@@ -37,17 +37,18 @@ struct Judge<'m, 'a> {
 }
 
 pub fn judge<'a>(managed: &mut Managed<'a>, ledger: &Ledger<'a>, found: &mut Vec<Found>) {
-    let mut slots: Vec<SlotId> = ledger.events.keys().copied().collect();
-    slots.sort_unstable();
     let mut judge = Judge { managed, ledger };
-    for slot in slots {
+    for slot in judge.managed.objects.slot_ids() {
         found.extend(judge.slot(slot));
     }
 }
 
 impl<'a> Judge<'_, 'a> {
     fn slot(&mut self, slot: SlotId) -> Option<Found> {
-        let events = self.ledger.events.get(&slot)?;
+        let events = self.ledger.of(slot);
+        if events.is_empty() {
+            return None;
+        }
         let kind = self.kind(slot)?;
         let stored: Vec<Stored> = self.managed.objects.stored_in(slot).to_vec();
         let life = self.life(slot, &stored, events)?;
@@ -462,8 +463,7 @@ impl<'a> Judge<'_, 'a> {
     fn any_attribute_takes_out(&mut self, slot: SlotId, kinds: &Kinds) -> bool {
         let Slot::Attribute(_, name) = self.managed.objects.slot(slot) else { return false };
         let Some(any) = self.managed.objects.find(Slot::AnyAttribute(name)) else { return false };
-        let Some(events) = self.ledger.events.get(&any) else { return false };
-        events.iter().any(|it| match it.what {
+        self.ledger.of(any).iter().any(|it| match it.what {
             What::Replace => true,
             _ => self.is_taking(slot, kinds, Life::Program, it),
         })

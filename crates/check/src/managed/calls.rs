@@ -478,12 +478,7 @@ fn loops<'a>(
     ir: &'a Function,
 ) -> Option<Vec<Repeat>> {
     // Each loop has a block that goes back.
-    let goes_back = (0..).zip(&ir.blocks).any(|(at, block)| {
-        let mut is_back = false;
-        block.end.each_target(|it| is_back |= it.index() <= at);
-        is_back
-    });
-    if !goes_back {
+    if !world.sites.goes_back(function) {
         return None;
     }
     let components = components(ir);

@@ -7,7 +7,7 @@
 use super::few::{Few, Grouped};
 use super::library::{Family, Library};
 use super::names::{Names, Symbol};
-use super::sites::{CallId, Kinds, Site};
+use super::sites::{CallId, Kinds, Site, Sites};
 use super::values::Memo;
 use super::world::{ClassRef, FnId, World};
 use crate::ir::{
@@ -18,6 +18,12 @@ use rustc_hash::{FxHashMap, FxHashSet};
 /// A slot's position in [`Objects`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SlotId(pub u32);
+
+impl SlotId {
+    pub fn index(self) -> usize {
+        self.0 as usize
+    }
+}
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Slot<'a> {
@@ -131,12 +137,10 @@ pub struct Objects<'a> {
     /// Classes and functions among what is stored, by slot.
     stored_classes: Grouped<ClassRef>,
     stored_functions: Grouped<FnId>,
-    /// By function: number of its first register, local and parameter among those of the program.
-    pub(super) first_register: Vec<u32>,
+    pub(super) sites: &'a Sites<'a>,
+    /// By function: number of its first local and parameter among those of the program.
     first_local: Vec<u32>,
     pub(super) first_parameter: Vec<u32>,
-    /// By register.
-    definitions: Vec<Option<&'a Op>>,
     /// Operands stored, by local.
     pub(super) stores: Grouped<(LocalId, Operand)>,
     /// Locals that inner functions see.
@@ -171,10 +175,9 @@ impl<'a> Objects<'a> {
             stored: Grouped::default(),
             stored_classes: Grouped::default(),
             stored_functions: Grouped::default(),
-            first_register: Vec::new(),
+            sites: world.sites,
             first_local: Vec::new(),
             first_parameter: Vec::new(),
-            definitions: Vec::new(),
             stores: Grouped::default(),
             captured: FxHashSet::default(),
             owners: FxHashSet::default(),
@@ -192,45 +195,29 @@ impl<'a> Objects<'a> {
         it
     }
 
-    /// Numbers registers, locals and parameters, and finds what writes them.
+    /// Numbers locals and parameters, and finds what is stored to them.
     fn index(&mut self, world: &World<'a>) {
-        let (mut registers, mut locals, mut parameters) = (0u32, 0u32, 0u32);
+        let (mut locals, mut parameters) = (0u32, 0u32);
         for entry in &world.functions {
-            self.first_register.push(registers);
             self.first_local.push(locals);
             self.first_parameter.push(parameters);
-            let (more_locals, more_parameters) = (entry.ir.locals.len(), entry.ir.parameters.len());
-            registers = count(registers as usize + entry.ir.registers as usize);
-            locals = count(locals as usize + more_locals);
-            parameters = count(parameters as usize + more_parameters);
+            locals = count(locals as usize + entry.ir.locals.len());
+            parameters = count(parameters as usize + entry.ir.parameters.len());
         }
         // The numbers of the function after the last.
-        self.first_register.push(registers);
         self.first_local.push(locals);
         self.first_parameter.push(parameters);
-        self.memo = Memo::new(registers as usize + locals as usize);
-        self.definitions = vec![None; registers as usize];
+        self.memo = Memo::new(self.sites.registers() + locals as usize);
         let mut stores = Vec::new();
-        for (at, entry) in world.functions.iter().enumerate() {
-            for block in &entry.ir.blocks {
-                for op in &block.ops {
-                    if let Some(reg) = op.kind.written() {
-                        let number_of_reg = self.first_register[at] as usize + reg.index();
-                        self.definitions[number_of_reg] = Some(op);
-                    }
-                    let place = match &op.kind {
-                        OpKind::Store { to, value, .. } => {
-                            self.index_store(world, FnId(count(at)), to, *value, &mut stores);
-                            to
-                        }
-                        OpKind::Load { from, .. } => from,
-                        _ => continue,
-                    };
-                    if let Base::Outer(of, local) = place.base {
-                        self.captured.insert((world.function_of_module(entry.module, of), local));
-                    }
+        for function in world.ids() {
+            for Site { op, .. } in world.sites(function, Kinds::LOCAL.or(Kinds::STORE)) {
+                if let OpKind::Store { to, value, .. } = &op.kind {
+                    self.index_store(world, function, to, *value, &mut stores);
                 }
             }
+        }
+        for (function, of, local) in self.sites.outer() {
+            self.captured.insert((world.function_of_module(world.entry(*function).module, *of), *local));
         }
         self.stores = Grouped::new(locals as usize, &stores);
         for (at, class) in (0u32..).zip(&world.classes) {
@@ -278,7 +265,7 @@ impl<'a> Objects<'a> {
     }
 
     pub(super) fn local_node(&self, function: FnId, local: LocalId) -> usize {
-        self.definitions.len() + self.local_index(function, local)
+        self.sites.registers() + self.local_index(function, local)
     }
 
     fn round(&mut self, world: &World<'a>, library: &Library, found: &mut Round) {
@@ -426,8 +413,8 @@ impl<'a> Objects<'a> {
         self.slots[id.0 as usize]
     }
 
-    pub fn slot_ids(&self) -> impl Iterator<Item = SlotId> + use<> {
-        (0..count(self.slots.len())).map(SlotId)
+    pub fn slot_ids(&self) -> impl ExactSizeIterator<Item = SlotId> + use<> {
+        (0..self.slots.len()).map(|it| SlotId(count(it)))
     }
 
     pub fn find(&self, slot: Slot<'a>) -> Option<SlotId> {
@@ -487,7 +474,7 @@ impl<'a> Objects<'a> {
 
     /// The operation that wrote a register.
     pub fn definition(&self, function: FnId, reg: Reg) -> Option<&'a Op> {
-        self.definitions[self.first_register[function.index()] as usize + reg.index()]
+        self.sites.definition(function, reg)
     }
 
     /// Whether any class has a method of this name.

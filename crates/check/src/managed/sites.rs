@@ -1,11 +1,12 @@
 //! Operations that rules look at, by function.
 //!
 //! Half of all operations load locals and compute with numbers, which no rule asks for. The others are listed once,
-//! with their kind beside them, so that a walk over all calls of a program reads nothing else.
+//! with their kind beside them, so that a walk over all calls of a program reads nothing else. Whatever else takes a
+//! look at each operation is found in the same pass: reading them all from memory is what it costs.
 
 use super::library::Family;
 use super::world::FnId;
-use crate::ir::{Base, BlockId, End, Function, Module, Op, OpKind, Operand, Step};
+use crate::ir::{Base, BlockId, End, Function, FunctionId, LocalId, Module, Op, OpKind, Operand, Reg, Step};
 
 /// A set of kinds of operations.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,12 +78,24 @@ struct Listed<'a> {
     op: &'a Op,
 }
 
+fn count(things: usize) -> u32 {
+    u32::try_from(things).expect("fewer than 2^32 operations")
+}
+
 /// Sites of all functions of a family of languages, in the order of their modules.
 #[derive(Default)]
 pub struct Sites<'a> {
     all: Vec<Listed<'a>>,
     returned: Vec<Operand>,
     calls: u32,
+    /// What writes each register of the program.
+    definitions: Vec<Option<&'a Op>>,
+    /// By function: number of its first register.
+    first_register: Vec<u32>,
+    /// Locals of functions around that a function reads or writes, by its number among all.
+    outer: Vec<(FnId, FunctionId, LocalId)>,
+    /// By function: some block leads to one before it, or to itself.
+    goes_back: Vec<bool>,
     /// Where the sites, returned values and calls of each function begin, and at last where the last one's end.
     first: Vec<[u32; 3]>,
 }
@@ -90,6 +103,8 @@ pub struct Sites<'a> {
 impl<'a> Sites<'a> {
     pub fn new(modules: &'a [Module], family: Family) -> Sites<'a> {
         let mut it = Sites::default();
+        let functions = modules.iter().filter(|it| family.has(it.language)).flat_map(|it| &it.functions);
+        it.definitions.reserve_exact(functions.map(|it| it.registers as usize).sum());
         for module in modules.iter().filter(|it| family.has(it.language)) {
             module.functions.iter().for_each(|function| it.add(function));
         }
@@ -98,14 +113,27 @@ impl<'a> Sites<'a> {
     }
 
     fn end(&mut self) {
-        let count = |it: usize| u32::try_from(it).expect("fewer than 2^32 operations");
         self.first.push([count(self.all.len()), count(self.returned.len()), self.calls]);
     }
 
     fn add(&mut self, function: &'a Function) {
         self.end();
+        let at = FnId(count(self.first_register.len()));
+        let registers = self.definitions.len();
+        self.first_register.push(count(registers));
+        self.definitions.resize(registers + function.registers as usize, None);
+        let mut goes_back = false;
         for (number, block) in (0u32..).zip(&function.blocks) {
+            block.end.each_target(|it| goes_back |= it.0 <= number);
             for op in &block.ops {
+                if let Some(reg) = op.kind.written() {
+                    self.definitions[registers + reg.index()] = Some(op);
+                }
+                if let OpKind::Store { to: place, .. } | OpKind::Load { from: place, .. } = &op.kind
+                    && let Base::Outer(of, local) = place.base
+                {
+                    self.outer.push((at, of, local));
+                }
                 if let Some(kind) = Kinds::of(&op.kind) {
                     self.all.push(Listed { block: BlockId(number), kind, op });
                     self.calls += u32::from(kind == Kinds::CALL);
@@ -115,6 +143,32 @@ impl<'a> Sites<'a> {
                 self.returned.push(value);
             }
         }
+        self.goes_back.push(goes_back);
+    }
+
+    /// The operation that writes a register.
+    pub fn definition(&self, function: FnId, reg: Reg) -> Option<&'a Op> {
+        self.definitions[self.register(function, reg)]
+    }
+
+    /// A register's number among all of the program.
+    pub fn register(&self, function: FnId, reg: Reg) -> usize {
+        self.first_register[function.index()] as usize + reg.index()
+    }
+
+    /// How many registers the program has.
+    pub fn registers(&self) -> usize {
+        self.definitions.len()
+    }
+
+    /// Uses of locals of functions around: who uses which of whom.
+    pub fn outer(&self) -> &[(FnId, FunctionId, LocalId)] {
+        &self.outer
+    }
+
+    /// Whether a function may have a loop.
+    pub fn goes_back(&self, function: FnId) -> bool {
+        self.goes_back[function.index()]
     }
 
     /// A function's operations of some kinds, in order.

@@ -204,7 +204,7 @@ impl<'a> Objects<'a> {
     }
 
     fn of_register(&mut self, world: &World<'a>, library: &Library, function: FnId, reg: Reg) -> Range {
-        let node = self.first_register[function.index()] as usize + reg.index();
+        let node = self.sites.register(function, reg);
         if let Node::Known { start, count } = self.memo.nodes[node] {
             return Range { start, count };
         }

@@ -46,7 +46,7 @@ pub struct ClassEntry<'a> {
 pub struct World<'a> {
     pub family: Family,
     pub modules: &'a [Module],
-    sites: &'a Sites<'a>,
+    pub(super) sites: &'a Sites<'a>,
     pub functions: Vec<FunctionEntry<'a>>,
     pub classes: Vec<ClassEntry<'a>>,
     functions_by_name: FxHashMap<&'a str, FnId>,

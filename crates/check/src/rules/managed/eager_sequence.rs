@@ -16,10 +16,9 @@ pub fn check(managed: &mut Managed<'_>, found: &mut Vec<Found>) {
                     found.extend(iterated(managed, function, *container));
                 }
                 OpKind::Call { callee: Callee::Direct(name), args, .. } => {
+                    let [only] = &args[..] else { continue };
                     let name = managed.text(function, *name);
-                    let ([only], "any" | "all" | "sum" | "min" | "max" | "set" | "frozenset") =
-                        (&args[..], name)
-                    else {
+                    let ("any" | "all" | "sum" | "min" | "max" | "set" | "frozenset") = name else {
                         continue;
                     };
                     if let Some(span) = built_list(managed, function, only.value) {

@@ -173,12 +173,17 @@ struct Use {
 struct Racy<'m, 'a> {
     managed: &'m mut Managed<'a>,
     threads: Threads,
+    /// Of variables that more than one thread sees.
     accesses: FxHashMap<SlotId, Vec<Use>>,
 }
 
 impl<'a> Racy<'_, 'a> {
     fn function(&mut self, function: FnId, found: &mut Vec<Found>) {
         if self.managed.calls.is_construction(function) || self.managed.world.is_module_code(function) {
+            return;
+        }
+        let mut sites = self.managed.world.sites(function, USES);
+        if !sites.any(|it| !self.shared_slots(function, &it.op.kind).is_empty()) {
             return;
         }
         let locks = self.locks_at_entry(function);
@@ -189,7 +194,7 @@ impl<'a> Racy<'_, 'a> {
             }
             let Some(held) = &mut held else { continue };
             self.lock_op(function, &op.kind, held);
-            for (slot, access) in self.slots_of_op(function, &op.kind) {
+            for (slot, access) in self.shared_slots(function, &op.kind) {
                 if access == Access::Store && held.is_empty() {
                     found.extend(self.lazy_init(function, block, slot, op.span));
                 }
@@ -280,6 +285,13 @@ impl<'a> Racy<'_, 'a> {
         })
     }
 
+    /// What an operation does to variables that more than one thread sees.
+    fn shared_slots(&mut self, function: FnId, kind: &OpKind) -> Vec<(SlotId, Access)> {
+        let mut slots = self.slots_of_op(function, kind);
+        slots.retain(|it| self.is_visible(it.0));
+        slots
+    }
+
     fn slots_of_op(&mut self, function: FnId, kind: &OpKind) -> Vec<(SlotId, Access)> {
         let (operand, access) = match kind {
             OpKind::Store { to, value, .. } => match (&to.base, &*to.steps) {
@@ -340,7 +352,7 @@ impl<'a> Racy<'_, 'a> {
 
     /// `if x is None: x = make()` without a lock.
     fn lazy_init(&mut self, function: FnId, block: BlockId, slot: SlotId, span: Span) -> Option<Found> {
-        if !self.is_concurrent(function) || !self.is_visible(slot) {
+        if !self.is_concurrent(function) {
             return None;
         }
         let ir = self.managed.world.entry(function).ir;
@@ -370,7 +382,7 @@ impl<'a> Racy<'_, 'a> {
 
     /// `if key not in table: table[key] = make()` without a lock.
     fn key_test(&mut self, function: FnId, block: BlockId, slot: SlotId, span: Span) -> Option<Found> {
-        if !self.is_concurrent(function) || !self.is_visible(slot) || self.is_queue(slot) {
+        if !self.is_concurrent(function) || self.is_queue(slot) {
             return None;
         }
         let ir = self.managed.world.entry(function).ir;
@@ -437,7 +449,7 @@ impl<'a> Racy<'_, 'a> {
         slots.sort_unstable();
         for slot in slots {
             let uses = self.accesses.remove(&slot).unwrap_or_default();
-            if self.is_shared(slot, &uses) {
+            if self.is_shared(&uses) {
                 found.extend(self.judge(slot, &uses));
             }
         }
@@ -455,10 +467,7 @@ impl<'a> Racy<'_, 'a> {
         }
     }
 
-    fn is_shared(&self, slot: SlotId, uses: &[Use]) -> bool {
-        if !self.is_visible(slot) {
-            return false;
-        }
+    fn is_shared(&self, uses: &[Use]) -> bool {
         let in_thread = uses.iter().any(|it| self.threads.inside.contains(&it.function));
         let is_outside = uses.iter().any(|it| self.threads.outside.contains(&it.function));
         let is_several = uses.iter().any(|it| self.threads.several.contains(&it.function));

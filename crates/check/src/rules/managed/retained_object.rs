@@ -5,17 +5,21 @@
 
 use crate::finding::Found;
 use crate::ir::{Argument, Callee, OpKind, Operand};
-use crate::managed::{FnId, Kinds, Managed, Site, has_attribute};
+use crate::managed::{FnId, Kinds, Managed, Site, Target, has_attribute};
 use heapwise_model::{Confidence, Kind, Rule, Severity};
 
 pub fn check(managed: &mut Managed<'_>, found: &mut Vec<Found>) {
     for function in managed.world.ids() {
-        for Site { op, .. } in managed.world.sites(function, Kinds::CALL) {
+        for Site { op, call, .. } in managed.world.sites(function, Kinds::CALL) {
+            // Methods are no caches: not even their operations are looked at.
+            if matches!(managed.target_of(call), Target::Method { .. } | Target::Class(_)) {
+                continue;
+            }
             let OpKind::Call { callee, args, .. } = &op.kind else { continue };
+            let Some(is_bounded) = cache_bound(managed, function, callee) else { continue };
             let Some(decorated) = args.first().and_then(|it| method(managed, function, it.value)) else {
                 continue;
             };
-            let Some(is_bounded) = cache_bound(managed, function, callee) else { continue };
             let entry = managed.world.entry(decorated);
             if entry.class.is_none()
                 || has_attribute(&managed.world, decorated, "staticmethod")
