@@ -3,8 +3,8 @@
 use crate::expr::V;
 use crate::init;
 use crate::lex::Kind;
+use crate::literal;
 use crate::lower::{Action, Bad, Body, Cleanup, Context, Entity, Func, FuncId, Lower, Res, SetId};
-use crate::preprocess;
 use crate::symbols::{Sym, sym};
 use crate::types::{FieldInfo, Record, RecordId, Signature, T, Ty, Types, round_up};
 use heapwise_check::build::FunctionBuilder;
@@ -136,7 +136,7 @@ impl Lower {
         let token = self.peek();
         if token.kind == Kind::Pack {
             self.at += 1;
-            let value = preprocess::number(self.symbols.bytes(token.text));
+            let value = literal::number(self.symbols.bytes(token.text));
             self.pack = value.map_or(0, |it| it.value);
             return Ok(());
         }
@@ -638,10 +638,8 @@ impl Lower {
             if has_args {
                 at = self.after_close(at);
             }
-            let first_number = args
-                .clone()
-                .next()
-                .and_then(|it| preprocess::number(self.symbols.bytes(self.tokens[it].text)));
+            let first_number =
+                args.clone().next().and_then(|it| literal::number(self.symbols.bytes(self.tokens[it].text)));
             match token.text {
                 sym::A_NORETURN | sym::A_NORETURN_ | sym::NORETURN => into.is_noreturn = true,
                 sym::A_CLEANUP | sym::A_CLEANUP_ => {

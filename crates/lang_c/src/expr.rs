@@ -1,8 +1,8 @@
 //! Expressions: operations are written as the tokens are read.
 
 use crate::lex::{Kind, Token};
+use crate::literal;
 use crate::lower::{Bad, Entity, Lower, Res, SetId};
-use crate::preprocess;
 use crate::symbols::{Sym, sym};
 use crate::types::{RecordId, T, Ty, Types};
 use heapwise_check::ir::{
@@ -1601,7 +1601,7 @@ impl Lower {
                     _ if self.is_cpp => Types::CHAR,
                     _ => Types::INT,
                 };
-                Ok(V::R(Operand::Int(preprocess::character(text)), ty))
+                Ok(V::R(Operand::Int(literal::character(text)), ty))
             }
             Kind::String => Ok(self.string_value()),
             Kind::Punct if token.text == sym::LPAREN => self.parenthesized(start),
@@ -1656,7 +1656,7 @@ impl Lower {
             return V::R(Operand::Opaque, Types::INT);
         }
         let text = self.symbols.bytes(token.text);
-        let Some(number) = preprocess::number(text) else {
+        let Some(number) = literal::number(text) else {
             let ty = match text.last() {
                 Some(b'f' | b'F') => Types::FLOAT,
                 Some(b'l' | b'L') => Types::LONG_DOUBLE,
@@ -1705,7 +1705,7 @@ impl Lower {
             let body = &text[(open + 1).min(end)..end];
             let mut at = 0;
             while at < body.len() {
-                let (value, next) = preprocess::escape(body, at);
+                let (value, next) = literal::escape(body, at);
                 let is_universal = body[at] == b'\\' && matches!(body.get(at + 1), Some(b'u' | b'U'));
                 if is_universal && let Some(it) = char::from_u32(value) {
                     let mut buffer = [0; 4];

@@ -32,6 +32,7 @@ mod expr;
 mod headers;
 mod init;
 mod lex;
+mod literal;
 mod lower;
 mod outline;
 mod preprocess;
