@@ -8,8 +8,8 @@
 //! Nesting is bounded by [`MAX_DEPTH`].
 
 use crate::lex::{Kind, Token};
-use crate::preprocess::Output;
-use crate::symbols::{Sym, Symbols, sym};
+use crate::preprocess::{END, Output};
+use crate::symbols::{Sym, Symbols, is_c_keyword, sym};
 use crate::types::{RecordId, T, Ty, Types};
 use heapwise_check::build::{FunctionBuilder, ModuleBuilder};
 use heapwise_check::ir::{
@@ -214,8 +214,11 @@ pub(crate) struct Lower {
     pub(crate) pack: u64,
     /// Within `extern "C"`.
     pub(crate) is_c_linkage: bool,
-    pub(crate) errors: Vec<u32>,
+    /// Where the first ones stand.
+    pub(crate) errors: Vec<Token>,
     pub(crate) error_count: usize,
+    /// Reading has met the end of its tokens within something.
+    pub(crate) is_cut_off: bool,
     pub(crate) functions_read: usize,
     pub(crate) is_too_deep: bool,
     /// `>` ends the expression: within template arguments.
@@ -244,18 +247,12 @@ pub(crate) struct Lower {
 }
 
 impl Lower {
-    pub(crate) fn new(path: &str, language: Language, input: Output, symbols: Symbols) -> Lower {
+    pub(crate) fn new(path: &str, language: Language, symbols: Symbols) -> Lower {
         let mut m = ModuleBuilder::new(path, language);
-        for path in input.paths.iter().skip(1) {
-            m.file(&**path);
-        }
-        for note in input.notes {
-            m.note(note);
-        }
         let name = m.name("");
         let body = Body::new(FunctionBuilder::new(name, Span::NONE), Types::VOID, 0);
         let mut it = Lower {
-            tokens: input.tokens,
+            tokens: Vec::new(),
             at: 0,
             last: 0,
             heads: vec![0; symbols.len()],
@@ -286,6 +283,7 @@ impl Lower {
             is_c_linkage: false,
             errors: Vec::new(),
             error_count: 0,
+            is_cut_off: false,
             functions_read: 0,
             is_too_deep: false,
             angle_depth: 0,
@@ -303,15 +301,38 @@ impl Lower {
             is_converting: false,
             outer: Vec::new(),
         };
-        if it.is_cpp {
-            it.split_shifts();
-        }
-        // What looks a few tokens ahead meets the end again.
-        it.last = it.tokens.len() - 1;
-        let end = it.tokens[it.last];
-        it.tokens.extend([end; LOOKAHEAD]);
         it.declare_builtins();
         it
+    }
+
+    /// What is read next, to its end: what was read before is gone. `false`: it ended within something.
+    pub(crate) fn read(&mut self, input: Output, is_first: bool) -> bool {
+        for path in input.paths.iter().skip(usize::from(is_first)) {
+            self.m.file(&**path);
+        }
+        for note in input.notes {
+            self.m.note(note);
+        }
+        self.tokens = input.tokens;
+        if self.is_cpp {
+            self.split_shifts();
+        }
+        // What looks a few tokens ahead meets the end again.
+        let end = self.tokens.last().copied().filter(|it| it.kind == Kind::End);
+        let is_last = end.is_some();
+        if !is_last {
+            self.tokens.push(END);
+        }
+        (self.at, self.last) = (0, self.tokens.len() - 1);
+        self.tokens.extend([end.unwrap_or(END); LOOKAHEAD]);
+        self.is_cut_off = false;
+        while self.peek().kind != Kind::End {
+            let errors = self.error_count;
+            self.external();
+            // Whatever is not understood may go on behind the end.
+            self.is_cut_off |= self.at >= self.last && self.error_count > errors;
+        }
+        is_last || !self.is_cut_off
     }
 
     fn declare_builtins(&mut self) {
@@ -343,11 +364,8 @@ impl Lower {
         self.tokens = out;
     }
 
-    /// Reads everything.
-    pub(crate) fn run(mut self, source: &[u8]) -> (Module, Symbols) {
-        while self.peek().kind != Kind::End {
-            self.external();
-        }
+    /// The module, when everything is read.
+    pub(crate) fn end_unit(mut self, source: &[u8]) -> (Module, Symbols) {
         if self.is_cpp {
             self.run_template_members();
             self.run_pending();
@@ -380,8 +398,7 @@ impl Lower {
     }
 
     /// Where a token stands, for a note.
-    fn place_text(&self, at: u32, source: &[u8]) -> String {
-        let token = self.tokens[at as usize];
+    fn place_text(&self, token: Token, source: &[u8]) -> String {
         if token.file != 0 {
             return self.m.module().files[usize::from(token.file)].clone();
         }
@@ -429,13 +446,10 @@ impl Lower {
     }
 
     pub(crate) fn is_keyword(&self, it: Sym) -> bool {
-        if it.0 > sym::FINAL.0 || it.0 < sym::AUTO.0 {
-            return false;
-        }
         if self.is_cpp {
-            return it.0 < sym::OVERRIDE.0 && it != sym::RESTRICT;
+            return it.0 >= sym::AUTO.0 && it.0 < sym::OVERRIDE.0 && it != sym::RESTRICT;
         }
-        it.0 < sym::ALIGNAS.0
+        is_c_keyword(it)
     }
 
     /// Position just after the bracket that closes the one at `at`.
@@ -493,8 +507,9 @@ impl Lower {
     /// Counts a syntax error here.
     pub(crate) fn error(&mut self) {
         self.error_count += 1;
+        self.is_cut_off |= self.at >= self.last;
         if self.errors.len() < MAX_NAMED_ERRORS {
-            self.errors.push(self.at as u32);
+            self.errors.push(self.peek());
         }
     }
 

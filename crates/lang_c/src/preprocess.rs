@@ -16,6 +16,7 @@ mod condition;
 mod expand;
 mod include;
 
+use crate::chunks::{self, Chunk, Cutter};
 use crate::headers::{Known, Reader, Recording, Touch};
 use crate::lex::{Kind, LINE_START, Lexer, SPACE, Token};
 use crate::literal::number;
@@ -24,6 +25,7 @@ use crate::{Files, Unit, stubs};
 use heapwise_model::Language;
 use rustc_hash::{FxHashMap, FxHashSet};
 use std::sync::Arc;
+use std::sync::mpsc::Sender;
 
 const MAX_DEPTH: usize = 200;
 const MAX_TOKENS: usize = 16 << 20;
@@ -91,8 +93,10 @@ enum Guard {
     No,
 }
 
+/// What a unit, or the next piece of it, reads as.
 pub(crate) struct Output {
     pub(crate) tokens: Vec<Token>,
+    /// Files that were met for the first time; the very first one is the unit itself.
     pub(crate) paths: Vec<Arc<str>>,
     pub(crate) notes: Vec<String>,
 }
@@ -111,6 +115,10 @@ pub(crate) struct Preprocessor<'a> {
     open: Vec<OpenFile>,
     pushed_back: Option<Token>,
     out: Vec<Token>,
+    /// Where pieces go before everything is read.
+    early: Option<Early>,
+    /// How long `out` is when it is looked at next.
+    next_look: usize,
     paths: Vec<Arc<str>>,
     file_of: FxHashMap<Arc<str>, u16>,
     once: FxHashSet<Arc<str>>,
@@ -142,8 +150,38 @@ pub(crate) struct Preprocessor<'a> {
 /// The path that stands for what is defined before a unit.
 const BUILT_IN: &str = "<built-in>";
 
+/// Pieces that are handed on, and how much of everything was.
+struct Early {
+    to: Sender<Chunk>,
+    cutter: Cutter,
+    tokens: usize,
+    symbols: usize,
+    paths: usize,
+}
+
 /// Reads the unit's file and all that it includes. `is_kept`: the reader will serve other units.
 pub(crate) fn preprocess(unit: &Unit, files: &dyn Files, reader: &mut Reader, is_kept: bool) -> Output {
+    read(unit, files, reader, is_kept, None).0
+}
+
+/// Reads a unit and hands it on piece by piece.
+pub(crate) fn preprocess_early(unit: &Unit, files: &dyn Files, reader: &mut Reader, to: Sender<Chunk>) {
+    let early = Early { to, cutter: Cutter::default(), tokens: 0, symbols: 0, paths: 0 };
+    let (output, early) = read(unit, files, reader, true, Some(early));
+    if let Some(Early { to, symbols, .. }) = early {
+        let texts = reader.symbols.texts_from(symbols);
+        // Who reads no more has found that pieces will not do.
+        let _ = to.send(Chunk { output, texts });
+    }
+}
+
+fn read(
+    unit: &Unit,
+    files: &dyn Files,
+    reader: &mut Reader,
+    is_kept: bool,
+    early: Option<Early>,
+) -> (Output, Option<Early>) {
     let known = reader.known(unit);
     let is_open = vec![false; reader.macros.len()];
     let mut it = Preprocessor {
@@ -158,6 +196,8 @@ pub(crate) fn preprocess(unit: &Unit, files: &dyn Files, reader: &mut Reader, is
         open: Vec::new(),
         pushed_back: None,
         out: Vec::new(),
+        next_look: if early.is_some() { chunks::TOKENS } else { MAX_TOKENS + 1 },
+        early,
         paths: Vec::new(),
         file_of: FxHashMap::default(),
         once: FxHashSet::default(),
@@ -186,13 +226,13 @@ pub(crate) fn preprocess(unit: &Unit, files: &dyn Files, reader: &mut Reader, is
         Some(bytes) => it.run(file, unit.path.as_str().into(), bytes),
         None => it.notes.push(format!("{} cannot be read", unit.path)),
     }
-    let (output, known) = it.finish();
+    let (output, known, early) = it.finish();
     reader.learn(unit, known);
-    output
+    (output, early)
 }
 
 impl Preprocessor<'_> {
-    fn finish(mut self) -> (Output, Known) {
+    fn finish(mut self) -> (Output, Known, Option<Early>) {
         for it in &self.changed {
             self.macros[it.0 as usize] = None;
         }
@@ -210,7 +250,8 @@ impl Preprocessor<'_> {
             let more = if more > 0 { format!(" and {more} more") } else { String::new() };
             self.notes.push(format!("headers not found: {}{more}", self.missing.join(", ")));
         }
-        (Output { tokens: self.out, paths: self.paths, notes: self.notes }, self.known)
+        let paths = self.paths.split_off(self.early.as_ref().map_or(0, |it| it.paths));
+        (Output { tokens: self.out, paths, notes: self.notes }, self.known, self.early)
     }
 
     fn predefine(&mut self) {
@@ -270,10 +311,41 @@ impl Preprocessor<'_> {
                 continue;
             }
             self.out.push(token);
-            if self.out.len() > MAX_TOKENS {
-                self.exhaust();
+            if self.out.len() >= self.next_look {
+                self.look();
             }
         }
+    }
+
+    /// Tokens so far.
+    fn length(&self) -> usize {
+        self.out.len() + self.early.as_ref().map_or(0, |it| it.tokens)
+    }
+
+    /// Ends all reading where there are too many tokens; otherwise hands on those that are whole functions.
+    fn look(&mut self) {
+        if self.length() > MAX_TOKENS {
+            return self.exhaust();
+        }
+        let Some(early) = &mut self.early else { return };
+        self.next_look = (self.out.len() + chunks::TOKENS).min(MAX_TOKENS + 1 - early.tokens);
+        // What is recorded names tokens by their places.
+        if !self.recordings.is_empty() {
+            return;
+        }
+        let cut = early.cutter.look(&self.out);
+        if cut == 0 {
+            return;
+        }
+        early.cutter.forget();
+        let rest = self.out.split_off(cut);
+        let tokens = std::mem::replace(&mut self.out, rest);
+        let output = Output { tokens, paths: self.paths[early.paths..].to_vec(), notes: Vec::new() };
+        let texts = self.symbols.texts_from(early.symbols);
+        (early.tokens, early.symbols, early.paths) =
+            (early.tokens + cut, self.symbols.len(), self.paths.len());
+        self.next_look = (self.out.len() + chunks::TOKENS).min(MAX_TOKENS + 1 - early.tokens);
+        let _ = early.to.send(Chunk { output, texts });
     }
 
     /// Ends all reading.
@@ -628,7 +700,8 @@ impl Preprocessor<'_> {
     }
 }
 
-const END: Token = Token { kind: Kind::End, flags: 0, file: 0, text: sym::EMPTY, start: 0, end: 0 };
+pub(crate) const END: Token =
+    Token { kind: Kind::End, flags: 0, file: 0, text: sym::EMPTY, start: 0, end: 0 };
 
 /// Parameter names out of names, commas and `...` as they stand.
 fn parameters(words: &[Sym]) -> Vec<Sym> {

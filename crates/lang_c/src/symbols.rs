@@ -100,6 +100,17 @@ pub(crate) struct Symbols {
     slots: Vec<u32>,
 }
 
+/// Texts of symbols that follow each other, and where each ends among all texts.
+pub(crate) struct Texts {
+    bytes: Vec<u8>,
+    ends: Vec<u32>,
+}
+
+/// Whether C has this word for itself.
+pub(crate) fn is_c_keyword(it: Sym) -> bool {
+    it.0 >= sym::AUTO.0 && it.0 < sym::ALIGNAS.0
+}
+
 const FIRST_SLOTS: usize = 4096;
 
 impl Symbols {
@@ -149,6 +160,22 @@ impl Symbols {
             }
             self.slots[slot] = id as u32 + 1;
         }
+    }
+
+    /// The texts from this number on.
+    pub(crate) fn texts_from(&self, first: usize) -> Texts {
+        let start = first.checked_sub(1).map_or(0, |it| self.ends[it]);
+        Texts { bytes: self.bytes[start as usize..].to_vec(), ends: self.ends[first..].to_vec() }
+    }
+
+    /// Spellings by their numbers alone, to which [`Symbols::append`] adds: none of these can be interned.
+    pub(crate) fn numbered() -> Symbols {
+        Symbols::default()
+    }
+
+    pub(crate) fn append(&mut self, texts: &Texts) {
+        self.bytes.extend_from_slice(&texts.bytes);
+        self.ends.extend_from_slice(&texts.ends);
     }
 
     pub(crate) fn bytes(&self, it: Sym) -> &[u8] {

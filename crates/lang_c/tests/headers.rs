@@ -25,7 +25,11 @@ fn compare<'a>(files: &Sources, units: impl IntoIterator<Item = &'a str>) {
     for path in units {
         let unit = Unit::new(path);
         let (alone, among) = (lower(&unit, files), lower_with(&unit, files, &headers));
-        assert_eq!(format!("{alone:#?}"), format!("{among:#?}"), "{path} of {:?}", texts(files));
+        if alone != among {
+            let (alone, among) = (format!("{alone:#?}"), format!("{among:#?}"));
+            let difference = alone.lines().zip(among.lines()).find(|it| it.0 != it.1);
+            panic!("{path}: {difference:?} of {:?}", texts(files));
+        }
     }
 }
 
@@ -153,5 +157,65 @@ fn modules_are_the_same_whatever_was_read_before() {
         let files = program(random);
         let units: Vec<String> = files.0.keys().filter(|it| it.starts_with('u')).cloned().collect();
         compare(&files, units.iter().chain(units.iter().rev()).map(String::as_str));
+    }
+}
+
+/// Units that are read in pieces, by two threads.
+fn compare_large(files: &Sources) {
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(2).stack_size(64 << 20).build().unwrap();
+    pool.install(|| compare(files, ["a.c", "b.c", "a.c"]));
+}
+
+fn function(random: &mut Random, at: usize) -> String {
+    let (m, v, other) = (random.below(6), random.below(100), random.below(at + 4));
+    match random.below(14) {
+        0 => format!("int (f{at})(int a) {{ return a + {v}; }}\n"),
+        1 => format!("int f{at}(a, b) int a; char *b; {{ return a + *b; }}\n"),
+        2 => format!("struct s{at} {{ int a; struct {{ char b[{v} + 1]; }} c; }} g{at} = {{ {v} }};\n"),
+        3 => format!("static struct s *f{at}(void) {{ return &(struct s){{ {v} }}; }};\n"),
+        4 => format!("typedef int (*t{at})(int), u{at};\nu{at} f{at}(t{at} a) {{ return a({v}); }}\n"),
+        5 => format!("enum __attribute__((packed)) {{ E{at} = {v} }} e{at};\n"),
+        6 => format!("__attribute__((noinline)) char *f{at}(char *a)\n__attribute__((nonnull));\n"),
+        7 => format!("#define M{m} f{other}\nint g{at}[] = {{ {v}, sizeof(M{m}(1)) }};\n"),
+        8 => format!("#include \"h{m}.h\"\nint f{at}(void) {{ return M{m}({v}); }}\n"),
+        _ => format!("int f{at}(int a) {{ if (a > {v}) {{ return f{other}(a); }} return M{m}; }}\n"),
+    }
+}
+
+/// What a compiler would reject.
+fn mistake(random: &mut Random) -> &'static str {
+    [
+        "int broken( {\n",
+        "}\n",
+        "int f(int a) { return a; ",
+        "x y z { 1 }\n",
+        "int w(int a) { a + ; )\n",
+        ") }\n",
+        "foo(x) { } = 3;\n",
+    ][random.below(7)]
+}
+
+fn large(random: &mut Random, mistakes: usize) -> Arc<[u8]> {
+    let mut text = String::from("struct s { int x; };\n");
+    let mut at = 0;
+    while text.len() < 400_000 {
+        text.push_str(&function(random, at));
+        if mistakes > 0 && random.below(mistakes) == 0 {
+            text.push_str(mistake(random));
+        }
+        at += 1;
+    }
+    text.into_bytes().into()
+}
+
+#[test]
+fn a_large_unit_is_read_in_pieces_that_nobody_sees() {
+    for (seed, mistakes) in [(1u64, 0), (2, 0), (3, 4000), (4, 2000), (5, 1000), (6, 100), (7, 10)] {
+        let random = &mut Random(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+        let mut files = program(random);
+        for name in ["a.c", "b.c"] {
+            files.0.insert(name.to_owned(), large(random, mistakes));
+        }
+        compare_large(&files);
     }
 }

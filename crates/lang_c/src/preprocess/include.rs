@@ -414,7 +414,7 @@ impl Preprocessor<'_> {
             && it.pack.as_ref().is_none_or(|it| it.0 == self.pack)
             && self.open.len() + it.depth <= MAX_DEPTH
             && self.included + it.included <= MAX_FILES
-            && self.out.len() + it.tokens <= MAX_TOKENS
+            && self.length() + it.tokens <= MAX_TOKENS
             && self.produced + it.produced <= 4 * MAX_TOKENS
             && self.paths.len() + it.paths.len() < usize::from(u16::MAX)
             && it.searches.iter().all(|it| self.confirm(*it))
