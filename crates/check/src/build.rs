@@ -16,18 +16,30 @@ use crate::ir::{
     Block, BlockId, Class, ClassId, End, FileId, Function, FunctionId, Global, GlobalId, Local, LocalId,
     Module, Name, Op, OpKind, Operand, Reg, Span, Type, TypeId,
 };
+use crate::text_index::TextIndex;
 use heapwise_model::Language;
 use rustc_hash::FxHashMap;
 
 /// A module that is being made; names and types are there once.
 pub struct ModuleBuilder {
     module: Module,
-    names: FxHashMap<Box<str>, Name>,
+    names: TextIndex,
     types: FxHashMap<Type, TypeId>,
     /// Those made by [`ModuleBuilder::global_named`].
     globals: FxHashMap<Name, GlobalId>,
     /// Statements that copies of `finally` blocks may still add.
     finally_budget: u32,
+    /// Where functions that are complete were built.
+    room: Vec<Room>,
+}
+
+/// Lists that functions are built in, one after the other: each one then moves to lists of just its size.
+#[derive(Default)]
+struct Room {
+    blocks: Vec<Block>,
+    locals: Vec<Local>,
+    ops: Vec<Op>,
+    is_ended: Vec<bool>,
 }
 
 /// Statements that copies of `finally` blocks may add to a module: each way out of one has its own.
@@ -37,10 +49,11 @@ impl ModuleBuilder {
     pub fn new(path: impl Into<String>, language: Language) -> ModuleBuilder {
         let mut it = ModuleBuilder {
             module: Module::new(path, language),
-            names: FxHashMap::default(),
+            names: TextIndex::with_capacity(0),
             types: FxHashMap::default(),
             globals: FxHashMap::default(),
             finally_budget: FINALLY_BUDGET,
+            room: Vec::new(),
         };
         // Name 0 is the empty one: temporaries and anonymous things have it.
         it.name("");
@@ -58,13 +71,14 @@ impl ModuleBuilder {
 
     /// Interns a text.
     pub fn name(&mut self, text: &str) -> Name {
-        if let Some(&it) = self.names.get(text) {
-            return it;
+        let names = &mut self.module.names;
+        match self.names.find_or_add(text, |it| &names[it as usize]) {
+            Some(known) => Name(known),
+            None => {
+                names.push(text.into());
+                Name(next(names.len() - 1))
+            }
         }
-        let id = Name(next(self.module.names.len()));
-        self.module.names.push(text.into());
-        self.names.insert(text.into(), id);
-        id
     }
 
     pub fn text(&self, name: Name) -> &str {
@@ -137,14 +151,14 @@ impl ModuleBuilder {
 
     /// An id for a function whose body comes later (nested functions are lowered within their parent).
     pub fn reserve(&mut self) -> FunctionId {
-        let mut empty = FunctionBuilder::new(Name(0), Span::NONE);
-        empty.end(End::Unreachable, Span::NONE);
-        self.module.functions.push(empty.function);
+        self.module.functions.push(function(Name(0), Span::NONE));
         FunctionId(next(self.module.functions.len() - 1))
     }
 
     pub fn fill(&mut self, id: FunctionId, function: FunctionBuilder) {
-        self.fill_with(id, function.finish());
+        let (function, room) = function.finish_and_leave();
+        self.room.push(room);
+        self.fill_with(id, function);
     }
 
     /// Puts a complete function there.
@@ -156,8 +170,17 @@ impl ModuleBuilder {
         self.module.notes.push(note.into());
     }
 
-    pub fn finish(self) -> Module {
+    /// The module; functions that were only reserved are unreachable.
+    pub fn finish(mut self) -> Module {
+        for function in self.module.functions.iter_mut().filter(|it| it.blocks.is_empty()) {
+            function.blocks.push(block(None));
+        }
         self.module
+    }
+
+    /// A function that is to be [filled in](ModuleBuilder::fill), built where an earlier one was.
+    pub fn builder(&mut self, name: Name, span: Span) -> FunctionBuilder {
+        FunctionBuilder::within(self.room.pop().unwrap_or_default(), name, span)
     }
 }
 
@@ -177,25 +200,13 @@ pub struct FunctionBuilder {
 impl FunctionBuilder {
     /// With an empty entry block as the current one.
     pub fn new(name: Name, span: Span) -> FunctionBuilder {
-        let function = Function {
-            name,
-            span,
-            name_span: span,
-            is_external: true,
-            is_variadic: false,
-            is_async: false,
-            is_generator: false,
-            is_virtual: false,
-            class: None,
-            parent: None,
-            attributes: Vec::new(),
-            parameters: Vec::new(),
-            locals: Vec::new(),
-            blocks: Vec::with_capacity(FIRST_BLOCKS),
-            registers: 0,
-        };
-        let mut it =
-            FunctionBuilder { function, ops: Vec::new(), current: None, is_ended: Vec::new(), unwind: None };
+        FunctionBuilder::within(Room::default(), name, span)
+    }
+
+    fn within(room: Room, name: Name, span: Span) -> FunctionBuilder {
+        let Room { blocks, locals, ops, is_ended } = room;
+        let function = Function { blocks, locals, ..function(name, span) };
+        let mut it = FunctionBuilder { function, ops, current: None, is_ended, unwind: None };
         let entry = it.block();
         it.switch_to(entry);
         it
@@ -214,12 +225,7 @@ impl FunctionBuilder {
 
     /// A new, empty block, which unwinds to where blocks unwind at present.
     pub fn block(&mut self) -> BlockId {
-        self.function.blocks.push(Block {
-            ops: Vec::new(),
-            end: End::Unreachable,
-            end_span: Span::NONE,
-            unwind: self.unwind,
-        });
+        self.function.blocks.push(block(self.unwind));
         self.is_ended.push(false);
         BlockId(next(self.function.blocks.len() - 1))
     }
@@ -322,21 +328,58 @@ impl FunctionBuilder {
     }
 
     /// The function, in no more memory than it needs; a block without an end returns nothing.
-    pub fn finish(mut self) -> Function {
+    pub fn finish(self) -> Function {
+        self.finish_and_leave().0
+    }
+
+    fn finish_and_leave(mut self) -> (Function, Room) {
         self.leave();
         for (block, is_ended) in self.function.blocks.iter_mut().zip(&self.is_ended) {
             if !is_ended {
                 block.end = End::Return(None);
             }
         }
-        self.function.blocks.shrink_to_fit();
-        self.function.locals.shrink_to_fit();
-        self.function
+        let mut function = self.function;
+        let mut room = Room { ops: self.ops, is_ended: self.is_ended, ..Room::default() };
+        (room.blocks, function.blocks) = leave_empty(function.blocks);
+        (room.locals, function.locals) = leave_empty(function.locals);
+        room.is_ended.clear();
+        (function, room)
     }
 }
 
-/// Blocks that there is room for at first.
-const FIRST_BLOCKS: usize = 8;
+/// A list without its items, and these in one of just their size.
+fn leave_empty<T>(mut list: Vec<T>) -> (Vec<T>, Vec<T>) {
+    let mut items = Vec::with_capacity(list.len());
+    items.append(&mut list);
+    (list, items)
+}
+
+/// A function without blocks.
+fn function(name: Name, span: Span) -> Function {
+    Function {
+        name,
+        span,
+        name_span: span,
+        is_external: true,
+        is_variadic: false,
+        is_async: false,
+        is_generator: false,
+        is_virtual: false,
+        class: None,
+        parent: None,
+        attributes: Vec::new(),
+        parameters: Vec::new(),
+        locals: Vec::new(),
+        blocks: Vec::new(),
+        registers: 0,
+    }
+}
+
+/// An empty block.
+fn block(unwind: Option<BlockId>) -> Block {
+    Block { ops: Vec::new(), end: End::Unreachable, end_span: Span::NONE, unwind }
+}
 
 /// A length as an id. Sources are shorter than 4 GiB, so that there are fewer things than ids.
 fn next(length: usize) -> u32 {

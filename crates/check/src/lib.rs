@@ -20,6 +20,7 @@ pub mod models;
 pub mod program;
 pub mod rules;
 pub mod text;
+mod text_index;
 pub mod verify;
 
 use analysis::kept::Kept;

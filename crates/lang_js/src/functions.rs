@@ -1,7 +1,6 @@
 //! Functions: names given before bodies are read, parameters, bodies.
 
 use crate::lower::{Frame, Lowering, Meaning, This, is_reference};
-use heapwise_check::build::FunctionBuilder;
 use heapwise_check::ir::*;
 use oxc_ast::ast::{self, ArrowFunctionBody, BindingPattern, Expression, Statement};
 use oxc_semantic::SymbolId;
@@ -176,7 +175,7 @@ impl<'a> Lowering<'a> {
 
     pub fn function_as(&mut self, code: Code<'a>, id: FunctionId, name: Name, role: Role) -> Operand {
         let span = Span { file: FileId(0), start: code.span.start, end: code.span.end };
-        let mut builder = FunctionBuilder::new(name, span);
+        let mut builder = self.module.builder(name, span);
         let is_nested = self.frames.len() > 1;
         let function = &mut builder.function;
         function.name_span = match code.id {
@@ -246,7 +245,7 @@ impl<'a> Lowering<'a> {
 
     /// Opens the frame of a method without parameters.
     pub fn open_method(&mut self, id: FunctionId, name: Name, span: Span, name_span: Span, class: ClassId) {
-        let mut builder = FunctionBuilder::new(name, span);
+        let mut builder = self.module.builder(name, span);
         let is_nested = self.frames.len() > 1;
         let function = &mut builder.function;
         function.name_span = name_span;

@@ -175,7 +175,7 @@ impl<'a> Lowering<'a> {
         let span = self.span(program);
         let name = self.module.name(&format!("{}.<module>", self.name));
         let id = self.module.reserve();
-        let mut builder = FunctionBuilder::new(name, span);
+        let mut builder = self.module.builder(name, span);
         builder.function.name_span = Span { end: span.start, ..span };
         self.frames.push(Frame::new(id, builder, program.scope_id.get(), This::Unknown));
         self.hoist(&program.body);

@@ -2,7 +2,6 @@
 
 use crate::lower::{ClassFact, Lowering, Meaning};
 use crate::statements::{Body, positional};
-use heapwise_check::build::FunctionBuilder;
 use heapwise_check::ir::*;
 use ruff_python_ast::{self as ast, BoolOp, CmpOp, Expr, InterpolatedStringElement, Operator, UnaryOp};
 use ruff_text_size::TextRange;
@@ -430,7 +429,7 @@ impl<'a> Lowering<'a> {
     fn lambda(&mut self, it: &'a ast::ExprLambda, span: Span) -> Operand {
         let name = self.linkage_name("<lambda>", None);
         let id = self.module.reserve();
-        let mut builder = FunctionBuilder::new(name, span);
+        let mut builder = self.module.builder(name, span);
         builder.function.name_span = Span { end: (span.start + 6).min(span.end), ..span };
         self.function(id, builder, it.parameters.as_deref(), Body::Expression(&it.body))
     }

@@ -148,8 +148,6 @@ pub enum ExitKind<'a> {
 pub struct Scope<'a> {
     pub kind: ScopeKind,
     pub bindings: Bindings<'a>,
-    /// Locals made so far.
-    locals: FxHashMap<&'a str, LocalId>,
     /// What linkage names in this scope begin with, with a dot at the end.
     pub prefix: String,
 }
@@ -182,11 +180,11 @@ impl<'a> Lowering<'a> {
         let span = self.span(range);
         let name = self.module.name(&format!("{prefix}<module>"));
         let id = self.module.reserve();
-        let mut builder = FunctionBuilder::new(name, span);
+        let mut builder = self.module.builder(name, span);
         builder.function.name_span = Span { end: span.start, ..span };
         self.frames.push(Frame::new(id, builder));
         self.imported_globals(&bindings, &prefix);
-        self.scopes.push(Scope { kind: ScopeKind::Module, bindings, locals: FxHashMap::default(), prefix });
+        self.scopes.push(Scope { kind: ScopeKind::Module, bindings, prefix });
         self.statements(body);
         self.scopes.pop();
         self.finish_frame();
@@ -299,16 +297,11 @@ impl<'a> Lowering<'a> {
     /// Opens the scope of a function whose frame is the last one.
     pub fn open_function_scope(&mut self, bindings: Bindings<'a>, prefix: String) {
         let kind = ScopeKind::Function(self.frames.len() - 1);
-        self.scopes.push(Scope { kind, bindings, locals: FxHashMap::default(), prefix });
+        self.scopes.push(Scope { kind, bindings, prefix });
     }
 
     pub fn open_class_scope(&mut self, class: ClassId, bindings: Bindings<'a>, prefix: String) {
-        self.scopes.push(Scope {
-            kind: ScopeKind::Class(class),
-            bindings,
-            locals: FxHashMap::default(),
-            prefix,
-        });
+        self.scopes.push(Scope { kind: ScopeKind::Class(class), bindings, prefix });
     }
 
     /// Binds a parameter in the scope just opened.
@@ -317,7 +310,7 @@ impl<'a> Lowering<'a> {
         let frame = self.frame();
         frame.classes.push(ClassFact::Unset);
         let local = frame.builder.parameter(text, ty, span);
-        self.scope().locals.insert(name, local);
+        self.scope().bindings.entry(name).or_default().local = Some(local);
         local
     }
 
@@ -386,6 +379,7 @@ impl<'a> Lowering<'a> {
     fn bound_in(&mut self, index: usize, name: &'a str, range: TextRange) -> Meaning {
         let scope = &self.scopes[index];
         let bound = &scope.bindings[name];
+        let (known_local, known_global) = (bound.local, bound.global);
         match bound.fixed() {
             Some(Static::Import) => {
                 return Meaning::Import(bound.alias.clone().unwrap_or_default());
@@ -401,10 +395,18 @@ impl<'a> Lowering<'a> {
             _ => {}
         }
         match scope.kind {
-            ScopeKind::Module => Meaning::Global(self.module_global(name, range)),
+            ScopeKind::Module => {
+                let global = known_global.unwrap_or_else(|| self.module_global(name, range));
+                if let Some(bound) =
+                    self.scopes[index].bindings.get_mut(name).filter(|_| known_global.is_none())
+                {
+                    bound.global = Some(global);
+                }
+                Meaning::Global(global)
+            }
             ScopeKind::Class(class) => Meaning::ClassAttribute(class),
             ScopeKind::Function(of) => {
-                let local = self.local_in(index, name, range);
+                let local = known_local.unwrap_or_else(|| self.local_in(index, name, range));
                 match of + 1 == self.frames.len() {
                     true => Meaning::Local(local),
                     false => Meaning::Outer(self.frames[of].id, local),
@@ -421,9 +423,6 @@ impl<'a> Lowering<'a> {
 
     /// The local of a function scope, made at its first mention: inner functions may mention it first.
     fn local_in(&mut self, index: usize, name: &'a str, range: TextRange) -> LocalId {
-        if let Some(it) = self.scopes[index].locals.get(name) {
-            return *it;
-        }
         let ScopeKind::Function(of) = self.scopes[index].kind else {
             unreachable!("only function scopes have locals")
         };
@@ -431,7 +430,9 @@ impl<'a> Lowering<'a> {
         let frame = &mut self.frames[of];
         frame.classes.push(ClassFact::Unset);
         let local = frame.builder.local(text, ty, span);
-        self.scopes[index].locals.insert(name, local);
+        if let Some(bound) = self.scopes[index].bindings.get_mut(name) {
+            bound.local = Some(local);
+        }
         local
     }
 

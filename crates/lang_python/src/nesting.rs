@@ -5,93 +5,127 @@ use memchr::{memchr, memchr2, memchr3};
 /// An upper bound of how deep the syntax tree of a text gets: open brackets and blocks, plus the operators, dots
 /// and calls since the last comma or statement in each.
 pub fn nesting(text: &str) -> u32 {
-    let mut it =
-        Nesting { bytes: text.as_bytes(), at: 0, levels: vec![0], blocks: Vec::new(), sum: 0, greatest: 0 };
+    let mut it = Nesting {
+        bytes: text.as_bytes(),
+        at: 0,
+        chained: 0,
+        levels: Vec::new(),
+        blocks: Vec::new(),
+        sum: 0,
+        greatest: 0,
+    };
     it.scan();
+    it.measure();
     it.greatest
 }
 
-/// Bytes that [`Nesting::scan`] looks at; all others are part of names, numbers and blanks.
-const IS_MARK: [bool; 256] = {
-    let mut table = [false; 256];
-    let marks = b"()[]{},;\n#\"'+-*/%.~|&^<>@=: ";
+/// What [`Nesting::scan`] does with a byte.
+#[derive(Clone, Copy, PartialEq)]
+enum Mark {
+    /// Part of a name or number.
+    None,
+    /// An operator, a dot.
+    Chain,
+    Blank,
+    /// A bracket, quote, end.
+    Other,
+}
+
+const MARKS: [Mark; 256] = {
+    let mut table = [Mark::None; 256];
+    let (chain, other) = (b"+-*/%.~|&^<>@=:", b"()[]{},;\n#\"'");
     let mut at = 0;
-    while at < marks.len() {
-        table[marks[at] as usize] = true;
+    while at < chain.len() {
+        table[chain[at] as usize] = Mark::Chain;
         at += 1;
     }
+    at = 0;
+    while at < other.len() {
+        table[other[at] as usize] = Mark::Other;
+        at += 1;
+    }
+    table[b' ' as usize] = Mark::Blank;
     table
 };
 
 struct Nesting<'a> {
     bytes: &'a [u8],
     at: usize,
-    /// Chained operators in each open bracket; the first is the statement's own.
+    /// Chained operators in the innermost open bracket, or in the statement itself.
+    chained: u32,
+    /// The same of what is around it.
     levels: Vec<u32>,
     /// Columns of the open blocks.
     blocks: Vec<u32>,
-    /// Invariant: `levels.len() - 1 + levels.sum()`.
+    /// Invariant: `levels.len() + levels.sum() + chained`.
     sum: u32,
+    /// Up to where anything last became less deep.
     greatest: u32,
 }
 
 impl Nesting<'_> {
     fn scan(&mut self) {
         self.line_start();
-        while let Some(plain) = self.bytes[self.at..].iter().position(|it| IS_MARK[usize::from(*it)]) {
-            self.at += plain + 1;
-            let byte = self.bytes[self.at - 1];
+        while let Some(&byte) = self.bytes.get(self.at) {
+            self.at += 1;
+            match MARKS[usize::from(byte)] {
+                Mark::None => continue,
+                Mark::Chain => {
+                    self.chain();
+                    continue;
+                }
+                // A blank before a letter: `not`, `lambda`, `if ... else`, `await`.
+                Mark::Blank => {
+                    if self.bytes.get(self.at).is_some_and(u8::is_ascii_lowercase) {
+                        self.chain();
+                    }
+                    continue;
+                }
+                Mark::Other => {}
+            }
             match byte {
                 b'(' | b'[' | b'{' => self.open(),
                 b')' | b']' | b'}' => self.close(),
                 b',' | b';' => self.end_chain(),
-                b'\n' if self.levels.len() == 1 => {
+                b'\n' if self.levels.is_empty() => {
                     self.end_chain();
                     self.line_start();
                 }
                 b'#' => self.skip_line(),
                 b'"' | b'\'' => self.string(byte),
-                b'+' | b'-' | b'*' | b'/' | b'%' | b'.' | b'~' | b'|' | b'&' | b'^' | b'<' | b'>' | b'@'
-                | b'=' | b':' => self.chain(),
-                // A blank before a letter: `not`, `lambda`, `if ... else`, `await`.
-                b' ' if self.bytes.get(self.at).is_some_and(u8::is_ascii_lowercase) => self.chain(),
                 _ => {}
             }
         }
     }
 
+    /// To be called before anything becomes less deep.
     fn measure(&mut self) {
         let blocks = u32::try_from(self.blocks.len()).unwrap_or(u32::MAX);
         self.greatest = self.greatest.max(self.sum.saturating_add(blocks));
     }
 
     fn open(&mut self) {
-        self.levels.push(0);
+        self.levels.push(std::mem::take(&mut self.chained));
         self.sum += 1;
-        self.measure();
     }
 
     /// What follows may chain on: `f()()`.
     fn close(&mut self) {
-        if self.levels.len() > 1 {
-            let chained = self.levels.pop().unwrap_or(0);
-            self.sum -= chained + 1;
+        self.measure();
+        if let Some(around) = self.levels.pop() {
+            self.sum -= std::mem::replace(&mut self.chained, around) + 1;
         }
         self.chain();
     }
 
     fn chain(&mut self) {
-        if let Some(last) = self.levels.last_mut() {
-            *last += 1;
-            self.sum += 1;
-        }
-        self.measure();
+        self.chained += 1;
+        self.sum += 1;
     }
 
     fn end_chain(&mut self) {
-        if let Some(last) = self.levels.last_mut() {
-            self.sum -= std::mem::take(last);
-        }
+        self.measure();
+        self.sum -= std::mem::take(&mut self.chained);
     }
 
     fn skip_line(&mut self) {
@@ -106,6 +140,7 @@ impl Nesting<'_> {
         if self.bytes.get(self.at).is_none_or(|it| matches!(it, b'\n' | b'\r' | b'#')) {
             return;
         }
+        self.measure();
         let column = u32::try_from(self.at - start).unwrap_or(u32::MAX);
         while self.blocks.last().is_some_and(|it| *it >= column) {
             self.blocks.pop();
@@ -113,7 +148,6 @@ impl Nesting<'_> {
         if column > 0 {
             self.blocks.push(column);
         }
-        self.measure();
     }
 
     /// Skips a string. Brackets in one that is an f-string count for as long as it lasts.

@@ -7,6 +7,7 @@ use ruff_python_ast::{self as ast, ExceptHandler, Expr, Pattern, Stmt};
 use rustc_hash::FxHashMap;
 
 use crate::modules::Modules;
+use heapwise_check::ir::{GlobalId, LocalId};
 
 /// How a scope binds a name.
 #[derive(Clone, Debug, Default)]
@@ -21,6 +22,10 @@ pub struct Bound {
     pub constants: u32,
     pub is_global: bool,
     pub is_nonlocal: bool,
+    /// The local of a function that it is, once it was mentioned.
+    pub local: Option<LocalId>,
+    /// The global of a module that it is, once it was mentioned.
+    pub global: Option<GlobalId>,
 }
 
 /// What a name stands for, whatever the path.

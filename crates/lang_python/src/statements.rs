@@ -609,7 +609,8 @@ impl<'a> Lowering<'a> {
         }
         let name = self.linkage_name(short, variant);
         let id = self.module.reserve();
-        let mut builder = FunctionBuilder::new(name, self.span_of(it));
+        let span = self.span_of(it);
+        let mut builder = self.module.builder(name, span);
         let function = &mut builder.function;
         function.name_span = self.span(it.name.range);
         function.is_async = it.is_async;

@@ -5,7 +5,7 @@
 
 use super::world::{ClassRef, FnId, World};
 use crate::ir::Name;
-use rustc_hash::{FxBuildHasher, FxHashMap};
+use crate::text_index::TextIndex;
 
 /// A text that is a name somewhere in the program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -26,7 +26,7 @@ pub struct Meaning<'a> {
 const UNASKED: u32 = u32::MAX;
 
 pub struct Names<'a> {
-    ids: FxHashMap<&'a str, Symbol>,
+    ids: TextIndex,
     texts: Vec<&'a str>,
     /// By symbol: its place among the meanings that were asked for.
     meaning_of: Vec<u32>,
@@ -49,7 +49,7 @@ impl<'a> Names<'a> {
         let all: usize = world.modules.iter().map(count).sum();
         Names {
             // Modules share half of their names, and not all are asked for.
-            ids: FxHashMap::with_capacity_and_hasher(all / 2, FxBuildHasher),
+            ids: TextIndex::with_capacity(all / 2),
             texts: Vec::with_capacity(all / 2),
             meaning_of: Vec::with_capacity(all / 2),
             meanings: Vec::new(),
@@ -74,12 +74,14 @@ impl<'a> Names<'a> {
 
     pub fn of_text(&mut self, text: &'a str) -> Symbol {
         let texts = &mut self.texts;
-        let meaning_of = &mut self.meaning_of;
-        *self.ids.entry(text).or_insert_with(|| {
-            texts.push(text);
-            meaning_of.push(UNASKED);
-            Symbol(u32::try_from(texts.len() - 1).expect("fewer than 2^32 names"))
-        })
+        match self.ids.find_or_add(text, |it| texts[it as usize]) {
+            Some(known) => Symbol(known),
+            None => {
+                texts.push(text);
+                self.meaning_of.push(UNASKED);
+                Symbol((texts.len() - 1) as u32)
+            }
+        }
     }
 
     pub fn text(&self, symbol: Symbol) -> &'a str {
