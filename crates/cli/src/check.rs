@@ -150,10 +150,11 @@ struct Seen {
 
 impl Seen {
     fn of(source: &Source, texts: &Texts) -> Seen {
-        let (Some(text), Some(lines)) = (texts.shown(&source.path), texts.lines(&source.path)) else {
+        let Some(text) = texts.shown(&source.path) else {
             return Seen { lines: 0, ignores: Vec::new() };
         };
-        Seen { lines: lines.count() as u64, ignores: ignores::find(&text, &lines) }
+        let lines = 1 + memchr::memchr_iter(b'\n', &text).count() as u64;
+        Seen { lines, ignores: ignores::find(&text) }
     }
 }
 

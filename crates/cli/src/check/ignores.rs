@@ -1,6 +1,5 @@
 //! `heapwise: ignore[rule] reason` in source: on the line of a finding, or the line above it.
 
-use super::sources::Lines;
 use heapwise_model::Rule;
 
 /// One comment.
@@ -20,10 +19,13 @@ pub struct Ignore {
 const MARK: &[u8] = b"heapwise: ignore[";
 
 /// All such comments of a file: a mark that has the start of a comment before it on its line.
-pub fn find(text: &[u8], lines: &Lines) -> Vec<Ignore> {
+pub fn find(text: &[u8]) -> Vec<Ignore> {
     let marks: Vec<usize> = memchr::memmem::find_iter(text, MARK).collect();
     let mut found = Vec::new();
+    let (mut line, mut counted) = (1, 0);
     for at in marks {
+        line += memchr::memchr_iter(b'\n', &text[counted..at]).count() as u32;
+        counted = at;
         let line_start = memchr::memrchr(b'\n', &text[..at]).map_or(0, |it| it + 1);
         let before = &text[line_start..at];
         let before = before.trim_ascii();
@@ -35,7 +37,7 @@ pub fn find(text: &[u8], lines: &Lines) -> Vec<Ignore> {
         let names = String::from_utf8_lossy(&rest[..end]);
         let names = names.split(',').map(str::trim).filter(|it| !it.is_empty());
         let mut ignore = Ignore {
-            line: lines.place(at as u32).0,
+            line,
             rules: Vec::new(),
             unknown: Vec::new(),
             is_alone: starts.contains(&before),
@@ -72,7 +74,7 @@ mod tests {
     #[test]
     fn comments_cover_their_line_or_stand_above() {
         let text = b"x = 1  # heapwise: ignore[memory-leak, nonsense] it is small\n// heapwise: ignore[double-free]\ny()\n\"heapwise: ignore[double-free]\"\n# heapwise: ignore[double-free\n";
-        let mut ignores = find(text, &Lines::new(text));
+        let mut ignores = find(text);
         assert_eq!(ignores.len(), 2);
         assert_eq!((ignores[0].line, &ignores[0].unknown), (1, &vec!["nonsense".to_owned()]));
         assert!(covers(&mut ignores, Rule::MemoryLeak, 1));

@@ -248,10 +248,6 @@ impl Lines {
         Lines { starts: std::iter::once(0).chain(ends).collect() }
     }
 
-    pub fn count(&self) -> usize {
-        self.starts.len()
-    }
-
     /// A line of the text, from 1, without its end.
     pub fn text<'t>(&self, text: &'t [u8], line: u32) -> Option<&'t [u8]> {
         let at = (line as usize).checked_sub(1)?;
