@@ -72,10 +72,13 @@ impl Subject<'_> {
     }
 }
 
+/// Gives results of functions. They are asked for when they are needed, while modules are linked.
+pub type Read<'a> = dyn Fn() -> &'a Kept + Sync + 'a;
+
 /// What an earlier check kept: results of functions, and modules; `None`: they are not wanted.
 #[derive(Clone, Copy, Default)]
 pub struct Earlier<'a> {
-    pub functions: Option<&'a Kept>,
+    pub functions: Option<&'a Read<'a>>,
     pub modules: Option<&'a Kept>,
 }
 
@@ -95,11 +98,14 @@ pub fn check_again(before: &Run, subject: &Subject<'_>, changed: &BTreeSet<Strin
         let is_changed = module.files.iter().any(|it| changed.contains(it));
         if is_changed { lower(source, shared, subject, subject.texts) } else { module.clone() }
     });
-    run(lowered.collect(), modules, subject.models, before.kept.as_ref())
+    match &before.kept {
+        Some(kept) => run(lowered.collect(), modules, subject.models, Some(&|| kept)),
+        None => run(lowered.collect(), modules, subject.models, None),
+    }
 }
 
-fn run(lowered: Vec<Module>, modules: Arc<Modules>, models: &Models, kept: Option<&Kept>) -> Run {
-    let program = Program::link(lowered);
+fn run(lowered: Vec<Module>, modules: Arc<Modules>, models: &Models, kept: Option<&Read<'_>>) -> Run {
+    let (program, kept) = rayon::join(|| Program::link(lowered), || kept.map(|it| it()));
     let options = Options::default();
     let (checked, kept) = match kept {
         Some(kept) => {

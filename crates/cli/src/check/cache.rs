@@ -24,7 +24,7 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::fs;
-use std::io::Write;
+use std::io::{Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
@@ -108,8 +108,14 @@ impl Cache {
     pub fn load_entries(&self, key: &Key, what: &str) -> Kept {
         let path = self.path(&key.parts, what);
         let read = || {
-            let mut bytes = limited(&path)?;
-            bytes.starts_with(MAGIC_ENTRIES).then(|| bytes.split_off(MAGIC_ENTRIES.len()))
+            let mut file = fs::File::open(&path).ok()?;
+            let length = file.metadata().ok().filter(|it| it.len() <= ENTRY_MAX)?.len();
+            let mut magic = [0; MAGIC_ENTRIES.len()];
+            file.read_exact(&mut magic).ok().filter(|()| magic == *MAGIC_ENTRIES)?;
+            // More room than there are bytes, so that their end is met without growing.
+            let mut bytes = Vec::with_capacity(usize::try_from(length).ok()?);
+            file.take(ENTRY_MAX).read_to_end(&mut bytes).ok()?;
+            Some(bytes)
         };
         let kept = Kept::from_bytes(read().unwrap_or_default());
         touch(&path);

@@ -231,10 +231,32 @@ fn read(path: &Path) -> Option<Arc<[u8]>> {
     if !metadata.is_file() || metadata.len() > SOURCE_MAX {
         return None;
     }
-    // One byte more than it has, so that its end is met without growing.
-    let mut bytes = Vec::with_capacity(usize::try_from(metadata.len()).ok()? + 1);
-    std::fs::File::open(path).ok()?.take(SOURCE_MAX).read_to_end(&mut bytes).ok()?;
-    Some(bytes.into())
+    // Read to where it stays: fresh memory costs more than what is written to it.
+    let length = usize::try_from(metadata.len()).ok()?;
+    let mut bytes: Arc<[u8]> = std::iter::repeat_n(0, length).collect();
+    let mut file = std::fs::File::open(path).ok()?.take(SOURCE_MAX);
+    let read = fill(&mut file, Arc::get_mut(&mut bytes).expect("nobody else has it yet")).ok()?;
+    let mut more = Vec::new();
+    file.read_to_end(&mut more).ok()?;
+    if read == length && more.is_empty() {
+        return Some(bytes);
+    }
+    // It has become longer or shorter since.
+    Some([&bytes[..read], &more].concat().into())
+}
+
+/// Reads until there is no room left, or nothing to read; how much that was.
+fn fill(from: &mut impl Read, to: &mut [u8]) -> std::io::Result<usize> {
+    let mut at = 0;
+    while at < to.len() {
+        match from.read(&mut to[at..]) {
+            Ok(0) => break,
+            Ok(count) => at += count,
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(at)
 }
 
 /// Where the lines of a text begin.

@@ -6,7 +6,7 @@ use crate::check::cache::{self, Cache, FUNCTIONS, Key, MODULES};
 use crate::check::compile_commands::Commands;
 use crate::check::fixes;
 use crate::check::sources::{self, Source, Texts};
-use crate::check::{Earlier, Run, Subject, check, check_again, on_workers, patch, report, where_free};
+use crate::check::{Earlier, Read, Run, Subject, check, check_again, on_workers, patch, report, where_free};
 use crate::config::Config;
 use crate::output::{self, Stream};
 use globset::GlobSetBuilder;
@@ -17,7 +17,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::IsTerminal;
 use std::mem::ManuallyDrop;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 pub fn run(args: &Args, common: &Common) -> Result<u8, Failure> {
     let config = Config::load(common.config.as_deref())?;
@@ -48,17 +48,18 @@ pub fn run(args: &Args, common: &Common) -> Result<u8, Failure> {
             return Ok(Outcome { report, changed: BTreeMap::new(), fixed: Vec::new() });
         }
         let load = |what| kept.as_ref().map(|(cache, key)| cache.load_entries(key, what));
-        let (before, modules) = rayon::join(|| load(FUNCTIONS), || load(MODULES));
-        let before = before.unwrap_or_default();
+        let modules = load(MODULES);
+        let before = OnceLock::new();
+        let before = || before.get_or_init(|| load(FUNCTIONS).unwrap_or_default());
         // Fixes are verified by another check, which then only has to look at what they change.
         let is_kept = kept.is_some() || args.changes() || is_small(&sources);
-        let earlier = Earlier { functions: is_kept.then_some(&before), modules: modules.as_ref() };
+        let earlier = Earlier { functions: is_kept.then_some(&before as &Read), modules: modules.as_ref() };
         // The process ends after its report: taking a program of millions of blocks apart would be for nobody.
         let run = check(&subject, earlier, &|| tick(&bar));
         let mut run = ManuallyDrop::new(run);
         bar.finish_and_clear();
         if let (Some((cache, key)), Some(kept)) = (&kept, &run.kept) {
-            cache.store_entries(key, FUNCTIONS, &before, kept);
+            cache.store_entries(key, FUNCTIONS, before(), kept);
         }
         if let (Some((cache, key)), Some(before), Some(kept)) = (&kept, &modules, &run.kept_modules) {
             cache.store_entries(key, MODULES, before, kept);
