@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use crate::paths;
 
 /// Each crate with those it may depend on. A crate that is not named here may not exist.
-const ARROWS: [(&str, &[&str]); 13] = [
+const ARROWS: [(&str, &[&str]); 14] = [
     (
         "cli",
         &[
@@ -16,6 +16,7 @@ const ARROWS: [(&str, &[&str]); 13] = [
             "model",
             "heap",
             "symbols",
+            "snapshot",
             "run",
             "report",
             "check",
@@ -32,6 +33,7 @@ const ARROWS: [(&str, &[&str]); 13] = [
     ("report", &["trace", "model"]),
     ("heap", &["trace", "model"]),
     ("symbols", &["trace", "model"]),
+    ("snapshot", &["model"]),
     ("model", &["trace"]),
     ("trace", &[]),
     ("allocator", &[]),

@@ -96,6 +96,12 @@ fn figures(observation: &Observation, leaks: Option<Leaks>) -> Program {
     }
 }
 
+/// Sorts findings that were made elsewhere, and adds the source lines that they show.
+pub fn finish(report: &mut Report, names: Names) {
+    sort(report);
+    report.sources = excerpts(report, names);
+}
+
 /// Contract's order: severity, bytes, then place and rule.
 fn sort(report: &mut Report) {
     let mut findings = std::mem::take(&mut report.findings);

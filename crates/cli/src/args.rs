@@ -70,20 +70,23 @@ In heapwise.toml: [check] select, ignore, exclude, per-file; [[function]] for wh
 
 Exit code: 0 nothing at or above --fail-on, 1 findings at or above it, 2 it could not be checked.")]
     Check(Check),
-    /// Show what a recording holds.
+    /// Show what a recording or a heap snapshot holds.
     #[command(after_help = "\
 Examples:
   heapwise report app.4242.heapwise
   heapwise report app.4242.heapwise --by allocations
   heapwise report app.4242.heapwise --format html --output report.html
+  heapwise report Heap.20260101.heapsnapshot             what V8 (Node, Chrome, Deno, Electron) wrote
 
 Exit code: 0 nothing at or above --fail-on, 1 findings at or above it, 2 it could not be read.")]
     Report(Report),
-    /// What grew between two recordings.
+    /// What grew between two recordings, or between heap snapshots.
     #[command(after_help = "\
 Examples:
   heapwise diff before.heapwise after.heapwise
   heapwise diff --by peak before.heapwise after.heapwise
+  heapwise diff one.heapsnapshot two.heapsnapshot
+  heapwise diff one.heapsnapshot two.heapsnapshot three.heapsnapshot    what grew each time
 
 Exit code: 0 nothing new at or above --fail-on, 1 new findings at or above it, 2 it could not be read.")]
     Diff(Diff),
@@ -278,7 +281,7 @@ impl Check {
 
 #[derive(ClapArgs)]
 pub struct Report {
-    /// A file that `heapwise run` wrote.
+    /// A file that `heapwise run` wrote, or a .heapsnapshot file.
     pub recording: PathBuf,
     /// Show a table of allocation sites by this figure.
     #[arg(long, value_parser = metric)]
@@ -297,10 +300,12 @@ fn metric(name: &str) -> Result<Metric, String> {
 
 #[derive(ClapArgs)]
 pub struct Diff {
-    /// The recording to compare with.
+    /// The recording or heap snapshot to compare with.
     pub old: PathBuf,
-    /// The recording that may have grown.
+    /// The recording or heap snapshot that may have grown.
     pub new: PathBuf,
+    /// More heap snapshots of the same process, oldest first.
+    pub later: Vec<PathBuf>,
     /// The figure to compare.
     #[arg(long, value_parser = metric, default_value = "live")]
     pub by: Metric,

@@ -281,6 +281,7 @@ fn finding(program: &Program, places: &Places, found: &Found) -> Finding {
         blocks: None,
         stacks: Vec::new(),
         held: None,
+        retainers: None,
         fix: found.fix.as_ref().map(|it| fix(program, places, it)),
     }
 }

@@ -302,6 +302,7 @@ mod tests {
                 blocks: None,
                 stacks: Vec::new(),
                 held: None,
+                retainers: None,
                 fix: None,
             };
             config.is_ignored_in_file(&finding)

@@ -83,9 +83,9 @@ fn mark_reachable(graph: &HeapGraph, class: &mut [Class]) {
         meet(root.target, &mut pending);
     }
     while let Some(node) = pending.pop() {
-        for &(target, is_interior) in row(graph, node) {
-            if !is_interior {
-                meet(target, &mut pending);
+        for edge in graph.row(node) {
+            if !edge.is_interior() {
+                meet(edge.target(), &mut pending);
             }
         }
     }
@@ -105,14 +105,14 @@ fn mark_possible(graph: &HeapGraph, class: &mut [Class]) {
     for node in 0..class.len() {
         if class[node] == Class::Reachable {
             // A start edge of a reachable block leads to a reachable one, so only interior edges are news.
-            for &(target, _) in row(graph, NodeId(node as u32)) {
-                meet(class, target, &mut pending);
+            for edge in graph.row(NodeId(node as u32)) {
+                meet(class, edge.target(), &mut pending);
             }
         }
     }
     while let Some(node) = pending.pop() {
-        for &(target, _) in row(graph, node) {
-            meet(class, target, &mut pending);
+        for edge in graph.row(node) {
+            meet(class, edge.target(), &mut pending);
         }
     }
 }
@@ -128,7 +128,7 @@ fn mark_lost(graph: &HeapGraph, class: &mut [Class]) -> Vec<NodeId> {
         leaders.push(node);
         pending.push(node);
         while let Some(member) = pending.pop() {
-            for &(target, _) in row(graph, member) {
+            for target in graph.row(member).iter().map(|edge| edge.target()) {
                 // Either not met yet, or an earlier leader.
                 if class[target.index()] == Class::Definite && target != node {
                     class[target.index()] = Class::Indirect;
@@ -148,11 +148,6 @@ fn mark_lost(graph: &HeapGraph, class: &mut [Class]) -> Vec<NodeId> {
     leader
 }
 
-/// Edges of a node.
-pub(crate) fn row(graph: &HeapGraph, node: NodeId) -> &[(NodeId, bool)] {
-    &graph.edges[graph.first[node.index()] as usize..graph.first[node.index() + 1] as usize]
-}
-
 fn add(total: &mut Total, size: u64) {
     total.bytes = total.bytes.saturating_add(size);
     total.blocks += 1;
@@ -161,9 +156,13 @@ fn add(total: &mut Total, size: u64) {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
-    use heapwise_model::{Family, Root, RootKind, StackId};
+    use heapwise_model::{Bits, Edge, EdgeKind, Family, Root, RootKind, StackId};
     use proptest::prelude::*;
     use std::collections::BTreeSet;
+
+    fn native(target: u32, is_interior: bool) -> Edge {
+        Edge::new(NodeId(target), if is_interior { EdgeKind::Interior } else { EdgeKind::Start })
+    }
 
     /// A graph of `count` blocks of 16 bytes from (from, to, interior) and (target, interior).
     pub fn graph_of(count: usize, edges: &[(u32, u32, bool)], roots: &[(u32, bool)]) -> HeapGraph {
@@ -182,8 +181,9 @@ pub(crate) mod tests {
             stack: (0..count as u32).map(|i| StackId(1 + i % 3)).collect(),
             family: vec![Family::Malloc; count],
             first,
-            offsets: vec![0; sorted.len()],
-            edges: sorted.into_iter().map(|(_, to, interior)| (NodeId(to), interior)).collect(),
+            labels: vec![0; sorted.len()],
+            edges: sorted.into_iter().map(|(_, to, interior)| native(to, interior)).collect(),
+            idle: Bits::default(),
             roots: roots
                 .iter()
                 .map(|&(target, interior)| Root {
@@ -204,6 +204,17 @@ pub(crate) mod tests {
         })
     }
 
+    /// As [`any_graph`], and some edges keep nothing alive.
+    pub fn any_graph_with_idle() -> impl Strategy<Value = HeapGraph> {
+        (any_graph(), prop::collection::vec(prop::bool::weighted(0.3), 80)).prop_map(|(mut graph, idle)| {
+            graph.idle = Bits::new(graph.edges.len());
+            (0..graph.edges.len()).filter(|&it| idle[it]).for_each(|it| {
+                graph.idle.insert(it);
+            });
+            graph
+        })
+    }
+
     /// What can be reached from `set` over edges that `follow` admits: the fixpoint, naively.
     fn closure(
         graph: &HeapGraph,
@@ -213,9 +224,9 @@ pub(crate) mod tests {
         loop {
             let before = set.len();
             for node in set.clone() {
-                for &(target, interior) in row(graph, NodeId(node)) {
-                    if follow(node, target.0, interior) {
-                        set.insert(target.0);
+                for edge in graph.row(NodeId(node)) {
+                    if follow(node, edge.target().0, edge.is_interior()) {
+                        set.insert(edge.target().0);
                     }
                 }
             }

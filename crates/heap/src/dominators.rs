@@ -8,8 +8,7 @@
 //! compression. Iterative; O(edges * log blocks) at worst, near linear on heaps. (Semi-NCA, otherwise as good, walks
 //! up from every block: quadratic for a long list that ends in many blocks.)
 
-use crate::classes::row;
-use heapwise_model::{HeapGraph, NodeId};
+use heapwise_model::{Bits, HeapGraph, NodeId, Total};
 
 /// A block's nearest dominator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,8 +24,8 @@ pub enum Dominator {
 /// Columns by node.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Dominators {
-    /// Immediate dominators.
-    pub dominator: Vec<Dominator>,
+    /// Immediate dominators, or one of the two marks.
+    above: Vec<u32>,
     /// Bytes of a block and all it dominates; 0 for unreachable blocks.
     pub retained_bytes: Vec<u64>,
     /// Number of blocks in that sum.
@@ -34,32 +33,116 @@ pub struct Dominators {
 }
 
 const NONE: u32 = u32::MAX;
+const ROOTS: u32 = u32::MAX - 1;
 
-/// Dominators over all pointers, start or interior, from all roots.
+impl Dominators {
+    /// The immediate dominator of `node`.
+    pub fn of(&self, node: NodeId) -> Dominator {
+        match self.above[node.index()] {
+            NONE => Dominator::Unreachable,
+            ROOTS => Dominator::Roots,
+            above => Dominator::Block(NodeId(above)),
+        }
+    }
+
+    /// The dominator tree.
+    pub fn tree(&self) -> DominatorTree {
+        let count = self.above.len();
+        let above = |node: usize| Some(self.above[node] as usize).filter(|&it| it < count);
+        let mut first = vec![0u32; count + 1];
+        (0..count).filter_map(above).for_each(|it| first[it + 1] += 1);
+        (0..count).for_each(|it| first[it + 1] += first[it]);
+        let mut children = vec![0u32; first[count] as usize];
+        for node in (0..count).rev() {
+            if let Some(above) = above(node) {
+                first[above + 1] -= 1;
+                children[first[above + 1] as usize] = node as u32;
+            }
+        }
+        first.remove(0);
+        first.push(children.len() as u32);
+        DominatorTree { first, children }
+    }
+
+    /// What each set of nodes retains together, no node counted twice; `set_of` numbers the sets below `sets`.
+    pub fn retained_by(&self, sets: usize, set_of: impl Fn(NodeId) -> Option<u32>) -> Vec<Total> {
+        let tree = self.tree();
+        let set_of = |node: u32| set_of(NodeId(node)).map(|it| it as usize).filter(|&it| it < sets);
+        let mut totals = vec![Total::default(); sets];
+        // Depth first; `inside` counts the nodes of each set on the way down.
+        let mut inside = vec![0u32; sets];
+        let mut open: Vec<(u32, u32)> = Vec::new();
+        for root in (0..self.above.len() as u32).filter(|&it| self.above[it as usize] == ROOTS) {
+            let mut entering = Some(root);
+            loop {
+                if let Some(node) = entering.take() {
+                    if let Some(set) = set_of(node) {
+                        if inside[set] == 0 {
+                            let bytes = self.retained_bytes[node as usize];
+                            totals[set].bytes = totals[set].bytes.saturating_add(bytes);
+                            totals[set].blocks += u64::from(self.retained_blocks[node as usize]);
+                        }
+                        inside[set] += 1;
+                    }
+                    open.push((node, tree.first[node as usize]));
+                }
+                let Some((node, at)) = open.last_mut() else { break };
+                if *at < tree.first[*node as usize + 1] {
+                    entering = Some(tree.children[*at as usize]);
+                    *at += 1;
+                    continue;
+                }
+                if let Some(set) = set_of(*node) {
+                    inside[set] -= 1;
+                }
+                open.pop();
+            }
+        }
+        totals
+    }
+}
+
+/// Dominators as rows of what they are next above of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DominatorTree {
+    first: Vec<u32>,
+    children: Vec<u32>,
+}
+
+impl DominatorTree {
+    /// The nodes whose immediate dominator is `node`.
+    pub fn children(&self, node: NodeId) -> impl Iterator<Item = NodeId> + '_ {
+        let row = self.first[node.index()] as usize..self.first[node.index() + 1] as usize;
+        self.children[row].iter().map(|&it| NodeId(it))
+    }
+}
+
+/// Dominators over all edges that keep their targets alive, start or interior, from all roots.
 pub fn dominators(graph: &HeapGraph) -> Dominators {
-    let walk = Walk::new(graph);
-    let idom = walk.immediate_dominators(graph);
-    let count = graph.addr.len();
+    let count = graph.len();
+    let (node, idom) = {
+        let walk = Walk::new(graph);
+        immediate_dominators(walk, graph)
+    };
     let mut result = Dominators {
-        dominator: vec![Dominator::Unreachable; count],
+        above: vec![NONE; count],
         retained_bytes: vec![0; count],
         retained_blocks: vec![0; count],
     };
     // A dominator has a smaller number than what it dominates, so sums flow upward from the last.
-    for number in (1..walk.node.len()).rev() {
-        let node = walk.node[number] as usize;
-        result.retained_bytes[node] = result.retained_bytes[node].saturating_add(graph.size[node]);
-        result.retained_blocks[node] += 1;
+    for number in (1..node.len()).rev() {
+        let at = node[number] as usize;
+        result.retained_bytes[at] = result.retained_bytes[at].saturating_add(graph.size[at]);
+        result.retained_blocks[at] += 1;
         if idom[number] == 0 {
-            result.dominator[node] = Dominator::Roots;
+            result.above[at] = ROOTS;
             continue;
         }
-        let above = walk.node[idom[number] as usize];
-        result.dominator[node] = Dominator::Block(NodeId(above));
+        let above = node[idom[number] as usize];
+        result.above[at] = above;
         let above = above as usize;
-        result.retained_bytes[above] =
-            result.retained_bytes[above].saturating_add(result.retained_bytes[node]);
-        result.retained_blocks[above] += result.retained_blocks[node];
+        result.retained_bytes[above] = result.retained_bytes[above].saturating_add(result.retained_bytes[at]);
+        result.retained_blocks[above] += result.retained_blocks[at];
     }
     result
 }
@@ -76,7 +159,7 @@ struct Walk {
 
 impl Walk {
     fn new(graph: &HeapGraph) -> Walk {
-        let mut walk = Walk { node: vec![NONE], number: vec![NONE; graph.addr.len()], parent: vec![0] };
+        let mut walk = Walk { node: vec![NONE], number: vec![NONE; graph.len()], parent: vec![0] };
         let mut open: Vec<(u32, u32)> = Vec::new();
         for root in &graph.roots {
             walk.enter(root.target.0, 0, graph, &mut open);
@@ -86,10 +169,12 @@ impl Walk {
                     open.pop();
                     continue;
                 }
-                let (target, _) = graph.edges[*at as usize];
+                let edge = *at as usize;
                 *at += 1;
-                let number = *number;
-                walk.enter(target.0, number, graph, &mut open);
+                if !graph.idle.has(edge) {
+                    let number = *number;
+                    walk.enter(graph.edges[edge].target().0, number, graph, &mut open);
+                }
             }
         }
         walk
@@ -105,68 +190,81 @@ impl Walk {
         }
     }
 
-    /// By number.
-    fn immediate_dominators(&self, graph: &HeapGraph) -> Vec<u32> {
-        let count = self.node.len();
-        let (first, sources) = self.predecessors(graph);
-        let mut semi: Vec<u32> = (0..count as u32).collect();
-        let mut label = semi.clone();
-        let mut ancestor = self.parent.clone();
-        let mut idom = self.parent.clone();
-        let mut path = Vec::new();
-        // Lists by semidominator of numbers whose dominator is found once all between the two are linked; 0 ends one.
-        let (mut head, mut next) = (vec![0u32; count], vec![0u32; count]);
-        for number in (1..count).rev() {
-            for &source in &sources[first[number] as usize..first[number + 1] as usize] {
-                let best = evaluate(source, number as u32, &mut ancestor, &mut label, &semi, &mut path);
-                semi[number] = semi[number].min(semi[best as usize]);
-            }
-            let bucket = semi[number] as usize;
-            next[number] = std::mem::replace(&mut head[bucket], number as u32);
-            let parent = self.parent[number];
-            let mut waiting = std::mem::take(&mut head[parent as usize]);
-            while waiting != 0 {
-                let best = evaluate(waiting, number as u32 - 1, &mut ancestor, &mut label, &semi, &mut path);
-                let is_lower = semi[best as usize] < semi[waiting as usize];
-                idom[waiting as usize] = if is_lower { best } else { parent };
-                waiting = next[waiting as usize];
-            }
+    /// By number: whether a root points there.
+    fn targets_of_roots(&self, graph: &HeapGraph) -> Bits {
+        let mut targets = Bits::new(self.node.len());
+        for root in &graph.roots {
+            targets.insert(self.number[root.target.index()] as usize);
         }
-        for number in 1..count {
-            if idom[number] != semi[number] {
-                idom[number] = idom[idom[number] as usize];
-            }
-        }
-        idom
+        targets
     }
 
     /// Compressed rows, by number, of the numbers that point there.
-    fn predecessors(&self, graph: &HeapGraph) -> (Vec<u64>, Vec<u32>) {
-        let count = self.node.len();
-        let mut first = vec![0u64; count + 1];
-        let edges = || {
-            let roots = graph.roots.iter().map(|root| (0, self.number[root.target.index()]));
-            let inner = self.node[1..].iter().enumerate().flat_map(|(before, &node)| {
-                row(graph, NodeId(node))
-                    .iter()
-                    .map(move |&(target, _)| (before as u32 + 1, self.number[target.index()]))
-            });
-            roots.chain(inner)
-        };
-        for (_, to) in edges() {
-            first[to as usize + 1] += 1;
+    fn predecessors(&self, graph: &HeapGraph) -> (Vec<u32>, Vec<u32>) {
+        let mut first = vec![0u32; self.node.len() + 1];
+        for &node in &self.node[1..] {
+            for target in graph.kept(NodeId(node)) {
+                first[self.number[target.index()] as usize + 1] += 1;
+            }
         }
         for i in 1..first.len() {
             first[i] += first[i - 1];
         }
-        let mut sources = vec![0; first[count] as usize];
-        let mut next = first.clone();
-        for (from, to) in edges() {
-            sources[next[to as usize] as usize] = from;
-            next[to as usize] += 1;
+        // Rows are filled from their ends, so that the starts need no second copy.
+        let mut sources = vec![0; first[first.len() - 1] as usize];
+        for (number, &node) in self.node.iter().enumerate().skip(1).rev() {
+            for target in graph.kept(NodeId(node)) {
+                let end = &mut first[self.number[target.index()] as usize + 1];
+                *end -= 1;
+                sources[*end as usize] = number as u32;
+            }
         }
+        // Now each entry holds the start of the row before its own.
+        first.remove(0);
+        first.push(sources.len() as u32);
         (first, sources)
     }
+}
+
+/// Number to node, and by number the immediate dominator's number.
+///
+/// Two columns serve twice: `ancestor` is the depth-first parent until a vertex is linked and its path compressed, and
+/// `idom` links the vertices of a bucket until their dominator is known.
+fn immediate_dominators(walk: Walk, graph: &HeapGraph) -> (Vec<u32>, Vec<u32>) {
+    let of_roots = walk.targets_of_roots(graph);
+    let (first, sources) = walk.predecessors(graph);
+    let Walk { node, number, parent: mut ancestor } = walk;
+    drop(number);
+    let count = node.len();
+    let mut semi: Vec<u32> = (0..count as u32).collect();
+    let mut label = semi.clone();
+    let mut idom = vec![0u32; count];
+    let mut path = Vec::new();
+    // By semidominator: the first of the numbers whose dominator is found once all between the two are linked; 0 ends one.
+    let mut head = vec![0u32; count];
+    for number in (1..count).rev() {
+        let mut least = if of_roots.has(number) { 0 } else { number as u32 };
+        for &source in &sources[first[number] as usize..first[number + 1] as usize] {
+            let best = evaluate(source, number as u32, &mut ancestor, &mut label, &semi, &mut path);
+            least = least.min(semi[best as usize]);
+        }
+        semi[number] = least;
+        idom[number] = std::mem::replace(&mut head[least as usize], number as u32);
+        let parent = ancestor[number];
+        let mut waiting = std::mem::take(&mut head[parent as usize]);
+        while waiting != 0 {
+            let best = evaluate(waiting, number as u32 - 1, &mut ancestor, &mut label, &semi, &mut path);
+            let is_lower = semi[best as usize] < semi[waiting as usize];
+            let dominator = if is_lower { best } else { parent };
+            waiting = std::mem::replace(&mut idom[waiting as usize], dominator);
+        }
+    }
+    for number in 1..count {
+        if idom[number] != semi[number] {
+            idom[number] = idom[idom[number] as usize];
+        }
+    }
+    (node, idom)
 }
 
 /// The vertex with the least semidominator on the forest path from `at` up to, without, the first one below `linked`;
@@ -201,7 +299,7 @@ fn evaluate(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::classes::tests::{any_graph, graph_of};
+    use crate::classes::tests::{any_graph_with_idle, graph_of};
     use proptest::prelude::*;
 
     /// Blocks reachable without going through `removed`.
@@ -210,7 +308,7 @@ mod tests {
         let mut open: Vec<u32> = graph.roots.iter().map(|root| root.target.0).collect();
         while let Some(node) = open.pop() {
             if Some(node) != removed && !std::mem::replace(&mut seen[node as usize], true) {
-                open.extend(row(graph, NodeId(node)).iter().map(|edge| edge.0.0));
+                open.extend(graph.kept(NodeId(node)).map(|target| target.0));
             }
         }
         seen
@@ -220,7 +318,7 @@ mod tests {
         #![proptest_config(ProptestConfig::with_cases(1000))]
         /// Twin: a block dominates what is unreachable once it is removed.
         #[test]
-        fn removal_agrees(graph in any_graph()) {
+        fn removal_agrees(graph in any_graph_with_idle()) {
             let fast = dominators(&graph);
             let all = reachable(&graph, None);
             let without: Vec<Vec<bool>> = (0..all.len() as u32).map(|node| reachable(&graph, Some(node))).collect();
@@ -237,7 +335,7 @@ mod tests {
                     (true, Some(by)) => Dominator::Block(NodeId(by as u32)),
                 };
                 // An unreachable "dominator" never arises: `dominated` asks for reachability.
-                prop_assert_eq!(fast.dominator[node], expected);
+                prop_assert_eq!(fast.of(NodeId(node as u32)), expected);
             }
         }
     }
@@ -249,7 +347,7 @@ mod tests {
         let roots: Vec<_> = std::iter::once(0).chain(half..count).map(|it| (it, false)).collect();
         let fast = dominators(&graph_of(count as usize, &edges, &roots));
         assert_eq!(fast.retained_blocks[0], half);
-        assert!(fast.dominator[half as usize..].iter().all(|it| *it == Dominator::Roots));
+        assert!((half..count).all(|it| fast.of(NodeId(it)) == Dominator::Roots));
     }
 
     #[test]
@@ -258,6 +356,6 @@ mod tests {
         let edges: Vec<_> = (1..count).flat_map(|i| [(i - 1, i, false), (i, i / 2, true)]).collect();
         let fast = dominators(&graph_of(count as usize, &edges, &[(0, false)]));
         assert_eq!(fast.retained_blocks[0], count);
-        assert_eq!(fast.dominator[count as usize - 1], Dominator::Block(NodeId(count - 2)));
+        assert_eq!(fast.of(NodeId(count - 1)), Dominator::Block(NodeId(count - 2)));
     }
 }

@@ -439,6 +439,7 @@ fn finding(rule: Rule, kind: Option<Kind>, severity: Severity, stack: StackId) -
         blocks: None,
         stacks: Vec::new(),
         held: None,
+        retainers: None,
         fix: None,
     }
 }

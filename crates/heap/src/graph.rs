@@ -7,22 +7,28 @@
 //! them, and sorts them otherwise.
 
 use crate::{Block, BlockIndex};
-use heapwise_model::{Addr, HeapGraph, NodeId, Root, RootKind};
+use heapwise_model::{Addr, Edge, EdgeKind, HeapGraph, NodeId, Root, RootKind};
 use heapwise_trace::Event;
 
 #[derive(Clone, Copy)]
-struct Edge {
+struct Pointer {
     from: u32,
     offset: u32,
     target: NodeId,
     interior: bool,
 }
 
+impl Pointer {
+    fn kind(&self) -> EdgeKind {
+        if self.interior { EdgeKind::Interior } else { EdgeKind::Start }
+    }
+}
+
 /// See the module's page.
 pub struct GraphBuilder {
     graph: HeapGraph,
     index: BlockIndex,
-    edges: Vec<Edge>,
+    edges: Vec<Pointer>,
     is_sorted: bool,
     is_complete: bool,
     /// The block that the last edge came from: edges of a block come together.
@@ -34,7 +40,7 @@ impl GraphBuilder {
     /// into the next one (a damaged recording, a missed free) owns only the bytes before it.
     pub fn new(blocks: &[Block]) -> GraphBuilder {
         let mut graph = HeapGraph::default();
-        for block in blocks.iter().take(u32::MAX as usize - 1) {
+        for block in blocks.iter().take(NodeId::MAX - 1) {
             if graph.addr.last().is_some_and(|&last| last >= block.addr.0) {
                 continue;
             }
@@ -97,7 +103,7 @@ impl GraphBuilder {
         }
         let interior = inside != 0;
         self.is_sorted &= self.edges.last().is_none_or(|last| last.from <= from.0);
-        self.edges.push(Edge {
+        self.edges.push(Pointer {
             from: from.0,
             offset: u32::try_from(offset).unwrap_or(u32::MAX),
             target,
@@ -132,8 +138,8 @@ impl GraphBuilder {
         for i in 1..graph.first.len() {
             graph.first[i] += graph.first[i - 1];
         }
-        graph.offsets = edges.iter().map(|edge| edge.offset).collect();
-        graph.edges = edges.into_iter().map(|edge| (edge.target, edge.interior)).collect();
+        graph.labels = edges.iter().map(|edge| edge.offset).collect();
+        graph.edges = edges.into_iter().map(|edge| Edge::new(edge.target, edge.kind())).collect();
         graph
     }
 }
@@ -161,11 +167,12 @@ mod tests {
         assert!(!builder.edge(Addr(0x100), 24, Addr(0x201)));
         assert!(!builder.edge(Addr(0x101), 0, Addr(0x100)));
         assert!(builder.root(RootKind::Global, Addr(0x10), Addr(0x11f)));
+        let interior = |target| Edge::new(NodeId(target), EdgeKind::Interior);
         let graph = builder.finish();
         assert_eq!(graph.size, [32, 32, 0]);
         assert_eq!(graph.first, [0, 2, 3, 3]);
-        assert_eq!(graph.edges, [(NodeId(1), true), (NodeId(1), true), (NodeId(2), false)]);
-        assert_eq!(graph.offsets, [0, 16, 8]);
+        assert_eq!(graph.edges, [interior(1), interior(1), Edge::new(NodeId(2), EdgeKind::Start)]);
+        assert_eq!(graph.labels, [0, 16, 8]);
         assert!(graph.roots[0].interior);
     }
 }

@@ -7,7 +7,7 @@
 //! two ends only.
 
 use crate::classes::{Class, Classes};
-use crate::dominators::{Dominator, Dominators, dominators};
+use crate::dominators::{Dominators, dominators};
 use crate::paths::ShortestPaths;
 use heapwise_model::{HeapGraph, Held, HeldStep, NodeId, StackId, Total};
 use rustc_hash::FxHashMap;
@@ -41,7 +41,7 @@ impl<'a> Holding<'a> {
     pub fn chains(&self, groups: &[Group]) -> Vec<Option<Held>> {
         let mut most: FxHashMap<Group, Option<usize>> = groups.iter().map(|it| (*it, None)).collect();
         let retained = &self.dominators.retained_bytes;
-        for node in 0..self.graph.addr.len() {
+        for node in 0..self.graph.len() {
             if let Some(best) = most.get_mut(&self.group(node))
                 && best.is_none_or(|best| retained[node] > retained[best])
             {
@@ -71,7 +71,9 @@ impl<'a> Holding<'a> {
             }
         }
         let left_out = steps.len().saturating_sub(FIRST_STEPS + LAST_STEPS);
-        steps.drain(FIRST_STEPS.min(steps.len())..).take(left_out).for_each(drop);
+        if left_out > 0 {
+            steps.drain(FIRST_STEPS..FIRST_STEPS + left_out);
+        }
         let retained = self.retained_of(node);
         let (kind, place) = (chain.root.kind, chain.root.place);
         Some(Held { kind, place, variable: None, steps, left_out, retained })
@@ -86,61 +88,14 @@ impl<'a> Holding<'a> {
 
     /// What each set of groups retains together; `set_of` numbers the sets below `sets`.
     pub fn retained(&self, sets: usize, set_of: &FxHashMap<Group, u32>) -> Vec<Total> {
-        let count = self.graph.addr.len();
-        let mut totals = vec![Total::default(); sets];
-        let set_of =
-            |node: usize| set_of.get(&self.group(node)).map(|&it| it as usize).filter(|&it| it < sets);
-        // The dominator tree as rows of children, and its roots.
-        let mut first = vec![0u32; count + 1];
-        let above = |node: usize| match self.dominators.dominator[node] {
-            Dominator::Block(above) => Some(above.index()),
-            _ => None,
-        };
-        (0..count).filter_map(above).for_each(|it| first[it + 1] += 1);
-        (0..count).for_each(|it| first[it + 1] += first[it]);
-        let (mut next, mut children) = (first.clone(), vec![0u32; first[count] as usize]);
-        for node in 0..count {
-            if let Some(above) = above(node) {
-                children[next[above] as usize] = node as u32;
-                next[above] += 1;
-            }
-        }
-        // Depth first; `inside` counts the blocks of each set on the way down.
-        let mut inside = vec![0u32; sets];
-        let mut open: Vec<(u32, u32)> = Vec::new();
-        for root in (0..count).filter(|&it| self.dominators.dominator[it] == Dominator::Roots) {
-            let mut entering = Some(root);
-            loop {
-                if let Some(node) = entering.take() {
-                    if let Some(set) = set_of(node) {
-                        if inside[set] == 0 {
-                            let Total { bytes, blocks } = self.retained_of(node);
-                            totals[set].bytes = totals[set].bytes.saturating_add(bytes);
-                            totals[set].blocks += blocks;
-                        }
-                        inside[set] += 1;
-                    }
-                    open.push((node as u32, first[node]));
-                }
-                let Some((node, at)) = open.last_mut() else { break };
-                if *at < first[*node as usize + 1] {
-                    entering = Some(children[*at as usize] as usize);
-                    *at += 1;
-                    continue;
-                }
-                if let Some(set) = set_of(*node as usize) {
-                    inside[set] -= 1;
-                }
-                open.pop();
-            }
-        }
-        totals
+        self.dominators.retained_by(sets, |node| set_of.get(&self.group(node.index())).copied())
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Dominator;
     use crate::classes::tests::any_graph;
     use crate::{Block, GraphBuilder, classify};
     use heapwise_model::{Addr, Family, RootKind};
@@ -191,6 +146,33 @@ mod tests {
         assert_eq!(retained[2], Total { bytes: 2000, blocks: 20 });
     }
 
+    /// Of a chain of `count` steps the first and the last ones are told.
+    #[test]
+    fn long_chains_keep_both_ends() {
+        for (count, told, left_out) in [(5, 5, 0), (12, 12, 0), (13, 12, 1), (40, 12, 28)] {
+            let block = |i: u64| Block {
+                addr: Addr(0x1000 + i * 0x100),
+                size: 16,
+                family: Family::Malloc,
+                stack: StackId(1 + i as u32),
+            };
+            let blocks: Vec<Block> = (0..count).map(block).collect();
+            let mut builder = GraphBuilder::new(&blocks);
+            builder.root(RootKind::Global, Addr(0x10), blocks[0].addr);
+            for pair in blocks.windows(2) {
+                builder.edge(pair[0].addr, 0, pair[1].addr);
+            }
+            let graph = builder.finish();
+            let classes = classify(&graph);
+            let last = (REACHABLE, StackId(count as u32));
+            let chains = Holding::new(&graph, &classes).chains(&[last]);
+            let held = chains[0].as_ref().expect("reachable");
+            assert_eq!((held.steps.len(), held.left_out), (told, left_out));
+            assert_eq!(held.steps[told - 1].stack, last.1);
+            assert_eq!(held.steps[0].stack, StackId(1));
+        }
+    }
+
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(300))]
         /// Twin: a block counts for a set when it, or a block above it in the dominator tree, is of the set.
@@ -206,7 +188,7 @@ mod tests {
                 let mut at = node;
                 let is_reached = loop {
                     sets[set_of[&holding.group(at)] as usize] = true;
-                    match holding.dominators.dominator[at] {
+                    match holding.dominators.of(NodeId(at as u32)) {
                         Dominator::Block(above) => at = above.index(),
                         Dominator::Roots => break true,
                         Dominator::Unreachable => break false,

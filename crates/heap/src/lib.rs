@@ -22,6 +22,7 @@ mod index;
 mod ledger;
 mod mappings;
 mod memory_error;
+pub mod objects;
 mod paths;
 mod table;
 mod text;
@@ -29,7 +30,7 @@ mod timeline;
 
 pub use classes::{Class, Classes, classify};
 pub use diff::{SiteChange, diff};
-pub use dominators::{Dominator, Dominators, dominators};
+pub use dominators::{Dominator, DominatorTree, Dominators, dominators};
 pub use findings::{
     Analysis, GROWTH_MIN_BYTES, GROWTH_MIN_NS, GROWTH_OF_PEAK, TEMPORARY_MIN, TEMPORARY_OF_PROGRAM,
     TEMPORARY_OF_SITE, analyze, program, sort,

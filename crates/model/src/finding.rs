@@ -124,6 +124,8 @@ pub struct Finding {
     pub stacks: Vec<StackShare>,
     /// Why its memory is alive, for blocks that a root reaches.
     pub held: Option<Held>,
+    /// The same for an object of a language's runtime.
+    pub retainers: Option<Retainers>,
     pub fix: Option<Fix>,
 }
 
@@ -142,6 +144,28 @@ pub struct Held {
     pub left_out: usize,
     /// What goes when all the finding's blocks go: they and what only they keep.
     pub retained: Total,
+}
+
+/// A shortest chain of references from a root to an object.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct Retainers {
+    /// From what users know (a global object, if any leads there) to the object itself.
+    pub steps: Vec<RetainerStep>,
+    /// Steps missing after the first of `steps`.
+    pub left_out: usize,
+    /// What goes when the object goes.
+    pub retained: Total,
+}
+
+/// An object on such a chain.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct RetainerStep {
+    /// What it is: `global`, `Map with 1,204 entries`, `function onData`.
+    pub object: String,
+    /// How it refers to the next one: `.cache`, `[3]`, `variable cache`; empty at the end.
+    pub reference: String,
+    /// Where its function is written, or its class.
+    pub place: Option<Location>,
 }
 
 /// A place in a module's data.

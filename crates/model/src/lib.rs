@@ -6,19 +6,21 @@
 
 mod finding;
 mod graph;
+mod objects;
 mod report;
 pub mod rule;
 mod stack;
 
 pub use finding::{
-    Confidence, Edit, Engine, Finding, Fix, Held, HeldStep, Language, Location, Place, Related, Safety,
-    Severity, StackShare, Variable,
+    Confidence, Edit, Engine, Finding, Fix, Held, HeldStep, Language, Location, Place, Related, RetainerStep,
+    Retainers, Safety, Severity, StackShare, Variable,
 };
-pub use graph::{HeapGraph, NodeId, Root};
+pub use graph::{Bits, Edge, EdgeKind, HeapGraph, NodeId, Root};
 pub use heapwise_trace::{Addr, Family, FrameId, ModuleId, Nanos, RootKind, StackId};
+pub use objects::{ObjectHeap, ObjectKind, ObjectPlace, Texts};
 pub use report::{
-    Child, Excerpt, LeakTotals, Leaks, Program, Report, SourceTotals, StackCost, Termination, Tick, Timeline,
-    Total,
+    Child, ClassTotal, Excerpt, LeakTotals, Leaks, ObjectTotals, Program, Report, SourceTotals, StackCost,
+    Termination, Tick, Timeline, Total,
 };
 pub use rule::{Kind, Rule};
 pub use stack::{Frame, Module, ResolvedFrame, StackTable};

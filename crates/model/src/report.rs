@@ -112,12 +112,37 @@ pub struct SourceTotals {
     pub lines: u64,
 }
 
+/// Objects of one class in a heap of a language's runtime.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct ClassTotal {
+    pub name: String,
+    /// Objects and their shallow bytes.
+    pub total: Total,
+    /// What would go with all of them.
+    pub retained_bytes: u64,
+    /// Change since an older dump, where there is one.
+    pub change: Option<(i64, i64)>,
+}
+
+/// A heap of a language's runtime, in figures.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct ObjectTotals {
+    pub total: Total,
+    pub references: u64,
+    /// Those that hold most first.
+    pub classes: Vec<ClassTotal>,
+    /// Bytes and objects of the older dump, where there is one.
+    pub before: Option<Total>,
+}
+
 /// What a renderer sees.
 #[derive(Clone, Debug, Default)]
 pub struct Report {
     /// Heapwise's own version.
     pub version: String,
     pub program: Option<Program>,
+    /// Of a heap snapshot.
+    pub objects: Option<ObjectTotals>,
     /// Of `check`.
     pub read: Option<SourceTotals>,
     /// Where the recording is, if it was kept.

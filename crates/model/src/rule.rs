@@ -46,6 +46,7 @@ names! {
         EagerSequence = "eager-sequence",
         DeepNesting = "deep-nesting",
         TemporaryAllocations = "temporary-allocations",
+        DuplicateContent = "duplicate-content",
     }
 }
 

@@ -98,6 +98,7 @@ fn leak(place: StackId, bytes: u64, blocks: u64) -> Finding {
         blocks: Some(blocks),
         stacks: vec![],
         held: None,
+        retainers: None,
         fix: None,
     }
 }

@@ -49,6 +49,10 @@ const COMPILED_SCRIPTS: &[Language] = &[
 const RUN: &[Engine] = &[Engine::Run];
 const CHECK: &[Engine] = &[Engine::Check];
 const BOTH: &[Engine] = &[Engine::Run, Engine::Check];
+const ALL: &[Engine] = &[Engine::Run, Engine::Check, Engine::Snapshot];
+const CHECK_SNAPSHOT: &[Engine] = &[Engine::Check, Engine::Snapshot];
+const SNAPSHOT: &[Engine] = &[Engine::Snapshot];
+const JAVASCRIPT: &[Language] = &[Language::JavaScript, Language::TypeScript];
 
 const CATALOG: &[CatalogEntry] = &[
     CatalogEntry {
@@ -90,7 +94,7 @@ const CATALOG: &[CatalogEntry] = &[
         kinds: &[Kind::List, Kind::Map, Kind::Set, Kind::Queue, Kind::Cache, Kind::String, Kind::Registry],
         cwe: &[770],
         languages: COMPILED_SCRIPTS,
-        engines: BOTH,
+        engines: ALL,
         title: "Something long-lived only grows",
         summary: "A container, or the live memory of an allocation site, grows with the work done and never shrinks.",
         severity: Severity::Warning,
@@ -121,7 +125,7 @@ const CATALOG: &[CatalogEntry] = &[
         ],
         cwe: &[401],
         languages: SCRIPTS,
-        engines: CHECK,
+        engines: CHECK_SNAPSHOT,
         title: "An object is held that nobody needs",
         summary: "Something long-lived still refers to an object whose work is done.",
         severity: Severity::Warning,
@@ -332,6 +336,18 @@ const CATALOG: &[CatalogEntry] = &[
         confidence: Confidence::Certain,
         security_severity: None,
     },
+    CatalogEntry {
+        rule: Rule::DuplicateContent,
+        kinds: &[Kind::String],
+        cwe: &[],
+        languages: JAVASCRIPT,
+        engines: SNAPSHOT,
+        title: "The same content is held many times",
+        summary: "Many strings of the heap say the same, and each has memory of its own.",
+        severity: Severity::Note,
+        confidence: Confidence::Certain,
+        security_severity: None,
+    },
 ];
 
 /// All rules, in the contract's order.
@@ -369,6 +385,7 @@ pub fn page(rule: Rule) -> &'static str {
         Rule::EagerSequence => include_str!("pages/eager-sequence.md"),
         Rule::DeepNesting => include_str!("pages/deep-nesting.md"),
         Rule::TemporaryAllocations => include_str!("pages/temporary-allocations.md"),
+        Rule::DuplicateContent => include_str!("pages/duplicate-content.md"),
     }
 }
 

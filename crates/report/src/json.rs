@@ -7,10 +7,11 @@
 use crate::fingerprint::fingerprints;
 use crate::place::{self, Ends, Located};
 use crate::sanitize::clean;
-use crate::{catalog, held, sanitize};
+use crate::{catalog, held, retainers, sanitize};
 use heapwise_model::{
-    Child, Confidence, Engine, Finding, Fix, Held, HeldStep, Language, LeakTotals, Leaks, Location, Place,
-    Program, Related, Report, ResolvedFrame, Safety, Severity, StackId, StackShare, Termination, Total,
+    Child, ClassTotal, Confidence, Engine, Finding, Fix, Held, HeldStep, Language, LeakTotals, Leaks,
+    Location, ObjectTotals, Place, Program, Related, Report, ResolvedFrame, RetainerStep, Retainers, Safety,
+    Severity, StackId, StackShare, Termination, Total,
 };
 use serde::Serialize;
 use serde::ser::{SerializeSeq, Serializer};
@@ -83,6 +84,8 @@ struct SummaryJson {
     #[serde(skip_serializing_if = "Option::is_none")]
     program: Option<ProgramJson>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    heap: Option<HeapJson>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     recording: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     files: Option<u64>,
@@ -116,6 +119,36 @@ struct ProgramJson {
     live: TotalJson,
     #[serde(skip_serializing_if = "Option::is_none")]
     leaks: Option<LeaksJson>,
+}
+
+/// A heap of a language's runtime.
+#[derive(Serialize)]
+struct HeapJson {
+    bytes: u64,
+    objects: u64,
+    references: u64,
+    /// Of the older snapshot.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    before: Option<HeapBeforeJson>,
+    classes: Vec<ClassJson>,
+}
+
+#[derive(Serialize)]
+struct HeapBeforeJson {
+    bytes: u64,
+    objects: u64,
+}
+
+#[derive(Serialize)]
+struct ClassJson {
+    name: String,
+    objects: u64,
+    bytes: u64,
+    retained_bytes: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    more_objects: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    more_bytes: Option<i64>,
 }
 
 /// Both keys always: the contract shows `"signal": null`.
@@ -181,7 +214,7 @@ struct FindingJson<'a> {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     stacks: Vec<ShareJson>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    held_by: Option<HeldJson>,
+    held_by: Option<HeldByJson>,
     #[serde(skip_serializing_if = "Option::is_none")]
     help: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -250,6 +283,33 @@ struct ShareJson {
     blocks: u64,
     #[serde(flatten)]
     stack: StackJson,
+}
+
+#[derive(Serialize)]
+#[serde(untagged)]
+enum HeldByJson {
+    Blocks(HeldJson),
+    Objects(RetainersJson),
+}
+
+/// A chain of references from a root to the finding's object.
+#[derive(Serialize)]
+struct RetainersJson {
+    path: String,
+    chain: Vec<RetainerJson>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    chain_left_out: Option<LeftOutStepsJson>,
+    retained: TotalJson,
+}
+
+#[derive(Serialize)]
+struct RetainerJson {
+    object: String,
+    /// How it refers to the next one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reference: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    location: Option<LocationJson>,
 }
 
 /// A chain of pointers from a root to one of the finding's blocks.
@@ -362,6 +422,7 @@ impl<'a> Context<'a> {
                 note: count(Severity::Note),
             },
             program: self.report.program.as_ref().map(program),
+            heap: self.report.objects.as_ref().map(heap),
             recording: self.report.recording.as_deref().map(|path| clean(path).into_owned()),
             files: self.report.read.map(|it| it.files),
             lines: self.report.read.map(|it| it.lines),
@@ -385,7 +446,7 @@ impl<'a> Context<'a> {
             blocks: finding.blocks,
             stack_count: (!finding.stacks.is_empty()).then_some(finding.stacks.len()),
             stacks: finding.stacks.iter().take(self.max_stacks).map(|it| self.share(it)).collect(),
-            held_by: finding.held.as_ref().map(|it| self.held(it)),
+            held_by: self.held_by(finding),
             help: finding.help.as_deref().map(|help| clean(help).into_owned()),
             fix: finding.fix.as_ref().and_then(|fix| self.fix(fix)),
             fingerprint,
@@ -438,6 +499,29 @@ impl<'a> Context<'a> {
                 module: variable.map(|it| clean(&it.module).into_owned()),
                 address: (held.place != 0).then(|| format!("{:#x}", held.place)),
             },
+            chain: held.steps.iter().map(step).collect(),
+            chain_left_out: (held.left_out > 0).then_some(LeftOutStepsJson { after, steps: held.left_out }),
+            retained: total(held.retained),
+        }
+    }
+
+    fn held_by(&self, finding: &Finding) -> Option<HeldByJson> {
+        match (&finding.held, &finding.retainers) {
+            (Some(held), _) => Some(HeldByJson::Blocks(self.held(held))),
+            (None, Some(held)) => Some(HeldByJson::Objects(self.retainers(held))),
+            (None, None) => None,
+        }
+    }
+
+    fn retainers(&self, held: &Retainers) -> RetainersJson {
+        let step = |it: &RetainerStep| RetainerJson {
+            object: clean(&it.object).into_owned(),
+            reference: Some(clean(&it.reference).into_owned()).filter(|it| !it.is_empty()),
+            location: it.place.clone().and_then(|it| self.location(&Place::Source(it))),
+        };
+        let after = held.steps.len().min(retainers::FIRST_STEPS);
+        RetainersJson {
+            path: retainers::path(held),
             chain: held.steps.iter().map(step).collect(),
             chain_left_out: (held.left_out > 0).then_some(LeftOutStepsJson { after, steps: held.left_out }),
             retained: total(held.retained),
@@ -512,6 +596,24 @@ fn program(program: &Program) -> ProgramJson {
         temporary: program.temporary,
         live: total(program.live),
         leaks: leaks(program.leaks),
+    }
+}
+
+fn heap(objects: &ObjectTotals) -> HeapJson {
+    let class = |it: &ClassTotal| ClassJson {
+        name: clean(&it.name).into_owned(),
+        objects: it.total.blocks,
+        bytes: it.total.bytes,
+        retained_bytes: it.retained_bytes,
+        more_objects: it.change.map(|it| it.0),
+        more_bytes: it.change.map(|it| it.1),
+    };
+    HeapJson {
+        bytes: objects.total.bytes,
+        objects: objects.total.blocks,
+        references: objects.references,
+        before: objects.before.map(|it| HeapBeforeJson { bytes: it.bytes, objects: it.blocks }),
+        classes: objects.classes.iter().map(class).collect(),
     }
 }
 

@@ -36,6 +36,7 @@ pub mod names;
 pub mod numbers;
 pub mod place;
 pub mod pprof;
+mod retainers;
 pub mod sanitize;
 pub mod sarif;
 pub mod sites;

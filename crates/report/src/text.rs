@@ -20,12 +20,13 @@ use crate::held;
 use crate::names::short;
 use crate::numbers::{counted, grouped, human_bytes, human_time, percent};
 use crate::place::{self, Ends, Located, MAX_FRAMES, Sources, file_name};
+use crate::retainers;
 use crate::sanitize::{self, clean, clean_to};
 use crate::sites::{self, Metric};
 use crate::style::Paint;
 use heapwise_model::{
-    Child, Engine, Finding, Held, HeldStep, Kind, Place, Program, Report, ResolvedFrame, Rule, Safety,
-    Severity, StackId, Termination, Total,
+    Child, Engine, Finding, Held, HeldStep, Kind, ObjectTotals, Place, Program, Report, ResolvedFrame,
+    Retainers, Rule, Safety, Severity, StackId, Termination, Total,
 };
 use std::borrow::Cow;
 use std::io::{self, Write};
@@ -46,6 +47,7 @@ const MAX_SHARES: usize = 20;
 /// Bytes from which on still reachable memory is told with what holds it.
 const TOLD_HOLDER: u64 = 16 << 10;
 const TOP_SITES: usize = 3;
+const TOP_CLASSES: usize = 5;
 const MAX_CHILDREN: usize = 5;
 const MAX_NOTES: usize = 5;
 
@@ -201,6 +203,9 @@ impl<'a> Page<'a> {
         if let Some(held) = &finding.held {
             self.push_held(&mut lines, held);
         }
+        if let Some(retainers) = &finding.retainers {
+            self.push_retainers(&mut lines, retainers);
+        }
         for related in &finding.related {
             self.push_related(&mut lines, &related.message, &related.place);
         }
@@ -352,6 +357,25 @@ impl<'a> Page<'a> {
             list.push(format!("  -> {} of {}{offset}", total(step.total), self.step(step, 60)));
         }
         list.push(self.paint.dim(&format!("  freeing all of it would give back {}", total(held.retained))));
+        self.push_list(lines, list);
+    }
+
+    /// The chain that keeps an object alive.
+    fn push_retainers(&self, lines: &mut Vec<String>, held: &Retainers) {
+        let label = self.paint.bold("held by:");
+        if !self.options.verbose {
+            let mut folded = wrapped(&retainers::path(held), self.width.saturating_sub(14)).into_iter();
+            let mut list = vec![format!("{label} {}", folded.next().unwrap_or_default())];
+            list.extend(folded.map(|line| format!("         {line}")));
+            return self.push_list(lines, list);
+        }
+        let mut list = vec![label];
+        for (at, step) in held.steps.iter().enumerate() {
+            if at == retainers::FIRST_STEPS && held.left_out > 0 {
+                list.push(self.paint.dim(&format!("  … {}", counted(held.left_out as u64, "more step"))));
+            }
+            list.push(format!("  {}{}", retainers::object(step), retainers::reference(step)));
+        }
         self.push_list(lines, list);
     }
 
@@ -512,6 +536,9 @@ impl<'a> Page<'a> {
         if let Some(program) = &self.report.program {
             self.push_program(&mut lines, program);
         }
+        if let Some(objects) = &self.report.objects {
+            self.push_objects(&mut lines, objects);
+        }
         if let Some(read) = &self.report.read {
             let text = format!("{} of {}", counted(read.lines, "line"), counted(read.files, "file"));
             lines.push(self.item("checked", &text));
@@ -539,6 +566,35 @@ impl<'a> Page<'a> {
 
     fn item(&self, label: &str, text: &str) -> String {
         format!("{} {text}", self.paint.bold(&format!("{label:<12}")))
+    }
+
+    /// A heap of objects: its size, and the classes that hold most, or changed most.
+    fn push_objects(&self, lines: &mut Vec<String>, objects: &ObjectTotals) {
+        let total = |it: Total| format!("{} in {}", human_bytes(it.bytes), counted(it.blocks, "object"));
+        let before = objects.before.map_or(String::new(), |it| format!("; before {}", total(it)));
+        let references = counted(objects.references, "reference");
+        lines.push(self.item("heap", &format!("{}, {references}{before}", total(objects.total))));
+        let limit = if self.options.verbose { objects.classes.len() } else { TOP_CLASSES };
+        let signed = |value: i64, text: String| format!("{}{text}", if value < 0 { '-' } else { '+' });
+        for (at, class) in objects.classes.iter().take(limit).enumerate() {
+            let name = clean_to(&class.name, self.width.saturating_sub(50).max(20)).into_owned();
+            let retained = human_bytes(class.retained_bytes);
+            match class.change {
+                None => {
+                    let label = if at == 0 { "held most by" } else { "" };
+                    let objects = counted(class.total.blocks, "object");
+                    lines.push(self.item(label, &format!("{retained:>10}  {name}, {objects}")));
+                }
+                Some((count, bytes)) => {
+                    let label = if at == 0 { "changed most" } else { "" };
+                    let more = signed(bytes, human_bytes(bytes.unsigned_abs()));
+                    let count = signed(count, counted(count.unsigned_abs(), "object"));
+                    lines.push(
+                        self.item(label, &format!("{more:>11}  {name}, {count}, now holding {retained}")),
+                    );
+                }
+            }
+        }
     }
 
     fn push_program(&self, lines: &mut Vec<String>, program: &Program) {
@@ -648,7 +704,9 @@ impl<'a> Page<'a> {
         let report = self.report;
         let worst = report.findings.iter().find(|it| !is_folded(it));
         let file = |recording: &str| clean(&shell_word(recording)).into_owned();
+        let snapshot = report.recording.as_ref().filter(|_| report.objects.is_some());
         let step = match (&report.recording, worst) {
+            (_, None) if snapshot.is_some() => snapshot.map(|it| format!("heapwise diff {} LATER", file(it))),
             (Some(recording), Some(finding)) if finding.engine != Engine::Check => {
                 Some(format!("heapwise report {} --format html --output report.html", file(recording)))
             }

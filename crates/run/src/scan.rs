@@ -93,11 +93,11 @@ impl Found {
         }
         for from in 0..graph.addr.len() {
             for at in graph.first[from] as usize..graph.first[from + 1] as usize {
-                let (node, interior) = graph.edges[at];
+                let edge = graph.edges[at];
                 sink(&Event::Edge {
                     from: Addr(graph.addr[from]),
-                    offset: u64::from(graph.offsets[at]),
-                    target: target(node, interior),
+                    offset: u64::from(graph.labels[at]),
+                    target: target(edge.target(), edge.is_interior()),
                 });
             }
         }

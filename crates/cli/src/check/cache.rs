@@ -315,13 +315,15 @@ impl KeptFinding {
             blocks,
             stacks,
             held,
+            retainers,
             fix,
         } = it;
         let is_plain = *engine == Engine::Check
             && bytes.is_none()
             && blocks.is_none()
             && stacks.is_empty()
-            && held.is_none();
+            && held.is_none()
+            && retainers.is_none();
         if !is_plain {
             return None;
         }
@@ -375,6 +377,7 @@ impl KeptFinding {
             blocks: None,
             stacks: Vec::new(),
             held: None,
+            retainers: None,
             fix,
         })
     }

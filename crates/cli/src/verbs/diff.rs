@@ -1,5 +1,6 @@
 //! `heapwise diff OLD NEW`.
 
+use super::heap_snapshot;
 use crate::args::{Common, Diff, Format};
 use crate::config::Config;
 use crate::output::{self, Stream};
@@ -16,6 +17,15 @@ use std::collections::BTreeSet;
 use std::io::{self, Write};
 
 pub fn run(args: &Diff, common: &Common) -> Result<u8, Failure> {
+    if heap_snapshot::is_snapshot(&args.old) || heap_snapshot::is_snapshot(&args.new) {
+        return heap_snapshot::diff(args, common);
+    }
+    if !args.later.is_empty() {
+        return Err(Failure::new(
+            "two recordings can be compared, not more",
+            "heapwise diff OLD NEW; only heap snapshots can be three or more",
+        ));
+    }
     let config = Config::load(common.config.as_deref())?;
     let load = |path: &std::path::Path| -> Result<Report, Failure> {
         let observation = super::report::read(path, common)?;

@@ -1,5 +1,6 @@
 //! `heapwise report RECORDING`.
 
+use super::heap_snapshot;
 use crate::args::{Common, Format, Report as Args};
 use crate::config::Config;
 use crate::output::{self, Stream};
@@ -11,6 +12,9 @@ use std::io::IsTerminal;
 use std::path::Path;
 
 pub fn run(args: &Args, common: &Common) -> Result<u8, Failure> {
+    if heap_snapshot::is_snapshot(&args.recording) {
+        return heap_snapshot::report(args, common);
+    }
     let config = Config::load(common.config.as_deref())?;
     let observation = read(&args.recording, common)?;
     let names = match args.by {
@@ -41,11 +45,7 @@ pub fn read(path: &Path, common: &Common) -> Result<Observation, Failure> {
 /// As [`read`]; `also` hears each event.
 pub fn read_and(path: &Path, common: &Common, also: impl FnMut(&Event<'_>)) -> Result<Observation, Failure> {
     let is_shown = !common.quiet && std::io::stderr().is_terminal();
-    let bar = if is_shown { indicatif::ProgressBar::new(0) } else { indicatif::ProgressBar::hidden() };
-    let style =
-        indicatif::ProgressStyle::with_template("reading {wide_bar} {bytes} of {total_bytes}, {eta} left")
-            .expect("the template is valid");
-    bar.set_style(style);
+    let bar = bar(is_shown, 0);
     let result = Observation::read_and(path, also, &mut |at, total| {
         if total < PROGRESS_MIN {
             return;
@@ -62,6 +62,16 @@ pub fn read_and(path: &Path, common: &Common, also: impl FnMut(&Event<'_>)) -> R
         };
         Failure::new(error, advice)
     })
+}
+
+/// The progress of reading a file of `length` bytes.
+pub fn bar(is_shown: bool, length: u64) -> indicatif::ProgressBar {
+    let bar = if is_shown { indicatif::ProgressBar::new(length) } else { indicatif::ProgressBar::hidden() };
+    let style =
+        indicatif::ProgressStyle::with_template("reading {wide_bar} {bytes} of {total_bytes}, {eta} left")
+            .expect("the template is valid");
+    bar.set_style(style);
+    bar
 }
 
 /// `--select`, `--ignore` and the configuration's suppressions.

@@ -1,6 +1,6 @@
 // Puts the page together: the overview at once, the stacks when they have been read.
 
-function showVerdict({ severity, verdict, program, recording }) {
+function showVerdict({ severity, verdict, program, recording, heap }) {
   const box = byId("verdict");
   box.classList.add(severity ?? "clean");
   box.querySelector("h1").textContent = verdict;
@@ -10,7 +10,12 @@ function showVerdict({ severity, verdict, program, recording }) {
     box.querySelector("code").textContent = program.command;
     facts.push(`PID ${program.pid}`, `ran ${duration(program.duration_ns)}`, program.exit);
   }
-  if (recording) facts.push(`recording ${recording}`);
+  if (heap) {
+    document.title = `Heapwise: ${recording}`;
+    facts.push(`${bytes(heap.total[0])} in ${counted(heap.total[1], "object")}`, counted(heap.references, "reference"));
+    if (heap.before) facts.push(`before ${bytes(heap.before[0])} in ${counted(heap.before[1], "object")}`);
+  }
+  if (recording) facts.push(`${heap ? "snapshot" : "recording"} ${recording}`);
   box.querySelector(".command").hidden = !program;
   box.querySelector(".facts").textContent = facts.join(" · ");
   box.hidden = false;
@@ -70,6 +75,12 @@ function showNotes({ notes, children }) {
     byId("children").querySelector(".scroll").replaceChildren(childrenTable(children).element);
     byId("children").hidden = false;
   }
+}
+
+function showClasses({ heap }) {
+  if (!heap?.classes.length) return;
+  byId("classes").querySelector(".scroll").replaceChildren(classesTable(heap.classes).element);
+  byId("classes").hidden = false;
 }
 
 function showSections() {
@@ -222,6 +233,7 @@ async function showOverview() {
   }
   showFindings(overview);
   byId("stacks").hidden = !overview.has_stacks;
+  showClasses(overview);
   showNotes(overview);
   showSections();
   byId("foot").textContent = `Made by Heapwise ${overview.version}. This file is complete in itself and asks nothing of the network.`;

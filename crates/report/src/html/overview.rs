@@ -7,10 +7,11 @@ use crate::held;
 use crate::names::short;
 use crate::numbers::grouped;
 use crate::place::{self, Located};
+use crate::retainers;
 use crate::sanitize::{clean, clean_to, source_line};
 use heapwise_model::{
-    Child, Engine, Finding, Fix, Held, HeldStep, Location, Place, Program, Report, ResolvedFrame, Severity,
-    StackId, StackShare,
+    Child, ClassTotal, Engine, Finding, Fix, Held, HeldStep, Location, ObjectTotals, Place, Program, Report,
+    ResolvedFrame, RetainerStep, Retainers, Severity, StackId, StackShare, Total,
 };
 use rustc_hash::FxHashMap;
 use serde::Serialize;
@@ -35,6 +36,7 @@ struct Overview {
     severity: Option<Severity>,
     verdict: String,
     program: Option<Figures>,
+    heap: Option<HeapRow>,
     recording: Option<String>,
     notes: Vec<String>,
     findings: Vec<Row>,
@@ -62,6 +64,24 @@ struct Figures {
     live: Pair,
     /// definite, indirect, possible, reachable
     leaks: Option<[Pair; 4]>,
+}
+
+/// A heap of a language's runtime.
+#[derive(Serialize)]
+struct HeapRow {
+    total: Pair,
+    references: u64,
+    before: Option<Pair>,
+    classes: Vec<ClassRow>,
+}
+
+#[derive(Serialize)]
+struct ClassRow {
+    name: String,
+    total: Pair,
+    retained: u64,
+    /// Objects, bytes.
+    change: Option<(i64, i64)>,
 }
 
 /// Bytes, blocks.
@@ -96,6 +116,7 @@ struct Row {
     shares: Vec<Share>,
     stack_count: usize,
     held: Option<HeldRow>,
+    retainers: Option<RetainersRow>,
     related: Vec<RelatedRow>,
     source: Option<Source>,
     fix: Option<FixRow>,
@@ -105,6 +126,16 @@ struct Row {
 struct HeldRow {
     root: String,
     steps: Vec<(Pair, Option<u32>, Spot)>,
+    /// Steps missing after so many.
+    left_out: usize,
+    after: usize,
+    retained: Pair,
+}
+
+#[derive(Serialize)]
+struct RetainersRow {
+    /// What each is with how it refers to the next, and where it is written.
+    steps: Vec<(String, Spot)>,
     /// Steps missing after so many.
     left_out: usize,
     after: usize,
@@ -193,6 +224,7 @@ pub fn encode(report: &Report) -> Vec<u8> {
         severity: report.findings.iter().map(|it| it.severity).max(),
         verdict: verdict(report),
         program: report.program.as_ref().map(figures),
+        heap: report.objects.as_ref().map(heap_row),
         recording: report.recording.as_deref().map(|it| clean(it).into_owned()),
         notes,
         findings,
@@ -202,6 +234,22 @@ pub fn encode(report: &Report) -> Vec<u8> {
         has_stacks: !report.costs.is_empty(),
     };
     serde_json::to_vec(&overview).expect("strings and numbers are always JSON")
+}
+
+fn heap_row(objects: &ObjectTotals) -> HeapRow {
+    let pair = |it: Total| (it.bytes, it.blocks);
+    let class = |it: &ClassTotal| ClassRow {
+        name: clean_to(&it.name, LONGEST_LINE).into_owned(),
+        total: pair(it.total),
+        retained: it.retained_bytes,
+        change: it.change,
+    };
+    HeapRow {
+        total: pair(objects.total),
+        references: objects.references,
+        before: objects.before.map(pair),
+        classes: objects.classes.iter().map(class).collect(),
+    }
 }
 
 /// The worst finding in words, after the number of its kind.
@@ -294,6 +342,7 @@ fn row(report: &Report, finding: &Finding, frames: &mut Frames) -> Row {
         shares: finding.stacks.iter().take(MOST_SHARES).map(|it| share(report, it, frames)).collect(),
         stack_count: finding.stacks.len(),
         held: finding.held.as_ref().map(|it| held_row(report, it)),
+        retainers: finding.retainers.as_ref().map(retainers_row),
         related: finding.related.iter().map(|it| related(report, &it.message, &it.place, frames)).collect(),
         fix: finding.fix.as_ref().map(fix),
     }
@@ -309,6 +358,22 @@ fn held_row(report: &Report, held: &Held) -> HeldRow {
         steps: held.steps.iter().map(step).collect(),
         left_out: held.left_out,
         after: held::FIRST_STEPS,
+        retained: (held.retained.bytes, held.retained.blocks),
+    }
+}
+
+fn retainers_row(held: &Retainers) -> RetainersRow {
+    let step = |it: &RetainerStep| {
+        let object = clean_to(&it.object, LONGEST_TEXT);
+        (
+            format!("{object}{}", retainers::reference(it)),
+            it.place.as_ref().map(source_spot).unwrap_or_default(),
+        )
+    };
+    RetainersRow {
+        steps: held.steps.iter().map(step).collect(),
+        left_out: held.left_out,
+        after: retainers::FIRST_STEPS,
         retained: (held.retained.bytes, held.retained.blocks),
     }
 }

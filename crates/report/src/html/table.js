@@ -127,6 +127,7 @@ function findingDetail(overview, finding) {
   if (finding.fix) detail.append(fixText(finding.fix));
   if (finding.stack.length) detail.append(make("h3", { text: stackHeading(finding) }), stackList(overview, finding));
   if (finding.held) detail.append(heldBy(finding.held));
+  if (finding.retainers) detail.append(retainedBy(finding.retainers));
   if (finding.shares.length > 1) detail.append(otherStacks(overview, finding));
   for (const related of finding.related) {
     detail.append(make("h3", { text: related.message }));
@@ -152,6 +153,36 @@ function heldBy(held) {
   return make("div", { class: "held" },
     make("h3", { text: "Held by" }), list,
     make("p", { class: "path", text: `Freeing all blocks of this finding would give back ${bytes(size)} in ${counted(blocks, "block")}.` }));
+}
+
+/** The chain of references that keeps an object alive. */
+function retainedBy(retainers) {
+  const list = make("ol", { class: "stack chain" });
+  retainers.steps.forEach(([object, spot], at) => {
+    if (retainers.left_out && at === retainers.after) list.append(make("li", { class: "library", text: counted(retainers.left_out, "more step") }));
+    list.append(make("li", { class: "own" }, make("code", { text: object }), make("span", { class: "path", text: spotText(spot) })));
+  });
+  const [size, blocks] = retainers.retained;
+  return make("div", { class: "held" },
+    make("h3", { text: "Held by" }), list,
+    make("p", { class: "path", text: `Without the last one ${bytes(size)} in ${counted(blocks, "object")} would go.` }));
+}
+
+/** Objects by class, in one heap or as changes between two. */
+function classesTable(classes) {
+  const signed = (value) => `${value < 0 ? "−" : "+"}${count(Math.abs(value))}`;
+  const isChange = classes.some((it) => it.change);
+  const columns = [
+    { label: "Class", key: (it) => it.name, class: "message", cell: (it) => make("code", { text: it.name }) },
+    ...(isChange ? [
+      { label: "More bytes", key: (it) => it.change?.[1] ?? 0, numeric: true, class: "number", cell: (it) => signed(it.change?.[1] ?? 0) },
+      { label: "More objects", key: (it) => it.change?.[0] ?? 0, numeric: true, class: "number", cell: (it) => signed(it.change?.[0] ?? 0) },
+    ] : []),
+    { label: "Retained", key: (it) => it.retained, numeric: true, class: "number", cell: (it) => count(it.retained) },
+    { label: "Shallow", key: (it) => it.total[0], numeric: true, class: "number", cell: (it) => count(it.total[0]) },
+    { label: "Objects", key: (it) => it.total[1], numeric: true, class: "number", cell: (it) => count(it.total[1]) },
+  ];
+  return new SortableTable({ caption: "Classes", columns, rows: [...classes], limit: 100 });
 }
 
 function stackHeading(finding) {

@@ -118,6 +118,17 @@ impl Random {
                 left_out: random.number() as usize,
                 retained: Total { bytes: random.number(), blocks: random.number() },
             }),
+            retainers: self.maybe(|random| Retainers {
+                steps: (0..random.below(4))
+                    .map(|_| RetainerStep {
+                        object: random.text(),
+                        reference: random.text(),
+                        place: random.maybe(Self::location),
+                    })
+                    .collect(),
+                left_out: random.number() as usize,
+                retained: Total { bytes: random.number(), blocks: random.number() },
+            }),
             fix: self.maybe(|random| Fix {
                 message: random.text(),
                 safety: Safety::Unsafe,
@@ -183,6 +194,19 @@ impl Random {
         }
         report.program = self.maybe(Self::program);
         report.recording = self.maybe(Self::text);
+        report.objects = self.maybe(|random| ObjectTotals {
+            total: Total { bytes: random.number(), blocks: random.number() },
+            references: random.number(),
+            classes: (0..random.below(8))
+                .map(|_| ClassTotal {
+                    name: random.text(),
+                    total: Total { bytes: random.number(), blocks: random.number() },
+                    retained_bytes: random.number(),
+                    change: random.maybe(|random| (random.number() as i64, random.number() as i64)),
+                })
+                .collect(),
+            before: random.maybe(|random| Total { bytes: random.number(), blocks: random.number() }),
+        });
         report.notes = (0..self.below(9)).map(|_| self.text()).collect();
         report.findings = (0..self.below(12)).map(|_| self.finding()).collect();
         report.costs = (0..self.below(30)).map(|_| self.cost()).collect();

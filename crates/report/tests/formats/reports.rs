@@ -54,6 +54,7 @@ pub fn finding(rule: Rule, kind: Option<Kind>, message: &str, place: Place) -> F
         blocks: None,
         stacks: Vec::new(),
         held: None,
+        retainers: None,
         fix: None,
     }
 }

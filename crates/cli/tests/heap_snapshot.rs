@@ -1,0 +1,168 @@
+//! Heap snapshots of V8: figures equal to those of Chrome's developer tools, and what `report` and `diff` say.
+
+use heapwise_heap::dominators;
+use heapwise_model::ObjectHeap;
+use heapwise_snapshot::{NO_DISTANCE, SnapshotError, distances, read};
+use serde_json::Value;
+use std::fmt::Write;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+fn snapshots() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/heap_snapshots")
+}
+
+fn text(name: &str) -> Vec<u8> {
+    let packed = std::fs::read(snapshots().join(format!("{name}.heapsnapshot.zst"))).unwrap();
+    zstd::decode_all(&packed[..]).unwrap()
+}
+
+/// `ordinal shallow retained distance` of each node, as `tests/heap_snapshots/README.md` tells.
+fn figures(heap: &ObjectHeap) -> String {
+    let (dominators, distances) = (dominators(&heap.graph), distances(heap));
+    let all: u64 = heap.graph.size.iter().sum();
+    let mut lines = String::new();
+    for (node, distance) in distances.into_iter().enumerate() {
+        let retained = match node {
+            0 => all,
+            // What nothing reaches holds itself.
+            _ if dominators.retained_blocks[node] == 0 => heap.graph.size[node],
+            _ => dominators.retained_bytes[node],
+        };
+        let distance = if distance == NO_DISTANCE { -5 } else { i64::from(distance) };
+        writeln!(lines, "{node} {} {retained} {distance}", heap.graph.size[node]).unwrap();
+    }
+    lines
+}
+
+#[test]
+fn sizes_and_distances_are_those_of_the_developer_tools() {
+    let expected = std::fs::read_to_string(snapshots().join("expected.txt")).unwrap();
+    assert_eq!(expected.lines().count(), 5);
+    for line in expected.lines() {
+        let [name, nodes, sum] = line.split(' ').collect::<Vec<_>>()[..] else { panic!("{line}") };
+        let text = text(name);
+        let heap = read(&text[..], text.len() as u64, &mut |_| {}).unwrap();
+        assert_eq!(heap.graph.len().to_string(), nodes, "{name}");
+        assert_eq!(format!("{:08x}", crc32fast::hash(figures(&heap).as_bytes())), sum, "{name}");
+    }
+}
+
+#[test]
+fn a_real_one_cut_anywhere() {
+    let text = text("chromium");
+    for end in (0..text.len()).step_by(text.len() / 40) {
+        match read(&text[..end], end as u64, &mut |_| {}) {
+            Ok(heap) => assert!(!heap.notes.is_empty(), "{end}"),
+            Err(SnapshotError::Cut { .. } | SnapshotError::NotASnapshot { .. }) => {}
+            Err(other) => panic!("{end}: {other}"),
+        }
+    }
+}
+
+fn heapwise(args: &[&str], folder: &Path) -> (Option<i32>, String, String) {
+    let run = Command::new(env!("CARGO_BIN_EXE_heapwise")).args(args).current_dir(folder).output().unwrap();
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    (run.status.code(), text(&run.stdout), text(&run.stderr))
+}
+
+/// A server that keeps each session, each log line and a listener for each request. `KEPT` marks the lines.
+const SERVER: &str = "\
+const v8 = require('v8');
+const EventEmitter = require('events');
+const sessions = new Map();
+const seen = new Set();
+const bus = new EventEmitter();
+bus.setMaxListeners(0);
+class Session { constructor(id) { this.id = id; this.data = 'x'.repeat(10) + id; } }
+class Server {
+  constructor() { this.lines = []; this.recent = []; }
+  handle(id) {
+    const session = new Session(id);
+    sessions.set(id, session); // KEPT sessions
+    this.lines.push({ id, what: 'request' }); // KEPT lines
+    this.recent.push({ id, what: 'request' });
+    if (this.recent.length > 20) this.recent.shift();
+    seen.add('user' + (id % 7));
+    bus.on('tick', function onTick() { return id; }); // KEPT tick
+  }
+}
+const server = new Server();
+let id = 0;
+globalThis.server = server;
+globalThis.use = () => [sessions, seen, bus];
+for (const [step, count] of [50, 400, 400].entries()) {
+  for (let at = 0; at < count; at++) server.handle(id++);
+  v8.writeHeapSnapshot(`${step + 1}.heapsnapshot`);
+}
+";
+
+/// Needs `node`; the test says when it is skipped.
+#[test]
+fn what_grows_each_time_is_named_with_its_line() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("server.js"), SERVER).unwrap();
+    let Ok(run) = Command::new("node").arg("server.js").current_dir(folder.path()).output() else {
+        eprintln!("skipped: no `node` here");
+        return;
+    };
+    assert!(run.status.success());
+    let all = ["1.heapsnapshot", "2.heapsnapshot", "3.heapsnapshot"];
+    let json = |args: &[&str]| {
+        let (code, out, err) = heapwise(&[args, &["--format", "json"]].concat(), folder.path());
+        (code, serde_json::from_str::<Value>(&out).unwrap_or_else(|error| panic!("{error}: {out}{err}")))
+    };
+    let (code, report) = json(&["diff", all[0], all[1], all[2]]);
+    let findings = report["findings"].as_array().unwrap();
+    let told: Vec<(String, u64, String)> = findings
+        .iter()
+        .map(|it| {
+            let name = it["message"].as_str().unwrap().split('`').nth(1).unwrap_or_default().to_owned();
+            (name, it["location"]["line"].as_u64().unwrap_or(0), it["rule"].as_str().unwrap().to_owned())
+        })
+        .collect();
+    for name in ["sessions", "lines", "tick"] {
+        let line = SERVER.lines().position(|it| it.ends_with(&format!("KEPT {name}"))).unwrap() as u64 + 1;
+        let rule = if name == "tick" { "retained-object" } else { "unbounded-growth" };
+        assert!(told.contains(&(name.to_owned(), line, rule.to_owned())), "{name} {line}: {told:?}");
+    }
+    // What is bounded is not told, and nothing else of the program is.
+    assert_eq!(told.len(), 3, "{told:?}");
+    assert_eq!((code, findings[0]["severity"].as_str()), (Some(1), Some("error")));
+    let lines = findings.iter().find(|it| it["message"].as_str().unwrap().contains("`lines`")).unwrap();
+    assert_eq!(
+        lines["held_by"]["path"],
+        "global.server -> Server (server.js:9).lines -> Array of 850 entries"
+    );
+    assert!(report["summary"]["heap"]["classes"][0]["more_objects"].is_i64());
+    // Two dumps may be of a program that only warms up.
+    let (code, report) = json(&["diff", all[0], all[1]]);
+    assert_eq!((code, report["findings"][0]["severity"].as_str()), (Some(0), Some("warning")));
+
+    let (code, text, _) = heapwise(&["diff", all[0], all[1], all[2]], folder.path());
+    assert!(code == Some(1) && text.lines().count() <= 50 && text.contains("next: heapwise "), "{text}");
+    let (code, text, _) = heapwise(&["report", all[2]], folder.path());
+    assert!(code == Some(0) && text.contains("heap ") && text.contains("Session"), "{text}");
+    let page = folder.path().join("page.html");
+    let (code, _, err) =
+        heapwise(&["report", all[2], "--format", "html", "--output", page.to_str().unwrap()], folder.path());
+    assert!(code == Some(0) && page.exists(), "{err}");
+}
+
+#[test]
+fn what_is_no_snapshot_is_said() {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &[u8]| std::fs::write(folder.path().join(name), text).unwrap();
+    write("other.heapsnapshot", b"{\"a\": 1}");
+    write("cut.heapsnapshot", &text("chromium")[..1_000_000]);
+    let (code, _, err) = heapwise(&["report", "other.heapsnapshot"], folder.path());
+    assert!(code == Some(2) && err.contains("not a heap snapshot") && err.contains("try:"), "{err}");
+    let (code, _, err) = heapwise(&["report", "cut.heapsnapshot"], folder.path());
+    assert!(code == Some(2) && err.contains("ends at byte 1000000, within its objects"), "{err}");
+    write("whole.heapsnapshot", &text("chromium"));
+    let (code, _, err) = heapwise(&["report", "whole.heapsnapshot", "--by", "peak"], folder.path());
+    assert!(code == Some(2) && err.contains("--by is for recordings"), "{err}");
+    write("x.heapwise", b"HEAPWISE");
+    let (code, _, err) = heapwise(&["diff", "whole.heapsnapshot", "x.heapwise"], folder.path());
+    assert!(code == Some(2) && err.contains("is no heap snapshot"), "{err}");
+}

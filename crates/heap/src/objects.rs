@@ -1,0 +1,161 @@
+//! What the heap of a language's runtime says of the program: which classes fill it, what holds most of it, which
+//! containers grow, what should be gone.
+//!
+//! ```text
+//!   ObjectHeap -> Walked (dominators, shortest chains) -> totals by class
+//!                                                      -> suspects, detached nodes, duplicates   (one dump)
+//!                                                      -> growth of containers                   (two or three)
+//! ```
+//!
+//! Objects of the runtime's own (elements of an array, the table of a map, the scope of a function) are taken for part
+//! of what they belong to: nobody wrote them.
+
+mod anchors;
+mod chain;
+mod classes;
+mod containers;
+mod contents;
+mod detached;
+mod duplicates;
+mod growth;
+mod suspects;
+
+use crate::dominators::{DominatorTree, Dominators, dominators};
+use crate::paths::ShortestPaths;
+use anchors::Anchor;
+use heapwise_model::{
+    Confidence, Engine, Finding, Kind, Language, Location, NodeId, ObjectHeap, ObjectKind, ObjectTotals,
+    Place, RootKind, Rule, Severity, Total,
+};
+
+/// Classes told.
+const CLASSES_MAX: usize = 50;
+
+/// A finding, and what the object that it is about is called in the source.
+pub struct Told {
+    pub finding: Finding,
+    /// A property's or a variable's name.
+    pub name: Option<String>,
+}
+
+impl From<Finding> for Told {
+    fn from(finding: Finding) -> Told {
+        Told { finding, name: None }
+    }
+}
+
+/// A heap and what walking its graph tells.
+pub struct Walked<'a> {
+    pub heap: &'a ObjectHeap,
+    pub dominators: Dominators,
+    tree: DominatorTree,
+    paths: ShortestPaths,
+}
+
+impl<'a> Walked<'a> {
+    /// Linear in objects and references, but for the dominators' near linear part.
+    pub fn new(heap: &'a ObjectHeap) -> Walked<'a> {
+        let dominators = dominators(&heap.graph);
+        let tree = dominators.tree();
+        Walked { heap, dominators, tree, paths: ShortestPaths::from_groups(&heap.graph, &groups(heap)) }
+    }
+
+    /// All objects and their bytes.
+    pub fn total(&self) -> Total {
+        let bytes = self.heap.graph.size.iter().fold(0u64, |sum, it| sum.saturating_add(*it));
+        Total { bytes, blocks: self.heap.graph.len() as u64 }
+    }
+
+    fn retained(&self, node: NodeId) -> Total {
+        Total {
+            bytes: self.dominators.retained_bytes[node.index()],
+            blocks: u64::from(self.dominators.retained_blocks[node.index()]),
+        }
+    }
+
+    /// A finding about an object that `anchor` sees.
+    fn finding(
+        &self,
+        rule: Rule,
+        kind: Kind,
+        severity: Severity,
+        node: NodeId,
+        anchor: Option<&Anchor>,
+    ) -> Finding {
+        let retainers = chain::chain(self, node);
+        let known = retainers.as_ref().and_then(chain::place);
+        let place = known.or_else(|| anchor.map(|it| it.place.clone()));
+        let retained = self.retained(node);
+        Finding {
+            rule,
+            kind: Some(kind),
+            severity,
+            confidence: Confidence::Certain,
+            engine: Engine::Snapshot,
+            language: Some(Language::JavaScript),
+            message: String::new(),
+            place: place.map_or(Place::Unknown, Place::Source),
+            related: anchor.map(Anchor::related).into_iter().collect(),
+            help: None,
+            bytes: Some(retained.bytes),
+            blocks: Some(retained.blocks),
+            stacks: Vec::new(),
+            held: None,
+            retainers,
+            fix: None,
+        }
+    }
+}
+
+/// What one dump tells: figures by class, and findings.
+pub fn analyze(walked: &Walked<'_>) -> (ObjectTotals, Vec<Told>) {
+    let totals = ObjectTotals {
+        total: walked.total(),
+        references: walked.heap.graph.edges.len() as u64,
+        classes: classes::classes(walked, CLASSES_MAX),
+        before: None,
+    };
+    let mut findings = suspects::suspects(walked);
+    findings.extend(detached::detached(walked).into_iter().map(Told::from));
+    findings.extend(duplicates::duplicates(walked).map(Told::from));
+    (totals, findings)
+}
+
+/// What changed between dumps of one process, oldest first: figures by class, and the containers that grew each time.
+///
+/// `older` are the dumps before the last one, at least one.
+pub fn compare(older: &[&ObjectHeap], last: &Walked<'_>) -> (ObjectTotals, Vec<Told>) {
+    let Some(first) = older.first() else { return analyze(last) };
+    let bytes = first.graph.size.iter().fold(0u64, |sum, it| sum.saturating_add(*it));
+    let totals = ObjectTotals {
+        total: last.total(),
+        references: last.heap.graph.edges.len() as u64,
+        classes: classes::changes(first, last, CLASSES_MAX),
+        before: Some(Total { bytes, blocks: first.graph.len() as u64 }),
+    };
+    (totals, growth::growth(older, last))
+}
+
+/// From where chains begin: what users know, then what the runtime holds for others, then what runs right now, and then
+/// all of the runtime's own (whoever takes a dump holds many objects for a moment).
+fn groups(heap: &ObjectHeap) -> [Vec<NodeId>; 4] {
+    let graph = &heap.graph;
+    let root = graph.roots.iter().find(|it| it.kind == RootKind::Mapping).map(|it| it.target);
+    let known = graph.roots.iter().filter(|it| it.kind == RootKind::Global).map(|it| it.target).collect();
+    let is_group = |it: &NodeId| heap.kind[it.index()] == ObjectKind::Synthetic && Some(*it) != root;
+    let below = |node: NodeId| graph.kept(node).filter(is_group).collect::<Vec<_>>();
+    let groups = root.map(below).unwrap_or_default();
+    let parts: Vec<NodeId> = groups.iter().flat_map(|&it| below(it)).collect();
+    let (stack, parts): (Vec<_>, Vec<_>) =
+        parts.into_iter().partition(|it| heap.name(*it) == "(Stack roots)");
+    let is_lasting = |it: &NodeId| !matches!(heap.name(*it), "(Handle scope)" | "(Strong roots)");
+    [known, parts.into_iter().filter(is_lasting).collect(), stack, root.into_iter().collect()]
+}
+
+/// `place`, or where that is not known, `other`.
+fn place_or(place: Place, other: Option<Location>) -> Place {
+    match (place, other) {
+        (Place::Unknown, Some(other)) => Place::Source(other),
+        (place, _) => place,
+    }
+}

@@ -1,0 +1,57 @@
+//! Nodes of documents that are no longer shown, and who keeps them.
+
+use super::Walked;
+use super::chain::object;
+use crate::dominators::Dominator;
+use crate::text::{counted, grouped};
+use heapwise_model::{Finding, Kind, NodeId, Rule, Severity};
+use std::collections::BTreeMap;
+
+const FINDINGS_MAX: usize = 5;
+
+/// One finding for each object that holds such nodes, what keeps most first.
+pub fn detached(walked: &Walked<'_>) -> Vec<Finding> {
+    let heap = walked.heap;
+    // By holder: the tops of detached trees, and their bytes.
+    let mut held: BTreeMap<String, (NodeId, u64, u64, u64)> = BTreeMap::new();
+    // Node itself marks objects of its own that no script refers to; they are no part of a document.
+    let is_told = |it: &NodeId| heap.detached.has(it.index()) && !heap.name(*it).starts_with("Node / ");
+    for node in (0..heap.graph.len() as u32).map(NodeId).filter(is_told) {
+        let is_below = match walked.dominators.of(node) {
+            Dominator::Block(above) => heap.detached.has(above.index()),
+            Dominator::Roots => false,
+            Dominator::Unreachable => true,
+        };
+        if is_below {
+            continue;
+        }
+        let Some((_, chain)) = walked.paths.steps(&heap.graph, node) else { continue };
+        let is_held = |it: &&crate::Step| heap.detached.has(it.node.index());
+        let top = chain.iter().find(is_held).map_or(node, |it| it.node);
+        let holder = chain.iter().rev().find(|it| !heap.detached.has(it.node.index()));
+        let Some(holder) = holder.map(|it| it.node) else { continue };
+        let retained = walked.retained(node).bytes;
+        let entry = held.entry(object(heap, holder)).or_insert((top, 0, 0, 0));
+        entry.1 += 1;
+        entry.2 = entry.2.saturating_add(retained);
+        if retained > entry.3 {
+            (entry.0, entry.3) = (top, retained);
+        }
+    }
+    let mut held: Vec<_> = held.into_iter().collect();
+    held.sort_by_key(|(_, it)| std::cmp::Reverse((it.2, it.1)));
+    held.truncate(FINDINGS_MAX);
+    let told = held.into_iter().map(|(holder, (node, count, bytes, _))| Finding {
+        message: format!(
+            "{} that {} no longer in the document, and all below, stay alive through {holder}: {} bytes",
+            counted(count, "node"),
+            if count == 1 { "is" } else { "are" },
+            grouped(bytes)
+        ),
+        help: Some("drop the reference when the node is removed, or hold it by a WeakRef".to_owned()),
+        bytes: Some(bytes),
+        blocks: Some(count),
+        ..walked.finding(Rule::RetainedObject, Kind::DetachedNode, Severity::Warning, node, None)
+    });
+    told.collect()
+}

@@ -1,0 +1,143 @@
+//! The heap of a language's runtime: the graph, and what its objects are called.
+//!
+//! All columns are parallel to the graph's nodes, and all text is a number in [`Texts`].
+
+use crate::{Bits, HeapGraph, NodeId};
+
+/// What an object is to its runtime.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(u8)]
+pub enum ObjectKind {
+    /// The runtime's own.
+    Hidden,
+    /// The runtime's own array: elements of an object, buckets of a table.
+    Array,
+    String,
+    Object,
+    /// Compiled code, and what describes it.
+    Code,
+    Closure,
+    RegExp,
+    Number,
+    /// Of the embedder, outside the runtime's heap: a DOM node, a buffer's bytes.
+    Native,
+    /// A group of roots, made up by the runtime.
+    Synthetic,
+    /// A string that is two others, one after the other.
+    ConcatenatedString,
+    /// A string that is part of another.
+    SlicedString,
+    Symbol,
+    BigInt,
+    /// What objects of one layout share.
+    Shape,
+    /// A kind that is not known here.
+    Other,
+}
+
+impl ObjectKind {
+    /// All kinds, each at its own number.
+    pub const ALL: [ObjectKind; 16] = [
+        ObjectKind::Hidden,
+        ObjectKind::Array,
+        ObjectKind::String,
+        ObjectKind::Object,
+        ObjectKind::Code,
+        ObjectKind::Closure,
+        ObjectKind::RegExp,
+        ObjectKind::Number,
+        ObjectKind::Native,
+        ObjectKind::Synthetic,
+        ObjectKind::ConcatenatedString,
+        ObjectKind::SlicedString,
+        ObjectKind::Symbol,
+        ObjectKind::BigInt,
+        ObjectKind::Shape,
+        ObjectKind::Other,
+    ];
+
+    /// Strings of every make.
+    pub fn is_string(self) -> bool {
+        matches!(self, ObjectKind::String | ObjectKind::ConcatenatedString | ObjectKind::SlicedString)
+    }
+}
+
+/// Many short texts behind each other.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Texts {
+    bytes: String,
+    /// Where each ends.
+    ends: Vec<u64>,
+}
+
+impl Texts {
+    /// Text `at`; empty where there is none.
+    pub fn get(&self, at: u32) -> &str {
+        let at = at as usize;
+        let Some(&end) = self.ends.get(at) else { return "" };
+        let start = at.checked_sub(1).map_or(0, |before| self.ends[before]);
+        &self.bytes[start as usize..end as usize]
+    }
+
+    /// Adds a text; its number.
+    pub fn push(&mut self, text: &str) -> u32 {
+        self.bytes.push_str(text);
+        self.ends.push(self.bytes.len() as u64);
+        self.ends.len() as u32 - 1
+    }
+
+    pub fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.ends.is_empty()
+    }
+}
+
+/// Where an object was made, or a function written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ObjectPlace {
+    pub node: NodeId,
+    pub script: u32,
+    /// 1-based.
+    pub line: u32,
+    /// 1-based, as the runtime counts columns.
+    pub column: u32,
+}
+
+/// See the module's page.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ObjectHeap {
+    /// Sizes and edges. [`HeapGraph::roots`] name the node from which all others are reached, and those that nothing
+    /// keeps.
+    pub graph: HeapGraph,
+    pub kind: Vec<ObjectKind>,
+    /// Of objects their class, of functions and strings their own text.
+    pub name: Vec<u32>,
+    /// Stays the same between two dumps of one process.
+    pub id: Vec<u32>,
+    /// Parts of a document tree that is no longer shown.
+    pub detached: Bits,
+    pub texts: Texts,
+    /// By node.
+    pub places: Vec<ObjectPlace>,
+    /// Paths or addresses of scripts that are known, by their numbers, ascending.
+    pub scripts: Vec<(u32, String)>,
+    /// Plain sentences about what is missing or doubtful.
+    pub notes: Vec<String>,
+}
+
+impl ObjectHeap {
+    /// The name of a node.
+    pub fn name(&self, node: NodeId) -> &str {
+        self.texts.get(self.name[node.index()])
+    }
+
+    /// Where a node's function is written, or its object's class: the script, if it is known, line and column.
+    pub fn place(&self, node: NodeId) -> Option<(&str, ObjectPlace)> {
+        let place = self.places[self.places.binary_search_by_key(&node, |it| it.node).ok()?];
+        let script = self.scripts.binary_search_by_key(&place.script, |it| it.0).ok()?;
+        Some((&self.scripts[script].1, place))
+    }
+}
