@@ -620,6 +620,19 @@ impl Place {
 }
 
 impl End {
+    /// The block that this may lead to as its `at`th, in the order of [`End::each_target`].
+    pub fn target(&self, at: usize) -> Option<BlockId> {
+        match self {
+            End::Goto(to) => (at == 0).then_some(*to),
+            End::Branch { then, other, .. } => [*then, *other].get(at).copied(),
+            End::Switch { cases, default, .. } => match cases.get(at) {
+                Some(case) => Some(case.1),
+                None => (at == cases.len()).then_some(*default),
+            },
+            End::Return(_) | End::Raise(_) | End::Resume | End::Unreachable => None,
+        }
+    }
+
     /// Calls `f` with each block that this may lead to.
     pub fn each_target(&self, mut f: impl FnMut(BlockId)) {
         match self {

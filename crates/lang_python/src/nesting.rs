@@ -66,10 +66,12 @@ struct Nesting<'a> {
 impl Nesting<'_> {
     fn scan(&mut self) {
         self.line_start();
-        while let Some(&byte) = self.bytes.get(self.at) {
-            self.at += 1;
+        while let Some(plain) =
+            self.bytes[self.at..].iter().position(|it| MARKS[usize::from(*it)] != Mark::None)
+        {
+            self.at += plain + 1;
+            let byte = self.bytes[self.at - 1];
             match MARKS[usize::from(byte)] {
-                Mark::None => continue,
                 Mark::Chain => {
                     self.chain();
                     continue;
@@ -81,7 +83,7 @@ impl Nesting<'_> {
                     }
                     continue;
                 }
-                Mark::Other => {}
+                Mark::None | Mark::Other => {}
             }
             match byte {
                 b'(' | b'[' | b'{' => self.open(),

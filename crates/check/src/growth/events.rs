@@ -85,7 +85,7 @@ pub fn collect<'a>(managed: &mut Managed<'a>) -> Ledger<'a> {
 impl<'a> Collector<'_, 'a> {
     fn function_events(&mut self) {
         let kinds = Kinds::CALL.or(Kinds::STORE).or(Kinds::MEMBER).or(Kinds::CONTENT);
-        for Site { block, op, call } in self.managed.world.sites(self.function, kinds) {
+        for Site { block, op, call, .. } in self.managed.world.sites(self.function, kinds) {
             (self.block, self.span) = (block, op.span);
             match &op.kind {
                 OpKind::Call { args, .. } => self.call(self.managed.target_of(call), args),

@@ -481,24 +481,16 @@ fn loops<'a>(
     if !world.sites.goes_back(function) {
         return None;
     }
-    let components = components(ir);
+    let components = loop_components(ir);
     let mut repeats = vec![Repeat::Once; ir.blocks.len()];
-    let mut has_loop = false;
     for component in &components {
-        let head = component[0];
-        let mut is_self_loop = false;
-        ir.blocks[head].end.each_target(|it| is_self_loop |= it.index() == head);
-        if component.len() == 1 && !is_self_loop {
-            continue;
-        }
-        has_loop = true;
         let repeat = repeat_of(world, objects, function, ir, component);
         component.iter().for_each(|it| repeats[*it] = repeat);
         for block in handlers_that_go_on(ir, component) {
             repeats[block] = repeats[block].max(repeat);
         }
     }
-    has_loop.then_some(repeats)
+    (!components.is_empty()).then_some(repeats)
 }
 
 /// Blocks of exception handlers after which a loop goes on: they run as often as it does.
@@ -673,27 +665,20 @@ fn is_flag_name(name: &str) -> bool {
         .any(|it| name.contains(it))
 }
 
-/// Strongly connected components of a function's graph without exceptions' edges; those reachable from block 0.
-fn components(ir: &Function) -> Vec<Vec<usize>> {
+/// Strongly connected components of a function's graph without exceptions' edges, but for blocks that do not lead to
+/// themselves.
+fn loop_components(ir: &Function) -> Vec<Vec<usize>> {
     let count = ir.blocks.len();
-    let targets: Vec<Vec<usize>> = ir
-        .blocks
-        .iter()
-        .map(|block| {
-            let mut to = Vec::new();
-            block.end.each_target(|it| to.push(it.index()));
-            to
-        })
-        .collect();
     let mut index = vec![u32::MAX; count];
     let mut low = vec![0u32; count];
     let mut is_on_stack = vec![false; count];
     let (mut stack, mut found, mut next) = (Vec::new(), Vec::new(), 0u32);
+    let mut work = Vec::new();
     for root in 0..count {
         if index[root] != u32::MAX {
             continue;
         }
-        let mut work = vec![(root, 0usize)];
+        work.push((root, 0usize));
         while let Some((block, edge)) = work.pop() {
             if edge == 0 {
                 (index[block], low[block]) = (next, next);
@@ -701,7 +686,8 @@ fn components(ir: &Function) -> Vec<Vec<usize>> {
                 stack.push(block);
                 is_on_stack[block] = true;
             }
-            if let Some(&to) = targets[block].get(edge) {
+            if let Some(to) = ir.blocks[block].end.target(edge) {
+                let to = to.index();
                 work.push((block, edge + 1));
                 if index[to] == u32::MAX {
                     work.push((to, 0));
@@ -711,15 +697,14 @@ fn components(ir: &Function) -> Vec<Vec<usize>> {
                 continue;
             }
             if low[block] == index[block] {
-                let mut component = Vec::new();
-                while let Some(it) = stack.pop() {
-                    is_on_stack[it] = false;
-                    component.push(it);
-                    if it == block {
-                        break;
-                    }
+                let start = stack.iter().rposition(|it| *it == block).unwrap_or(0);
+                stack[start..].iter().for_each(|it| is_on_stack[*it] = false);
+                let mut leads_to_itself = false;
+                ir.blocks[block].end.each_target(|it| leads_to_itself |= it.index() == block);
+                if stack.len() - start > 1 || leads_to_itself {
+                    found.push(stack[start..].iter().rev().copied().collect());
                 }
-                found.push(component);
+                stack.truncate(start);
             }
             if let Some((parent, _)) = work.last() {
                 low[*parent] = low[*parent].min(low[block]);

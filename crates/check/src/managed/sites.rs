@@ -57,6 +57,7 @@ impl Kinds {
 pub struct Site<'a> {
     pub block: BlockId,
     pub op: &'a Op,
+    pub is_call: bool,
     /// Its number among all calls, if it is one.
     pub call: CallId,
 }
@@ -176,9 +177,9 @@ impl<'a> Sites<'a> {
         let ([from, _, mut calls], [to, ..]) =
             (self.first[function.index()], self.first[function.index() + 1]);
         self.all[from as usize..to as usize].iter().filter_map(move |it| {
-            let call = CallId(calls);
-            calls += u32::from(it.kind == Kinds::CALL);
-            (it.kind.0 & kinds.0 != 0).then_some(Site { block: it.block, op: it.op, call })
+            let (call, is_call) = (CallId(calls), it.kind == Kinds::CALL);
+            calls += u32::from(is_call);
+            (it.kind.0 & kinds.0 != 0).then_some(Site { block: it.block, op: it.op, is_call, call })
         })
     }
 

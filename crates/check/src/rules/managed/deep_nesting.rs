@@ -11,7 +11,7 @@ use heapwise_model::{Confidence, Rule, Severity};
 
 pub fn check(managed: &mut Managed<'_>, found: &mut Vec<Found>) {
     for function in managed.world.ids() {
-        for Site { block, op, call } in managed.world.sites(function, Kinds::CALL.or(Kinds::LOCAL)) {
+        for Site { block, op, call, .. } in managed.world.sites(function, Kinds::CALL.or(Kinds::LOCAL)) {
             match &op.kind {
                 OpKind::Call { args, .. } if leads_back(managed, function, call) => {
                     let rest = args.iter().find_map(|it| rest(managed, function, it.value));

@@ -5,12 +5,16 @@
 
 use crate::finding::Found;
 use crate::ir::{Base, BlockId, Callee, OpKind, Operand, Place, ReadKind, Span};
-use crate::managed::{FnId, Kinds, Managed, Site, Value};
+use crate::managed::{FnId, Kinds, Managed, Site, Target, Value};
 use heapwise_model::{Confidence, Kind, Rule, Severity};
 
 pub fn check(managed: &mut Managed<'_>, found: &mut Vec<Found>) {
     for function in managed.world.ids() {
-        for Site { op, .. } in managed.world.sites(function, Kinds::CALL.or(Kinds::CONTENT)) {
+        for Site { op, is_call, call, .. } in managed.world.sites(function, Kinds::CALL.or(Kinds::CONTENT)) {
+            // Half of all calls are of methods: their operations need not be read.
+            if is_call && matches!(managed.target_of(call), Target::Method { .. }) {
+                continue;
+            }
             match &op.kind {
                 OpKind::Read { container, how: ReadKind::Iterate } => {
                     found.extend(iterated(managed, function, *container));

@@ -45,7 +45,7 @@ impl Threads {
     fn new(managed: &mut Managed<'_>) -> Threads {
         let mut roots: Vec<(FnId, bool)> = Vec::new();
         for function in managed.world.ids() {
-            for site @ Site { block, op, call } in managed.world.sites(function, Kinds::CALL) {
+            for site @ Site { block, op, call, .. } in managed.world.sites(function, Kinds::CALL) {
                 roots.extend(served(managed, function, site).into_iter().map(|it| (it, true)));
                 let is_pool = match managed.target_of(call) {
                     Target::Library(

@@ -7,7 +7,7 @@
 
 use crate::finding::Found;
 use crate::ir::{Base, Callee, LocalId, OpKind, Operand, Place, Span, Step};
-use crate::managed::{ClassRef, FnId, Kinds, Managed, Site, Slot, SlotId, Value};
+use crate::managed::{ClassRef, FnId, Kinds, Managed, Site, Slot, SlotId, Target, Value};
 use heapwise_model::{Confidence, Kind, Rule, Severity};
 use rustc_hash::FxHashMap;
 
@@ -104,11 +104,13 @@ fn is_kin(managed: &Managed<'_>, one: ClassRef, two: ClassRef) -> bool {
 fn elements(managed: &mut Managed<'_>) -> Vec<(ClassRef, Edge)> {
     let mut edges = Vec::new();
     for function in managed.world.ids() {
-        for Site { op, .. } in managed.world.sites(function, Kinds::CALL.or(Kinds::STORE)) {
+        for Site { op, is_call, call, .. } in managed.world.sites(function, Kinds::CALL.or(Kinds::STORE)) {
+            let puts_in = |it| matches!(it, Target::Method { name: "append" | "add" | "appendleft", .. });
+            if is_call && !puts_in(managed.target_of(call)) {
+                continue;
+            }
             let (container, element) = match &op.kind {
-                OpKind::Call { callee: Callee::Method { receiver, name, .. }, args, .. }
-                    if matches!(managed.text(function, *name), "append" | "add" | "appendleft") =>
-                {
+                OpKind::Call { callee: Callee::Method { receiver, .. }, args, .. } => {
                     let Some(argument) = args.first() else { continue };
                     (*receiver, argument.value)
                 }

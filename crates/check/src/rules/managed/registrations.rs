@@ -104,7 +104,7 @@ struct Registrations<'m, 'a> {
 
 impl<'a> Registrations<'_, 'a> {
     fn collect(&mut self, function: FnId) {
-        for Site { block, op, call } in self.managed.world.sites(function, Kinds::CALL) {
+        for Site { block, op, call, .. } in self.managed.world.sites(function, Kinds::CALL) {
             let (OpKind::Call { args, .. } | OpKind::New { args, .. }) = &op.kind else { continue };
             let (to, target) = (op.kind.written(), self.managed.target_of(call));
             if let Target::Value(value) = target {
