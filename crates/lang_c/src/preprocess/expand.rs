@@ -4,6 +4,17 @@ use super::{BodyToken, Frame, MAX_DEPTH, MAX_TOKENS, Macro, Preprocessor, is_dyn
 use crate::lex::{EXPANDED, Kind, LINE_NUMBER, LINE_START, Lexer, PAINTED, SPACE, Token};
 use crate::symbols::{Sym, sym};
 
+/// An argument where it is used expanded.
+#[derive(Default)]
+enum Argument {
+    /// Not used yet.
+    #[default]
+    New,
+    /// It is as it was written.
+    Plain,
+    Expanded(Vec<Token>),
+}
+
 impl Preprocessor<'_> {
     /// Expands the macro that `token` names: its body is read next. `false`: it is no macro use.
     pub(super) fn expand(&mut self, token: &mut Token) -> bool {
@@ -39,6 +50,15 @@ impl Preprocessor<'_> {
                 site.end = end.end;
             }
             self.substitute(&definition, &args, site)
+        } else if let [only] = definition.body[..]
+            && only.token.kind != Kind::Ident
+        {
+            // A constant: nothing in it is a macro, so that it need not be read again.
+            self.produced += 2;
+            let flags = token.flags & (SPACE | LINE_START);
+            let made = placed(only.token, site);
+            *token = Token { flags: (made.flags & !SPACE) | flags, ..made };
+            return false;
         } else if definition.body.iter().any(|it| it.token.is(sym::HASH_HASH)) {
             self.substitute(&definition, &[], site)
         } else {
@@ -159,7 +179,8 @@ impl Preprocessor<'_> {
     /// A macro's body with its arguments put in.
     pub(super) fn substitute(&mut self, definition: &Macro, args: &[Vec<Token>], site: Token) -> Vec<Token> {
         let body = &definition.body;
-        let mut expanded: Vec<Option<Vec<Token>>> = vec![None; args.len()];
+        let mut expanded: Vec<Argument> = Vec::new();
+        expanded.resize_with(args.len(), Argument::default);
         let mut out: Vec<Token> = Vec::with_capacity(body.len() + 8);
         let count = definition.params.as_ref().map_or(0, Vec::len);
         let variadic = definition.is_variadic.then(|| count - 1);
@@ -216,13 +237,14 @@ impl Preprocessor<'_> {
             let before = out.len();
             if is_paste(at + 1) {
                 out.extend_from_slice(raw);
-            } else {
-                if expanded.get(param).is_some_and(Option::is_none) {
-                    expanded[param] = Some(self.expand_list(raw.to_vec()));
+            } else if let Some(argument) = expanded.get_mut(param) {
+                if let Argument::New = argument {
+                    *argument = match self.is_plain(raw) {
+                        true => Argument::Plain,
+                        false => Argument::Expanded(self.expand_list(raw.to_vec())),
+                    };
                 }
-                if let Some(Some(tokens)) = expanded.get(param) {
-                    out.extend_from_slice(tokens);
-                }
+                out.extend_from_slice(if let Argument::Expanded(it) = argument { it } else { raw });
             }
             has_left = out.len() > before;
             if let Some(first) = out.get_mut(before) {
@@ -317,15 +339,19 @@ impl Preprocessor<'_> {
         self.symbols.intern(&text)
     }
 
-    /// Tokens expanded on their own.
-    pub(super) fn expand_list(&mut self, tokens: Vec<Token>) -> Vec<Token> {
-        let mut is_plain = |it: &Token| {
+    /// Whether none of these names a macro.
+    fn is_plain(&mut self, tokens: &[Token]) -> bool {
+        tokens.iter().all(|it| {
             it.kind != Kind::Ident || {
                 self.ask(it.text);
                 self.macro_of(it.text).is_none() && !is_dynamic(it.text)
             }
-        };
-        if tokens.iter().all(&mut is_plain) {
+        })
+    }
+
+    /// Tokens expanded on their own.
+    pub(super) fn expand_list(&mut self, tokens: Vec<Token>) -> Vec<Token> {
+        if self.is_plain(&tokens) {
             return tokens;
         }
         if self.arg_depth >= MAX_DEPTH {
