@@ -27,7 +27,7 @@ pub fn decode(source: &[u8]) -> Text<'_> {
             }
         },
     };
-    if !text.as_bytes().contains(&0) {
+    if memchr::memchr(0, text.as_bytes()).is_none() {
         return Text { text, notes };
     }
     notes.push("NUL characters are read as blanks");

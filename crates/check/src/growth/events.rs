@@ -34,19 +34,25 @@ pub struct Event<'a> {
     pub span: Span,
 }
 
-/// All events, by slot.
-pub struct Ledger<'a>(Grouped<Event<'a>>);
+/// All events.
+pub struct Ledger<'a> {
+    events: Vec<Event<'a>>,
+    /// Where in `events` those of a slot are.
+    of_slot: Grouped<u32>,
+}
 
 impl<'a> Ledger<'a> {
     /// What happens to the containers of a slot, in the order of the program.
-    pub fn of(&self, slot: SlotId) -> &[Event<'a>] {
-        self.0.get(slot.index())
+    pub fn of(&self, slot: SlotId) -> Vec<Event<'a>> {
+        self.of_slot.get(slot.index()).iter().map(|it| self.events[*it as usize]).collect()
     }
 }
 
 struct Collector<'m, 'a> {
     managed: &'m mut Managed<'a>,
-    found: Vec<(u32, Event<'a>)>,
+    events: Vec<Event<'a>>,
+    /// The slot of each event, and its number.
+    slots: Vec<(u32, u32)>,
     /// Names of methods that change containers.
     methods: FxHashSet<String>,
     shrinking: FxHashSet<String>,
@@ -68,7 +74,8 @@ pub fn collect<'a>(managed: &mut Managed<'a>) -> Ledger<'a> {
     let shrinking = models.flat_map(|it| it.shrink.iter().chain(&it.clear)).cloned().collect();
     let mut it = Collector {
         managed,
-        found: Vec::new(),
+        events: Vec::new(),
+        slots: Vec::new(),
         methods,
         shrinking,
         function: FnId(0),
@@ -79,7 +86,8 @@ pub fn collect<'a>(managed: &mut Managed<'a>) -> Ledger<'a> {
         it.function = function;
         it.function_events();
     }
-    Ledger(Grouped::new(it.managed.objects.slot_ids().len(), &it.found))
+    let of_slot = Grouped::new(it.managed.objects.slot_ids().len(), &it.slots);
+    Ledger { events: it.events, of_slot }
 }
 
 impl<'a> Collector<'_, 'a> {
@@ -103,7 +111,8 @@ impl<'a> Collector<'_, 'a> {
 
     fn push(&mut self, slot: SlotId, what: What<'a>, is_nested: bool) {
         let (function, block, span) = (self.function, self.block, self.span);
-        self.found.push((slot.0, Event { what, is_nested, function, block, span }));
+        self.slots.push((slot.0, self.events.len() as u32));
+        self.events.push(Event { what, is_nested, function, block, span });
     }
 
     fn on_container(&mut self, container: Operand, what: What<'a>) {

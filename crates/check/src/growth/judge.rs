@@ -45,15 +45,15 @@ pub fn judge<'a>(managed: &mut Managed<'a>, ledger: &Ledger<'a>, found: &mut Vec
 
 impl<'a> Judge<'_, 'a> {
     fn slot(&mut self, slot: SlotId) -> Option<Found> {
+        let kind = self.kind(slot)?;
         let events = self.ledger.of(slot);
         if events.is_empty() {
             return None;
         }
-        let kind = self.kind(slot)?;
         let stored: Vec<Stored> = self.managed.objects.stored_in(slot).to_vec();
-        let life = self.life(slot, &stored, events)?;
+        let life = self.life(slot, &stored, &events)?;
         let mut growths: Vec<Growth<'a>> = Vec::new();
-        for event in events {
+        for event in &events {
             if self.is_growth(&kind, event) && !self.is_construction(slot, life, event) {
                 let rate = self.managed.calls.rate_of_block(event.function, event.block);
                 growths.push(Growth { event: *event, rate, is_distinct: false });
@@ -73,7 +73,7 @@ impl<'a> Judge<'_, 'a> {
         let is_called =
             growths.iter().any(|it| !self.managed.calls.callers[it.event.function.index()].is_empty());
         let mut unused = None;
-        for event in events {
+        for event in &events {
             match self.takes_out(slot, &kind, life, event, greatest, is_called) {
                 Taking::No => {}
                 Taking::NeverCalled => unused = Some(event.function),
