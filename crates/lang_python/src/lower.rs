@@ -58,6 +58,7 @@ pub fn module<'a>(
         notebook,
         frames: Vec::new(),
         scopes: Vec::new(),
+        spare_bindings: Vec::new(),
         modules,
         stars: collector.stars,
         linkage_names: FxHashMap::default(),
@@ -87,6 +88,8 @@ pub struct Lowering<'a> {
     notebook: Option<&'a Notebook>,
     pub frames: Vec<Frame<'a>>,
     pub scopes: Vec<Scope<'a>>,
+    /// Empty maps of scopes that are closed, for others.
+    spare_bindings: Vec<Bindings<'a>>,
     /// Dotted names known to be modules.
     pub modules: FxHashSet<Box<str>>,
     stars: Vec<String>,
@@ -186,7 +189,7 @@ impl<'a> Lowering<'a> {
         self.imported_globals(&bindings, &prefix);
         self.scopes.push(Scope { kind: ScopeKind::Module, bindings, prefix });
         self.statements(body);
-        self.scopes.pop();
+        self.close_scope();
         self.finish_frame();
     }
 
@@ -304,6 +307,12 @@ impl<'a> Lowering<'a> {
         self.scopes.push(Scope { kind: ScopeKind::Class(class), bindings, prefix });
     }
 
+    pub fn close_scope(&mut self) {
+        let mut bindings = self.scopes.pop().expect("each scope is closed once").bindings;
+        bindings.clear();
+        self.spare_bindings.push(bindings);
+    }
+
     /// Binds a parameter in the scope just opened.
     pub fn parameter(&mut self, name: &'a str, range: TextRange) -> LocalId {
         let (text, span, ty) = (self.module.name(name), self.span(range), self.unknown);
@@ -320,6 +329,7 @@ impl<'a> Lowering<'a> {
         parameters: impl Iterator<Item = &'a str>,
     ) -> Bindings<'a> {
         let mut collector = Collector::new(self.package, self.has_walrus);
+        collector.bindings = self.spare_bindings.pop().unwrap_or_default();
         parameters.for_each(|it| collector.parameter(it));
         collector.body(body);
         for module in &collector.modules {

@@ -677,7 +677,7 @@ impl<'a> Lowering<'a> {
                 self.f().end(End::Return(Some(value)), span);
             }
         }
-        self.scopes.pop();
+        self.close_scope();
         self.finish_frame();
         match is_nested {
             true => self.value(span, |to| OpKind::Closure { to, function: id }),
@@ -780,7 +780,7 @@ impl<'a> Lowering<'a> {
         let bindings = self.collect(&it.body, std::iter::empty());
         self.open_class_scope(class, bindings, format!("{qualified}."));
         self.statements(&it.body);
-        self.scopes.pop();
+        self.close_scope();
         let value = self.decorated(&it.decorator_list, Operand::Class(name));
         let is_fixed = self.scope().bindings.get(short).is_some_and(|it| it.fixed() == Some(Static::Class));
         if !is_fixed {
