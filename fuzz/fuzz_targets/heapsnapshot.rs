@@ -6,7 +6,7 @@ use heapwise_model::Report;
 use heapwise_report::{json, text};
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| {
-    let Ok(heap) = heapwise_snapshot::read(data, data.len() as u64, &mut |_| {}) else { return };
+    let Ok(heap) = heapwise_snapshot::read(data, &mut |_| {}) else { return };
     heapwise_snapshot::distances(&heap);
     let walked = Walked::new(&heap);
     for (totals, told) in [analyze(&walked), compare(&[&heap, &heap], &walked)] {

@@ -42,7 +42,7 @@ fn sizes_and_distances_are_those_of_the_developer_tools() {
     for line in expected.lines() {
         let [name, nodes, sum] = line.split(' ').collect::<Vec<_>>()[..] else { panic!("{line}") };
         let text = text(name);
-        let heap = read(&text[..], text.len() as u64, &mut |_| {}).unwrap();
+        let heap = read(&text[..], &mut |_| {}).unwrap();
         assert_eq!(heap.graph.len().to_string(), nodes, "{name}");
         assert_eq!(format!("{:08x}", crc32fast::hash(figures(&heap).as_bytes())), sum, "{name}");
     }
@@ -52,7 +52,7 @@ fn sizes_and_distances_are_those_of_the_developer_tools() {
 fn a_real_one_cut_anywhere() {
     let text = text("chromium");
     for end in (0..text.len()).step_by(text.len() / 40) {
-        match read(&text[..end], end as u64, &mut |_| {}) {
+        match read(&text[..end], &mut |_| {}) {
             Ok(heap) => assert!(!heap.notes.is_empty(), "{end}"),
             Err(SnapshotError::Cut { .. } | SnapshotError::NotASnapshot { .. }) => {}
             Err(other) => panic!("{end}: {other}"),

@@ -65,8 +65,12 @@ impl Dominators {
     }
 
     /// What each set of nodes retains together, no node counted twice; `set_of` numbers the sets below `sets`.
-    pub fn retained_by(&self, sets: usize, set_of: impl Fn(NodeId) -> Option<u32>) -> Vec<Total> {
-        let tree = self.tree();
+    pub fn retained_by(
+        &self,
+        tree: &DominatorTree,
+        sets: usize,
+        set_of: impl Fn(NodeId) -> Option<u32>,
+    ) -> Vec<Total> {
         let set_of = |node: u32| set_of(NodeId(node)).map(|it| it as usize).filter(|&it| it < sets);
         let mut totals = vec![Total::default(); sets];
         // Depth first; `inside` counts the nodes of each set on the way down.
@@ -199,24 +203,33 @@ impl Walk {
         targets
     }
 
-    /// Compressed rows, by number, of the numbers that point there.
-    fn predecessors(&self, graph: &HeapGraph) -> (Vec<u32>, Vec<u32>) {
+    /// Compressed rows, by number, of the numbers that point there. What one edge alone leads to has an empty row: its
+    /// only predecessor is its parent.
+    fn predecessors(&self, graph: &HeapGraph, of_roots: &Bits) -> (Vec<u32>, Vec<u32>) {
         let mut first = vec![0u32; self.node.len() + 1];
         for &node in &self.node[1..] {
             for target in graph.kept(NodeId(node)) {
                 first[self.number[target.index()] as usize + 1] += 1;
             }
         }
-        for i in 1..first.len() {
-            first[i] += first[i - 1];
+        let mut has_row = Bits::new(self.node.len());
+        for number in 0..self.node.len() {
+            if first[number + 1] > 1 || of_roots.has(number) {
+                has_row.insert(number);
+            } else {
+                first[number + 1] = 0;
+            }
+            first[number + 1] += first[number];
         }
         // Rows are filled from their ends, so that the starts need no second copy.
         let mut sources = vec![0; first[first.len() - 1] as usize];
         for (number, &node) in self.node.iter().enumerate().skip(1).rev() {
             for target in graph.kept(NodeId(node)) {
-                let end = &mut first[self.number[target.index()] as usize + 1];
-                *end -= 1;
-                sources[*end as usize] = number as u32;
+                let target = self.number[target.index()] as usize;
+                if has_row.has(target) {
+                    first[target + 1] -= 1;
+                    sources[first[target + 1] as usize] = number as u32;
+                }
             }
         }
         // Now each entry holds the start of the row before its own.
@@ -232,7 +245,7 @@ impl Walk {
 /// `idom` links the vertices of a bucket until their dominator is known.
 fn immediate_dominators(walk: Walk, graph: &HeapGraph) -> (Vec<u32>, Vec<u32>) {
     let of_roots = walk.targets_of_roots(graph);
-    let (first, sources) = walk.predecessors(graph);
+    let (first, sources) = walk.predecessors(graph, &of_roots);
     let Walk { node, number, parent: mut ancestor } = walk;
     drop(number);
     let count = node.len();
@@ -243,14 +256,22 @@ fn immediate_dominators(walk: Walk, graph: &HeapGraph) -> (Vec<u32>, Vec<u32>) {
     // By semidominator: the first of the numbers whose dominator is found once all between the two are linked; 0 ends one.
     let mut head = vec![0u32; count];
     for number in (1..count).rev() {
-        let mut least = if of_roots.has(number) { 0 } else { number as u32 };
+        let parent = ancestor[number];
+        let mut least = match (of_roots.has(number), first[number] == first[number + 1]) {
+            (true, _) => 0,
+            (false, true) => parent,
+            (false, false) => number as u32,
+        };
         for &source in &sources[first[number] as usize..first[number + 1] as usize] {
             let best = evaluate(source, number as u32, &mut ancestor, &mut label, &semi, &mut path);
             least = least.min(semi[best as usize]);
         }
         semi[number] = least;
-        idom[number] = std::mem::replace(&mut head[least as usize], number as u32);
-        let parent = ancestor[number];
+        // A parent that is the semidominator is the dominator, too: nothing lies between.
+        idom[number] = match least == parent {
+            true => parent,
+            false => std::mem::replace(&mut head[least as usize], number as u32),
+        };
         let mut waiting = std::mem::take(&mut head[parent as usize]);
         while waiting != 0 {
             let best = evaluate(waiting, number as u32 - 1, &mut ancestor, &mut label, &semi, &mut path);

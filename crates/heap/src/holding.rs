@@ -88,7 +88,8 @@ impl<'a> Holding<'a> {
 
     /// What each set of groups retains together; `set_of` numbers the sets below `sets`.
     pub fn retained(&self, sets: usize, set_of: &FxHashMap<Group, u32>) -> Vec<Total> {
-        self.dominators.retained_by(sets, |node| set_of.get(&self.group(node.index())).copied())
+        self.dominators
+            .retained_by(&self.dominators.tree(), sets, |node| set_of.get(&self.group(node.index())).copied())
     }
 }
 

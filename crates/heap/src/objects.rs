@@ -55,9 +55,12 @@ pub struct Walked<'a> {
 impl<'a> Walked<'a> {
     /// Linear in objects and references, but for the dominators' near linear part.
     pub fn new(heap: &'a ObjectHeap) -> Walked<'a> {
-        let dominators = dominators(&heap.graph);
-        let tree = dominators.tree();
-        Walked { heap, dominators, tree, paths: ShortestPaths::from_groups(&heap.graph, &groups(heap)) }
+        // The two walks know nothing of each other.
+        let (dominators, paths) = std::thread::scope(|scope| {
+            let paths = scope.spawn(|| ShortestPaths::from_groups(&heap.graph, &groups(heap)));
+            (dominators(&heap.graph), paths.join().expect("walking does not panic"))
+        });
+        Walked { heap, tree: dominators.tree(), dominators, paths }
     }
 
     /// All objects and their bytes.
@@ -109,13 +112,17 @@ impl<'a> Walked<'a> {
 
 /// What one dump tells: figures by class, and findings.
 pub fn analyze(walked: &Walked<'_>) -> (ObjectTotals, Vec<Told>) {
+    let (classes, mut findings) = std::thread::scope(|scope| {
+        let classes = scope.spawn(|| classes::classes(walked, CLASSES_MAX));
+        let findings = suspects::suspects(walked);
+        (classes.join().expect("counting does not panic"), findings)
+    });
     let totals = ObjectTotals {
         total: walked.total(),
         references: walked.heap.graph.edges.len() as u64,
-        classes: classes::classes(walked, CLASSES_MAX),
+        classes,
         before: None,
     };
-    let mut findings = suspects::suspects(walked);
     findings.extend(detached::detached(walked).into_iter().map(Told::from));
     findings.extend(duplicates::duplicates(walked).map(Told::from));
     (totals, findings)

@@ -25,62 +25,52 @@ pub struct Step {
     pub offset: Option<u32>,
 }
 
+/// Not met. Numbers from the count of nodes on stand for roots, or groups.
 const NONE: u32 = u32::MAX;
 
-/// For each block the pointer through which the walk met it first.
+/// For each block the block from which the walk met it first.
 #[derive(Clone, Debug)]
 pub struct ShortestPaths {
-    /// Source block; `NONE` where a root met it.
     from: Vec<u32>,
-    /// Edge, or root where `from` is `NONE`; `NONE` in both: not reachable.
-    by: Vec<u32>,
 }
 
 impl ShortestPaths {
     /// Walks `graph` once; linear time.
     pub fn new(graph: &HeapGraph) -> ShortestPaths {
-        let mut roots: Vec<u32> = (0..graph.roots.len().min(NONE as usize) as u32).collect();
+        let most = NONE as usize - graph.len();
+        let mut roots: Vec<u32> = (0..graph.roots.len().min(most) as u32).collect();
         roots.sort_by_key(|&root| lasting(graph.roots[root as usize].kind));
-        let mut paths = ShortestPaths::unmet(graph);
-        let mut queue: Vec<u32> = Vec::new();
+        let mut paths = ShortestPaths { from: vec![NONE; graph.len()] };
+        let mut front = Vec::new();
         for root in roots {
-            paths.meet(graph.roots[root as usize].target, NONE, root, &mut queue);
+            paths.meet(graph.roots[root as usize].target, graph.len() as u32 + root, &mut front);
         }
-        paths.breadth_first(graph, &mut queue);
+        paths.breadth_first(graph, front);
         paths
     }
 
     /// As [`ShortestPaths::new`], from groups of nodes in place of the graph's roots: what a group reaches is never told
     /// to be held by a later one, however short the way.
     pub fn from_groups(graph: &HeapGraph, groups: &[Vec<NodeId>]) -> ShortestPaths {
-        let mut paths = ShortestPaths::unmet(graph);
-        let mut queue: Vec<u32> = Vec::new();
-        for (group, nodes) in groups.iter().enumerate() {
-            for node in nodes {
-                paths.meet(*node, NONE, group as u32, &mut queue);
-            }
-            paths.breadth_first(graph, &mut queue);
+        let mut paths = ShortestPaths { from: vec![NONE; graph.len()] };
+        for (group, nodes) in (graph.len() as u32..).zip(groups) {
+            let mut front = Vec::new();
+            nodes.iter().for_each(|node| paths.meet(*node, group, &mut front));
+            paths.breadth_first(graph, front);
         }
         paths
     }
 
-    fn unmet(graph: &HeapGraph) -> ShortestPaths {
-        ShortestPaths { from: vec![NONE; graph.len()], by: vec![NONE; graph.len()] }
-    }
-
-    fn breadth_first(&mut self, graph: &HeapGraph, queue: &mut Vec<u32>) {
-        let mut next = 0;
-        while next < queue.len() {
-            let node = queue[next];
-            next += 1;
-            let first = graph.first[node as usize];
-            for (at, edge) in (first..).zip(graph.row(NodeId(node))) {
-                if !graph.idle.has(at as usize) {
-                    self.meet(edge.target(), node, at, queue);
+    fn breadth_first(&mut self, graph: &HeapGraph, mut front: Vec<u32>) {
+        let mut next = Vec::new();
+        while !front.is_empty() {
+            for node in front.drain(..) {
+                for target in graph.kept(NodeId(node)) {
+                    self.meet(target, node, &mut next);
                 }
             }
+            std::mem::swap(&mut front, &mut next);
         }
-        queue.clear();
     }
 
     /// A shortest chain to `node`; `None` where no root reaches it.
@@ -92,25 +82,30 @@ impl ShortestPaths {
     /// A shortest chain to `node`, and the number of the root or group that it begins with.
     pub fn steps(&self, graph: &HeapGraph, node: NodeId) -> Option<(u32, Vec<Step>)> {
         let mut steps = vec![Step { node, edge: None, offset: None }];
-        let mut at = node.index();
-        if *self.by.get(at)? == NONE {
-            return None;
+        let mut at = node;
+        loop {
+            let from = *self.from.get(at.index())?;
+            if from == NONE {
+                return None;
+            }
+            if let Some(root) = from.checked_sub(graph.len() as u32) {
+                steps.reverse();
+                return Some((root, steps));
+            }
+            let from = NodeId(from);
+            // The walk came by the first edge that leads there.
+            let edge = (graph.first[from.index()]..graph.first[from.index() + 1])
+                .find(|&it| graph.edges[it as usize].target() == at && !graph.idle.has(it as usize));
+            let offset = edge.and_then(|it| graph.labels.get(it as usize).copied());
+            steps.push(Step { node: from, edge, offset });
+            at = from;
         }
-        while self.from[at] != NONE {
-            let edge = self.by[at];
-            let offset = graph.labels.get(edge as usize).copied();
-            at = self.from[at] as usize;
-            steps.push(Step { node: NodeId(at as u32), edge: Some(edge), offset });
-        }
-        steps.reverse();
-        Some((self.by[at], steps))
     }
 
-    fn meet(&mut self, target: NodeId, from: u32, by: u32, queue: &mut Vec<u32>) {
-        if self.by[target.index()] == NONE {
-            self.by[target.index()] = by;
+    fn meet(&mut self, target: NodeId, from: u32, front: &mut Vec<u32>) {
+        if self.from[target.index()] == NONE {
             self.from[target.index()] = from;
-            queue.push(target.0);
+            front.push(target.0);
         }
     }
 }

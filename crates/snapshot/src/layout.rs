@@ -13,6 +13,8 @@ struct Header {
     meta: Meta,
     #[serde(default)]
     node_count: u64,
+    #[serde(default)]
+    edge_count: u64,
 }
 
 #[derive(Deserialize)]
@@ -25,9 +27,10 @@ struct Meta {
     location_fields: Vec<String>,
 }
 
-/// How many objects are announced (not trusted), and where each field stands in its record.
+/// Counts as announced (not trusted), and where each field stands in its record.
 pub struct Layout {
     pub node_count: u64,
+    pub edge_count: u64,
     pub node: NodeLayout,
     pub edge: EdgeLayout,
     pub location: Option<LocationLayout>,
@@ -45,6 +48,7 @@ pub struct NodeLayout {
     pub kinds: Vec<ObjectKind>,
 }
 
+#[derive(Clone)]
 pub struct EdgeLayout {
     pub fields: usize,
     pub kind: usize,
@@ -80,6 +84,7 @@ impl Layout {
         let location = |name: &str| location_fields.iter().position(|it| it == name);
         Ok(Layout {
             node_count: header.node_count,
+            edge_count: header.edge_count,
             node: NodeLayout {
                 fields: node_fields.len(),
                 kind: node("type")?,

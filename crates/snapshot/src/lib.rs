@@ -23,4 +23,4 @@ mod retention;
 mod scripts;
 
 pub use distances::{NO_DISTANCE, SYSTEM_DISTANCE, distances};
-pub use read::{SnapshotError, read};
+pub use read::{SnapshotError, Source, read};

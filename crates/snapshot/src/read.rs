@@ -1,10 +1,11 @@
 //! Sections of a snapshot into columns.
 
 use crate::json::Input;
-use crate::layout::{FIELDS_MAX, Layout, LocationLayout};
+use crate::layout::{EdgeLayout, FIELDS_MAX, Layout, LocationLayout};
 use crate::{detached, retention, scripts};
-use heapwise_model::{Edge, HeapGraph, NodeId, ObjectHeap, ObjectKind, ObjectPlace};
+use heapwise_model::{Edge, EdgeKind, HeapGraph, NodeId, ObjectHeap, ObjectKind, ObjectPlace};
 use std::io::Read;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Why there is no snapshot.
 #[derive(Debug, thiserror::Error)]
@@ -26,238 +27,345 @@ const HEADER_MAX: usize = 1 << 20;
 /// Bytes kept of a string; V8 itself writes no more than 1,024 characters.
 const TEXT_MAX: usize = 4096;
 
-/// Reads a snapshot of `length` bytes. `progress` is told how many bytes have been read, from time to time.
-pub fn read(
-    source: impl Read,
-    length: u64,
-    progress: &mut dyn FnMut(u64),
-) -> Result<ObjectHeap, SnapshotError> {
-    let mut reader = Reader {
-        input: Input::new(source),
-        length,
-        layout: None,
-        heap: ObjectHeap::default(),
-        has_nodes: false,
-        has_edges: false,
-        attached: Vec::new(),
-        detached: Vec::new(),
-    };
-    reader.sections(progress)?;
-    reader.finish()
+/// Where a snapshot can be read from several places at once.
+pub trait Source: Sync {
+    /// Bytes of all of it.
+    fn length(&self) -> std::io::Result<u64>;
+    /// Its bytes from `offset` on.
+    fn from(&self, offset: u64) -> impl Read + Send;
 }
 
-struct Reader<R> {
-    input: Input<R>,
-    length: u64,
+impl Source for [u8] {
+    fn length(&self) -> std::io::Result<u64> {
+        Ok(self.len() as u64)
+    }
+
+    fn from(&self, offset: u64) -> impl Read + Send {
+        &self[self.len().min(offset as usize)..]
+    }
+}
+
+impl Source for std::fs::File {
+    fn length(&self) -> std::io::Result<u64> {
+        Ok(self.metadata()?.len())
+    }
+
+    fn from(&self, offset: u64) -> impl Read + Send {
+        At { file: self, offset }
+    }
+}
+
+/// A place in a file that moves on as it is read; the file's own does not move.
+struct At<'a> {
+    file: &'a std::fs::File,
+    offset: u64,
+}
+
+impl Read for At<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let count = std::os::unix::fs::FileExt::read_at(self.file, buffer, self.offset)?;
+        self.offset += count as u64;
+        Ok(count)
+    }
+}
+
+/// Reads a snapshot. `progress` is told how many bytes have been read, from time to time.
+///
+/// References are two thirds of a snapshot: a second thread reads them while this one reads the rest, for which the
+/// arrays of objects and references are passed over first.
+pub fn read(
+    source: &(impl Source + ?Sized),
+    progress: &mut dyn FnMut(u64),
+) -> Result<ObjectHeap, SnapshotError> {
+    let length = source.length().map_err(SnapshotError::Io)?;
+    let mut heap = ObjectHeap::default();
+    let done = AtomicU64::new(0);
+    std::thread::scope(|scope| {
+        let mut input = Input::new(source.from(0), 0);
+        let sections = sections(&mut input, &mut heap, |layout, at| {
+            let (done, input) = (&done, Input::new(source.from(at), at));
+            let (fields, count) = (layout.node.fields as u64, layout.edge_count);
+            let layout = layout.edge.clone();
+            scope.spawn(move || edges(input, &layout, fields, room(count, layout.fields, length - at), done))
+        })?;
+        let Sections { layout: Some(layout), nodes: Some(at), edges: Some(edges) } = sections else {
+            return Err(SnapshotError::NotASnapshot { what: "it holds no objects".to_owned() });
+        };
+        let input = Input::new(source.from(at), at);
+        let marks = nodes(
+            input,
+            &layout,
+            room(layout.node_count, layout.node.fields, length - at),
+            &mut heap,
+            &mut |at| {
+                progress(at + done.load(Ordering::Relaxed));
+            },
+        )?;
+        while !edges.is_finished() {
+            std::thread::sleep(std::time::Duration::from_millis(2));
+            progress(done.load(Ordering::Relaxed));
+        }
+        let edges = edges.join().expect("reading does not panic")?;
+        join(&mut heap, edges)?;
+        finish(&mut heap, marks);
+        Ok(())
+    })?;
+    Ok(heap)
+}
+
+/// What a file's members are, and where.
+struct Sections<T> {
     layout: Option<Layout>,
-    heap: ObjectHeap,
-    has_nodes: bool,
-    has_edges: bool,
-    /// Nodes that know whether their document tree is shown.
+    /// Where the objects' array begins, behind its `[`.
+    nodes: Option<u64>,
+    /// What reads the references.
+    edges: Option<T>,
+}
+
+/// Walks the file's members: objects are noted, references given to `start`, the rest is read.
+fn sections<T>(
+    input: &mut Input<impl Read>,
+    heap: &mut ObjectHeap,
+    start: impl Fn(&Layout, u64) -> T,
+) -> Result<Sections<T>, SnapshotError> {
+    let mut found = Sections { layout: None, nodes: None, edges: None };
+    if input.peek()? != Some(b'{') {
+        let what = "it does not begin with `{\"snapshot\":`".to_owned();
+        return Err(SnapshotError::NotASnapshot { what });
+    }
+    input.expect(b'{')?;
+    loop {
+        match member(input, heap, &start, &mut found) {
+            Ok(true) => {}
+            Ok(false) => return Ok(found),
+            // Without names the graph still tells sizes.
+            Err(SnapshotError::Cut { at }) if found.has_graph() => {
+                let note =
+                    format!("the snapshot ends at byte {at}, behind its objects: some names are missing");
+                heap.notes.push(note);
+                return Ok(found);
+            }
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+impl<T> Sections<T> {
+    /// Whether objects and references were passed over to their ends.
+    fn has_graph(&self) -> bool {
+        self.nodes.is_some() && self.edges.is_some()
+    }
+}
+
+/// The next member; `false` at the end.
+fn member<T>(
+    input: &mut Input<impl Read>,
+    heap: &mut ObjectHeap,
+    start: &impl Fn(&Layout, u64) -> T,
+    found: &mut Sections<T>,
+) -> Result<bool, SnapshotError> {
+    if input.accept(b'}')? {
+        return Ok(false);
+    }
+    input.accept(b',')?;
+    let mut key = Vec::new();
+    input.string(64, &mut key)?;
+    input.expect(b':')?;
+    match (&key[..], &found.layout) {
+        (b"snapshot", None) => found.layout = Some(Layout::new(&input.raw_object(HEADER_MAX)?)?),
+        (b"nodes", Some(_)) if found.nodes.is_none() => {
+            input.expect(b'[')?;
+            let at = input.position();
+            input.skip_numbers()?;
+            found.nodes = Some(at);
+        }
+        (b"edges", Some(layout)) if found.edges.is_none() => {
+            input.expect(b'[')?;
+            let edges = start(layout, input.position());
+            input.skip_numbers()?;
+            found.edges = Some(edges);
+        }
+        (b"locations", Some(layout)) => {
+            input.expect(b'[')?;
+            locations(input, layout, heap)?;
+        }
+        (b"strings", _) if heap.texts.is_empty() => strings(input, heap)?,
+        (b"nodes" | b"edges" | b"locations", None) => {
+            let what = "its objects come before their description".to_owned();
+            return Err(SnapshotError::NotASnapshot { what });
+        }
+        _ => input.skip()?,
+    }
+    Ok(true)
+}
+
+/// Room for `announced` records, as far as so many bytes can hold them.
+fn room(announced: u64, fields: usize, bytes: u64) -> usize {
+    announced.min((bytes / (2 * fields as u64).max(1)).saturating_add(1)) as usize
+}
+
+/// Nodes that know whether their document tree is shown.
+#[derive(Default)]
+struct Marks {
     attached: Vec<NodeId>,
     detached: Vec<NodeId>,
 }
 
-impl<R: Read> Reader<R> {
-    fn sections(&mut self, progress: &mut dyn FnMut(u64)) -> Result<(), SnapshotError> {
-        if self.input.peek()? != Some(b'{') {
-            let what = "it does not begin with `{\"snapshot\":`".to_owned();
-            return Err(SnapshotError::NotASnapshot { what });
+fn nodes(
+    mut input: Input<impl Read>,
+    layout: &Layout,
+    room: usize,
+    heap: &mut ObjectHeap,
+    progress: &mut dyn FnMut(u64),
+) -> Result<Marks, SnapshotError> {
+    let node = &layout.node;
+    heap.kind.reserve_exact(room);
+    heap.name.reserve_exact(room);
+    heap.id.reserve_exact(room);
+    heap.graph.size.reserve_exact(room);
+    heap.graph.first.reserve_exact(room + 1);
+    let mut marks = Marks::default();
+    let mut record = [0; FIELDS_MAX];
+    let mut edges = 0u64;
+    while input.record(&mut record[..node.fields])? {
+        let at = heap.kind.len();
+        if at >= NodeId::MAX - 1 {
+            return Err(input.damaged(format!("more than {at} objects")));
         }
-        self.input.expect(b'{')?;
-        let mut key = Vec::new();
-        loop {
-            if self.input.accept(b'}')? {
-                return Ok(());
-            }
-            self.input.accept(b',')?;
-            self.input.string(64, &mut key)?;
-            self.input.expect(b':')?;
-            let result = match (&key[..], self.layout.take()) {
-                (b"snapshot", None) => {
-                    self.layout = Some(Layout::new(&self.input.raw_object(HEADER_MAX)?)?);
-                    Ok(())
-                }
-                (b"nodes", Some(layout)) if !self.has_nodes => self.with(layout, Self::nodes, progress),
-                (b"edges", Some(layout)) if self.has_nodes && !self.has_edges => {
-                    self.with(layout, Self::edges, progress)
-                }
-                (b"locations", Some(layout)) if self.has_nodes => {
-                    self.with(layout, Self::locations, progress)
-                }
-                (b"strings", layout) if self.heap.texts.is_empty() => {
-                    self.layout = layout;
-                    self.strings(progress)
-                }
-                (b"nodes" | b"edges" | b"locations", None) => {
-                    let what = "its objects come before their description".to_owned();
-                    Err(SnapshotError::NotASnapshot { what })
-                }
-                (_, layout) => {
-                    self.layout = layout;
-                    self.input.skip()
-                }
-            };
-            match result {
-                // Without names the graph still tells sizes.
-                Err(SnapshotError::Cut { at }) if self.has_edges => {
-                    let note =
-                        format!("the snapshot ends at byte {at}, within its strings: some names are missing");
-                    self.heap.notes.push(note);
-                    return Ok(());
-                }
-                other => other?,
-            }
+        if at.is_multiple_of(1 << 16) {
+            progress(input.position());
         }
-    }
-
-    fn with(
-        &mut self,
-        layout: Layout,
-        section: impl FnOnce(&mut Self, &Layout, &mut dyn FnMut(u64)) -> Result<(), SnapshotError>,
-        progress: &mut dyn FnMut(u64),
-    ) -> Result<(), SnapshotError> {
-        let begin = self.input.expect(b'[');
-        let result = begin.and_then(|()| section(self, &layout, progress));
-        self.layout = Some(layout);
-        result
-    }
-
-    /// Room for `announced` records, as far as the file can hold them.
-    fn room(&self, announced: u64, fields: usize) -> usize {
-        let possible = self.length.saturating_sub(self.input.position()) / (2 * fields as u64).max(1);
-        announced.min(possible.saturating_add(1)) as usize
-    }
-
-    fn nodes(&mut self, layout: &Layout, progress: &mut dyn FnMut(u64)) -> Result<(), SnapshotError> {
-        let node = &layout.node;
-        let room = self.room(layout.node_count, node.fields);
-        let heap = &mut self.heap;
-        heap.kind.reserve_exact(room);
-        heap.name.reserve_exact(room);
-        heap.id.reserve_exact(room);
-        heap.graph.size.reserve_exact(room);
-        heap.graph.first.reserve_exact(room + 1);
-        let mut record = [0; FIELDS_MAX];
-        let mut edges = 0u64;
-        while self.input.record(&mut record[..node.fields])? {
-            let at = heap.kind.len();
-            if at >= NodeId::MAX - 1 {
-                return Err(self.input.damaged(format!("more than {at} objects")));
-            }
-            if at.is_multiple_of(1 << 16) {
-                progress(self.input.position());
-            }
-            heap.kind.push(node.kinds.get(record[node.kind] as usize).copied().unwrap_or(ObjectKind::Other));
-            heap.name.push(u32::try_from(record[node.name]).unwrap_or(u32::MAX));
-            heap.id.push(u32::try_from(record[node.id]).unwrap_or(u32::MAX));
-            heap.graph.size.push(record[node.size]);
-            heap.graph.first.push(edges as u32);
-            edges = edges.saturating_add(record[node.edges]);
-            if edges >= u64::from(u32::MAX) {
-                return Err(self.input.damaged("more references than can be counted"));
-            }
-            match node.detachedness.map(|field| record[field]) {
-                Some(1) => self.attached.push(NodeId(at as u32)),
-                Some(2) => self.detached.push(NodeId(at as u32)),
-                _ => {}
-            }
-        }
+        heap.kind.push(node.kinds.get(record[node.kind] as usize).copied().unwrap_or(ObjectKind::Other));
+        heap.name.push(u32::try_from(record[node.name]).unwrap_or(u32::MAX));
+        heap.id.push(u32::try_from(record[node.id]).unwrap_or(u32::MAX));
+        heap.graph.size.push(record[node.size]);
         heap.graph.first.push(edges as u32);
-        self.has_nodes = true;
-        Ok(())
+        edges = edges.saturating_add(record[node.edges]);
+        if edges >= u64::from(u32::MAX) {
+            return Err(input.damaged("more references than can be counted"));
+        }
+        match node.detachedness.map(|field| record[field]) {
+            Some(1) => marks.attached.push(NodeId(at as u32)),
+            Some(2) => marks.detached.push(NodeId(at as u32)),
+            _ => {}
+        }
     }
+    heap.graph.first.push(edges as u32);
+    Ok(marks)
+}
 
-    fn edges(&mut self, layout: &Layout, progress: &mut dyn FnMut(u64)) -> Result<(), SnapshotError> {
-        let edge = &layout.edge;
-        let graph = &mut self.heap.graph;
-        let announced = u64::from(graph.first.last().copied().unwrap_or(0));
-        let possible = self.length.saturating_sub(self.input.position()) / (2 * edge.fields as u64).max(1);
-        let room = announced.min(possible.saturating_add(1)) as usize;
-        graph.edges.reserve_exact(room);
-        graph.labels.reserve_exact(room);
-        let (nodes, fields) = (graph.size.len() as u64, layout.node.fields as u64);
-        let mut record = [0; FIELDS_MAX];
-        while self.input.record(&mut record[..edge.fields])? {
-            let at = graph.edges.len();
-            if at.is_multiple_of(1 << 16) {
-                progress(self.input.position());
-            }
-            let target = record[edge.target] / fields;
-            if target >= nodes || !record[edge.target].is_multiple_of(fields) {
-                return Err(self.input.damaged(format!("reference {at} points to no object")));
-            }
-            if at as u64 >= announced {
-                return Err(self.input.damaged("more references than its objects have"));
-            }
-            let kind = edge.kinds.get(record[edge.kind] as usize);
-            let kind = kind.copied().unwrap_or(heapwise_model::EdgeKind::Internal);
-            graph.edges.push(Edge::new(NodeId(target as u32), kind));
-            graph.labels.push(u32::try_from(record[edge.label]).unwrap_or(u32::MAX));
-        }
-        if (graph.edges.len() as u64) < announced {
-            let what = format!("{} references, where its objects have {announced}", graph.edges.len());
-            return Err(self.input.damaged(what));
-        }
-        self.has_edges = true;
-        Ok(())
-    }
+/// References, whose targets are yet to be compared with the number of objects.
+struct Edges {
+    edges: Vec<Edge>,
+    labels: Vec<u32>,
+    /// The greatest target, and where it stands.
+    greatest: (u32, u64),
+    /// Where the array ends.
+    end: u64,
+}
 
-    fn locations(&mut self, layout: &Layout, _: &mut dyn FnMut(u64)) -> Result<(), SnapshotError> {
-        let Some(LocationLayout { fields, object, script, line, column }) = layout.location else {
-            while self.input.number()?.is_some() {}
-            return Ok(());
-        };
-        let mut record = [0; FIELDS_MAX];
-        let per_node = layout.node.fields as u64;
-        while self.input.record(&mut record[..fields])? {
-            let number = |field: usize| u32::try_from(record[field]).unwrap_or(u32::MAX);
-            let node = record[object] / per_node;
-            if node < self.heap.graph.size.len() as u64 && self.heap.places.len() < self.heap.graph.size.len()
-            {
-                self.heap.places.push(ObjectPlace {
-                    node: NodeId(node as u32),
-                    script: number(script),
-                    line: number(line).saturating_add(1),
-                    column: number(column).saturating_add(1),
-                });
-            }
+fn edges(
+    mut input: Input<impl Read>,
+    layout: &EdgeLayout,
+    fields: u64,
+    room: usize,
+    done: &AtomicU64,
+) -> Result<Edges, SnapshotError> {
+    let mut found =
+        Edges { edges: Vec::with_capacity(room), labels: Vec::with_capacity(room), greatest: (0, 0), end: 0 };
+    let begin = input.position();
+    let mut record = [0; FIELDS_MAX];
+    while input.record(&mut record[..layout.fields])? {
+        let at = found.edges.len();
+        if at.is_multiple_of(1 << 16) {
+            done.store(input.position() - begin, Ordering::Relaxed);
         }
-        Ok(())
+        let target = record[layout.target] / fields;
+        if target >= NodeId::MAX as u64 || target * fields != record[layout.target] {
+            return Err(input.damaged(format!("reference {at} points to no object")));
+        }
+        if at >= u32::MAX as usize {
+            return Err(input.damaged("more references than can be counted"));
+        }
+        let target = target as u32;
+        if target > found.greatest.0 {
+            found.greatest = (target, input.position());
+        }
+        let kind = layout.kinds.get(record[layout.kind] as usize).copied().unwrap_or(EdgeKind::Internal);
+        found.edges.push(Edge::new(NodeId(target), kind));
+        found.labels.push(u32::try_from(record[layout.label]).unwrap_or(u32::MAX));
     }
+    found.end = input.position();
+    Ok(found)
+}
 
-    fn strings(&mut self, progress: &mut dyn FnMut(u64)) -> Result<(), SnapshotError> {
-        self.input.expect(b'[')?;
-        let mut text = Vec::new();
-        while !self.input.accept(b']')? {
-            self.input.accept(b',')?;
-            self.input.string(TEXT_MAX, &mut text)?;
-            if self.heap.texts.len().is_multiple_of(1 << 14) {
-                progress(self.input.position());
-            }
-            if self.heap.texts.len() >= u32::MAX as usize {
-                return Err(self.input.damaged("more strings than can be counted"));
-            }
-            self.heap.texts.push(&String::from_utf8_lossy(&text));
-        }
-        Ok(())
+/// Puts the references to their objects.
+fn join(heap: &mut ObjectHeap, found: Edges) -> Result<(), SnapshotError> {
+    if heap.graph.is_empty() {
+        return Err(SnapshotError::NotASnapshot { what: "it holds no objects".to_owned() });
     }
+    if found.greatest.0 as usize >= heap.graph.len() {
+        let what = "a reference points to no object".to_owned();
+        return Err(SnapshotError::Damaged { at: found.greatest.1, what });
+    }
+    let announced = heap.graph.first.last().copied().unwrap_or(0);
+    if found.edges.len() != announced as usize {
+        let what = format!("{} references, where its objects have {announced}", found.edges.len());
+        return Err(SnapshotError::Damaged { at: found.end, what });
+    }
+    heap.graph.edges = found.edges;
+    heap.graph.labels = found.labels;
+    Ok(())
+}
 
-    fn finish(self) -> Result<ObjectHeap, SnapshotError> {
-        let Reader { input, layout, mut heap, has_edges, attached, detached, .. } = self;
-        if layout.is_none() || !has_edges || heap.graph.is_empty() {
-            let what = "it holds no objects".to_owned();
-            return Err(SnapshotError::NotASnapshot { what });
+fn locations(
+    input: &mut Input<impl Read>,
+    layout: &Layout,
+    heap: &mut ObjectHeap,
+) -> Result<(), SnapshotError> {
+    let Some(LocationLayout { fields, object, script, line, column }) = layout.location else {
+        return input.skip_numbers();
+    };
+    let mut record = [0; FIELDS_MAX];
+    let per_node = layout.node.fields as u64;
+    while input.record(&mut record[..fields])? {
+        let number = |field: usize| u32::try_from(record[field]).unwrap_or(u32::MAX);
+        let node = record[object] / per_node;
+        if node < NodeId::MAX as u64 {
+            heap.places.push(ObjectPlace {
+                node: NodeId(node as u32),
+                script: number(script),
+                line: number(line).saturating_add(1),
+                column: number(column).saturating_add(1),
+            });
         }
-        drop(input);
-        heap.places.sort_by_key(|it| it.node);
-        heap.places.dedup_by_key(|it| it.node);
-        detached::spread(&mut heap, attached, detached);
-        retention::judge(&mut heap);
-        heap.scripts = scripts::scripts(&heap);
-        debug_assert!(is_consistent(&heap.graph));
-        Ok(heap)
     }
+    Ok(())
+}
+
+fn strings(input: &mut Input<impl Read>, heap: &mut ObjectHeap) -> Result<(), SnapshotError> {
+    input.expect(b'[')?;
+    let mut text = Vec::new();
+    while !input.accept(b']')? {
+        input.accept(b',')?;
+        input.string(TEXT_MAX, &mut text)?;
+        if heap.texts.len() >= u32::MAX as usize {
+            return Err(input.damaged("more strings than can be counted"));
+        }
+        heap.texts.push(&String::from_utf8_lossy(&text));
+    }
+    Ok(())
+}
+
+fn finish(heap: &mut ObjectHeap, marks: Marks) {
+    let count = heap.graph.len();
+    heap.places.retain(|it| it.node.index() < count);
+    heap.places.sort_by_key(|it| it.node);
+    heap.places.dedup_by_key(|it| it.node);
+    detached::spread(heap, marks.attached, marks.detached);
+    retention::judge(heap);
+    heap.scripts = scripts::scripts(heap);
+    debug_assert!(is_consistent(&heap.graph));
 }
 
 fn is_consistent(graph: &HeapGraph) -> bool {

@@ -29,7 +29,7 @@ const SMALL: &str = r#"{"snapshot":{"meta":{"node_fields":["type","name","id","s
 "#;
 
 fn heap(text: &str) -> Result<ObjectHeap, SnapshotError> {
-    read(text.as_bytes(), text.len() as u64, &mut |_| {})
+    read(text.as_bytes(), &mut |_| {})
 }
 
 #[test]
@@ -50,7 +50,7 @@ fn a_small_one() {
 /// A snapshot that ends within its objects is none; one that ends later has what could be read, and a note.
 #[test]
 fn cut_anywhere() {
-    let objects = SMALL.find("\"trace_function_infos\"").unwrap();
+    let objects = SMALL.find("],\n\"trace_function_infos\"").unwrap() + 1;
     for end in 0..SMALL.trim_end().len() {
         match heap(&SMALL[..end]) {
             Ok(it) => assert!(end >= objects && !it.notes.is_empty(), "{end}"),
@@ -72,7 +72,7 @@ fn what_cannot_be() {
     assert_eq!(changed("\"node_count\":6", "\"node_count\":0"), Ok(6));
     assert!(changed(",1,1,30", ",1,1,36").unwrap_err().contains("points to no object"));
     assert!(changed(",1,1,30", ",1,1,31").unwrap_err().contains("points to no object"));
-    assert!(changed("1,0,7,100,1,0", "1,0,7,100,0,0").unwrap_err().contains("more references"));
+    assert!(changed("1,0,7,100,1,0", "1,0,7,100,0,0").unwrap_err().contains("references, where"));
     assert!(changed("1,0,7,100,1,0", "1,0,7,100,9,0").unwrap_err().contains("references, where"));
     assert!(changed("3,1,3,24,2,0", "3,1,3,24,2,0,1").unwrap_err().contains("within a record"));
     assert!(changed("3,1,3,24,2,0", "3,1,-3,24,2,0").unwrap_err().contains("expected a number"));
@@ -95,7 +95,7 @@ proptest! {
         for (at, byte) in changes {
             bytes[at] = byte;
         }
-        if let Ok(heap) = read(&bytes[..], bytes.len() as u64, &mut |_| {}) {
+        if let Ok(heap) = read(&bytes[..], &mut |_| {}) {
             distances(&heap);
         }
     }

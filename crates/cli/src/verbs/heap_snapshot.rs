@@ -81,7 +81,7 @@ fn read(path: &Path, common: &Common) -> Result<ObjectHeap, Failure> {
     let length = file.metadata().map_err(cannot)?.len();
     let is_shown = !common.quiet && std::io::stderr().is_terminal();
     let bar = super::report::bar(is_shown, length);
-    let result = heapwise_snapshot::read(file, length, &mut |at| bar.set_position(at));
+    let result = heapwise_snapshot::read(&file, &mut |at| bar.set_position(at));
     bar.finish_and_clear();
     result.map_err(|error| {
         let advice = match &error {

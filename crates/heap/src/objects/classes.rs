@@ -4,10 +4,24 @@ use super::Walked;
 use heapwise_model::{ClassTotal, NodeId, ObjectHeap, ObjectKind, Total};
 use rustc_hash::FxHashMap;
 
-/// What a class is told by: its name, and for what has none, what kind of thing it is.
-fn class(heap: &ObjectHeap, node: NodeId) -> &str {
-    match heap.kind[node.index()] {
-        ObjectKind::Object | ObjectKind::Native => element(heap.name(node)),
+/// What a class is told by: the name of an object, or what kind of thing it is.
+fn key(heap: &ObjectHeap, node: NodeId) -> usize {
+    let kind = heap.kind[node.index()];
+    match kind {
+        ObjectKind::Object | ObjectKind::Native => {
+            (heap.name[node.index()] as usize).min(heap.texts.len()) + ObjectKind::ALL.len()
+        }
+        kind => kind as usize,
+    }
+}
+
+fn name(heap: &ObjectHeap, key: usize) -> &str {
+    let Some(kind) = ObjectKind::ALL.get(key) else {
+        return element(heap.texts.get((key - ObjectKind::ALL.len()) as u32));
+    };
+    match kind {
+        ObjectKind::Object => "Object",
+        ObjectKind::Native => "(native)",
         ObjectKind::Hidden | ObjectKind::Shape => "(system)",
         ObjectKind::Code => "(compiled code)",
         ObjectKind::Closure => "Function",
@@ -29,61 +43,89 @@ fn element(name: &str) -> &str {
     if name.starts_with('<') { name.split([' ', '>']).next().unwrap_or(name) } else { name }
 }
 
-/// Shallow figures of each class.
-fn totals(heap: &ObjectHeap) -> FxHashMap<&str, Total> {
-    let mut totals: FxHashMap<&str, Total> = FxHashMap::default();
-    for node in (0..heap.graph.len() as u32).map(NodeId) {
-        let total = totals.entry(class(heap, node)).or_default();
-        total.blocks += 1;
-        total.bytes = total.bytes.saturating_add(heap.graph.size[node.index()]);
+/// Classes of a heap: shallow figures by name, and by key the name's number.
+struct Classes<'a> {
+    names: Vec<&'a str>,
+    totals: Vec<Total>,
+    number: Vec<u32>,
+}
+
+const NONE: u32 = u32::MAX;
+
+impl<'a> Classes<'a> {
+    fn new(heap: &'a ObjectHeap) -> Classes<'a> {
+        let mut by_key = vec![Total::default(); ObjectKind::ALL.len() + heap.texts.len() + 1];
+        for node in (0..heap.graph.len() as u32).map(NodeId) {
+            let total = &mut by_key[key(heap, node)];
+            total.blocks += 1;
+            total.bytes = total.bytes.saturating_add(heap.graph.size[node.index()]);
+        }
+        let mut numbers: FxHashMap<&str, u32> = FxHashMap::default();
+        let mut classes = Classes { names: Vec::new(), totals: Vec::new(), number: vec![NONE; by_key.len()] };
+        for (key, total) in by_key.iter().enumerate().filter(|it| it.1.blocks > 0) {
+            let number = *numbers.entry(name(heap, key)).or_insert(classes.names.len() as u32);
+            if number as usize == classes.names.len() {
+                classes.names.push(name(heap, key));
+                classes.totals.push(Total::default());
+            }
+            let sum = &mut classes.totals[number as usize];
+            sum.blocks += total.blocks;
+            sum.bytes = sum.bytes.saturating_add(total.bytes);
+            classes.number[key] = number;
+        }
+        classes
     }
-    totals
-}
 
-/// Figures of the `limit` classes with most shallow bytes, by what they retain.
-pub fn classes(walked: &Walked<'_>, limit: usize) -> Vec<ClassTotal> {
-    let mut totals: Vec<(&str, Total)> = totals(walked.heap).into_iter().collect();
-    totals.sort_by_key(|(name, total)| (std::cmp::Reverse(total.bytes), *name));
-    totals.truncate(limit);
-    told(walked, totals)
-}
-
-/// Changes of the `limit` classes that changed most since `old`, most first.
-pub fn changes(old: &ObjectHeap, new: &Walked<'_>, limit: usize) -> Vec<ClassTotal> {
-    let before = totals(old);
-    let after = totals(new.heap);
-    let names: std::collections::BTreeSet<&str> = before.keys().chain(after.keys()).copied().collect();
-    let change = |name: &str| {
-        let (old, new) =
-            (before.get(name).copied().unwrap_or_default(), after.get(name).copied().unwrap_or_default());
-        (new.blocks as i64 - old.blocks as i64, new.bytes as i64 - old.bytes as i64)
-    };
-    let mut changed: Vec<&str> = names.into_iter().filter(|it| change(it) != (0, 0)).collect();
-    changed.sort_by_key(|it| (std::cmp::Reverse(change(it).1), *it));
-    changed.truncate(limit);
-    let totals = changed.iter().map(|it| (*it, after.get(it).copied().unwrap_or_default())).collect();
-    let mut told = told(new, totals);
-    for class in &mut told {
-        class.change = Some(change(&class.name));
+    fn named(&self) -> impl Iterator<Item = (&'a str, Total)> + '_ {
+        self.names.iter().copied().zip(self.totals.iter().copied())
     }
-    told.sort_by_key(|it| std::cmp::Reverse(it.change.map(|it| it.1)));
-    told
-}
 
-fn told(walked: &Walked<'_>, totals: Vec<(&str, Total)>) -> Vec<ClassTotal> {
-    let numbers: FxHashMap<&str, u32> = totals.iter().map(|it| it.0).zip(0..).collect();
-    let retained =
-        walked.dominators.retained_by(totals.len(), |node| numbers.get(class(walked.heap, node)).copied());
-    let mut classes: Vec<ClassTotal> = totals
-        .into_iter()
-        .zip(retained)
-        .map(|((name, total), retained)| ClassTotal {
+    /// Figures of some of them with what they retain.
+    fn told(&self, walked: &Walked<'_>, wanted: Vec<(&str, Total)>) -> Vec<ClassTotal> {
+        let sets: FxHashMap<&str, u32> = wanted.iter().map(|it| it.0).zip(0..).collect();
+        let set_of: Vec<u32> = self.names.iter().map(|it| sets.get(it).copied().unwrap_or(NONE)).collect();
+        let retained = walked.dominators.retained_by(&walked.tree, wanted.len(), |node| {
+            Some(set_of[self.number[key(walked.heap, node)] as usize])
+        });
+        let class = |((name, total), retained): ((&str, Total), Total)| ClassTotal {
             name: if name.starts_with('<') { format!("{name}>") } else { name.to_owned() },
             total,
             retained_bytes: retained.bytes,
             change: None,
-        })
-        .collect();
-    classes.sort_by(|one, other| (other.retained_bytes, &one.name).cmp(&(one.retained_bytes, &other.name)));
-    classes
+        };
+        wanted.into_iter().zip(retained).map(class).collect()
+    }
+}
+
+/// Figures of the `limit` classes with most shallow bytes, by what they retain.
+pub fn classes(walked: &Walked<'_>, limit: usize) -> Vec<ClassTotal> {
+    let classes = Classes::new(walked.heap);
+    let mut totals: Vec<(&str, Total)> = classes.named().collect();
+    totals.sort_by_key(|(name, total)| (std::cmp::Reverse(total.bytes), *name));
+    totals.truncate(limit);
+    let mut told = classes.told(walked, totals);
+    told.sort_by(|one, other| (other.retained_bytes, &one.name).cmp(&(one.retained_bytes, &other.name)));
+    told
+}
+
+/// Changes of the `limit` classes that changed most since `old`, most first.
+pub fn changes(old: &ObjectHeap, new: &Walked<'_>, limit: usize) -> Vec<ClassTotal> {
+    let (old, classes) = (Classes::new(old), Classes::new(new.heap));
+    let before: FxHashMap<&str, Total> = old.named().collect();
+    let after: FxHashMap<&str, Total> = classes.named().collect();
+    let names: std::collections::BTreeSet<&str> = before.keys().chain(after.keys()).copied().collect();
+    let of = |totals: &FxHashMap<&str, Total>, name: &str| totals.get(name).copied().unwrap_or_default();
+    let change = |name: &str| {
+        let (old, new) = (of(&before, name), of(&after, name));
+        (new.blocks as i64 - old.blocks as i64, new.bytes as i64 - old.bytes as i64)
+    };
+    let mut changed: Vec<(&str, (i64, i64))> = names.into_iter().map(|it| (it, change(it))).collect();
+    changed.retain(|it| it.1 != (0, 0));
+    changed.sort_by_key(|it| (std::cmp::Reverse(it.1.1), it.0));
+    changed.truncate(limit);
+    let mut told = classes.told(new, changed.iter().map(|it| (it.0, of(&after, it.0))).collect());
+    for (class, (_, change)) in told.iter_mut().zip(changed) {
+        class.change = Some(change);
+    }
+    told
 }

@@ -52,6 +52,7 @@ pub fn duplicates(walked: &Walked<'_>) -> Option<Finding> {
         help: Some("make each text once and share it, by a Map from text to itself, say".to_owned()),
         bytes: Some(bytes),
         blocks: Some(count),
+        retainers: None,
         ..walked.finding(Rule::DuplicateContent, Kind::String, Severity::Note, first, None)
     })
 }
