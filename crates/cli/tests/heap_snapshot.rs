@@ -141,7 +141,7 @@ fn what_grows_each_time_is_named_with_its_line() {
 
     let (code, text, _) = heapwise(&["diff", all[0], all[1], all[2]], folder.path());
     assert!(code == Some(1) && text.lines().count() <= 50 && text.contains("next: heapwise "), "{text}");
-    let (code, text, _) = heapwise(&["report", all[2]], folder.path());
+    let (code, text, _) = heapwise(&["report", all[2], "--verbose"], folder.path());
     assert!(code == Some(0) && text.contains("heap ") && text.contains("Session"), "{text}");
     let page = folder.path().join("page.html");
     let (code, _, err) =
