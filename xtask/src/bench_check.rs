@@ -42,7 +42,13 @@ enum Mark {
     Holds(&'static str),
     /// `path:1:2: X123 ...`, a code of letters and digits.
     Code,
+    /// It looks for nothing.
+    None,
 }
+
+/// Examples of ours, which tell how fast the machine is: no check costs less than parsing.
+const PARSE_PYTHON: &str = "parse_python";
+const PARSE_JS: &str = "parse_js";
 
 /// Stands in a command for the file that turns on the rules that eslint recommends.
 const ESLINT_CONFIGURATION: &str = "{eslint.config.mjs}";
@@ -68,6 +74,22 @@ const TOOLS: &[Tool] = &[
         command: &["heapwise", "check", "--no-cache", "-j1", "--fail-on", "never", "--format", "json"],
         is_per_file: false,
         mark: Mark::Ours,
+    },
+    Tool {
+        name: "the parser alone (ruff's)",
+        program: PARSE_PYTHON,
+        languages: PYTHON,
+        command: &[PARSE_PYTHON],
+        is_per_file: false,
+        mark: Mark::None,
+    },
+    Tool {
+        name: "the parser alone (oxc's, with names resolved)",
+        program: PARSE_JS,
+        languages: JAVASCRIPT,
+        command: &[PARSE_JS],
+        is_per_file: false,
+        mark: Mark::None,
     },
     Tool {
         name: "cppcheck",
@@ -159,6 +181,7 @@ pub fn main(given: &[String]) -> Result<ExitCode, String> {
 
     if !no_build && std::env::var_os("HEAPWISE").is_none() {
         bench::build()?;
+        build_parsers()?;
     }
     let mut trees = given_trees(&c, Language::C)?;
     trees.extend(given_trees(&python, Language::Python)?);
@@ -189,13 +212,32 @@ pub fn main(given: &[String]) -> Result<ExitCode, String> {
     Ok(ExitCode::SUCCESS)
 }
 
+fn build_parsers() -> Result<(), String> {
+    let status = std::process::Command::new("cargo")
+        .args(["build", "--release", "--package", "heapwise-lang_python", "--package", "heapwise-lang_js"])
+        .args(["--example", PARSE_PYTHON, "--example", PARSE_JS])
+        .current_dir(paths::root())
+        .status()
+        .map_err(|error| format!("cargo: {error}"))?;
+    if status.success() { Ok(()) } else { Err("the parsers alone could not be built".into()) }
+}
+
+/// Programs of this repository.
+fn own(program: &str) -> Option<PathBuf> {
+    match program {
+        "heapwise" => Some(paths::heapwise()),
+        PARSE_PYTHON | PARSE_JS => Some(paths::target().join("release/examples").join(program)),
+        _ => None,
+    }
+}
+
 fn is_wanted(tool: &Tool, only: &[&str]) -> bool {
     if !only.is_empty() && !only.contains(&tool.program) {
         return false;
     }
-    let is_there = match tool.program {
-        "heapwise" => paths::heapwise().is_file(),
-        program => paths::find(program).is_some(),
+    let is_there = match own(tool.program) {
+        Some(path) => path.is_file(),
+        None => paths::find(tool.program).is_some(),
     };
     if !is_there {
         eprintln!("{} is not installed: left out", tool.program);
@@ -206,7 +248,7 @@ fn is_wanted(tool: &Tool, only: &[&str]) -> bool {
 /// Which version of each tool was run, and which of the known ones was not there.
 fn versions(tools: &[Tool]) -> String {
     let mut text = String::new();
-    for known in TOOLS.iter().filter(|it| it.program != "heapwise") {
+    for known in TOOLS.iter().filter(|it| own(it.program).is_none()) {
         let version = tools
             .iter()
             .any(|it| it.name == known.name)
@@ -288,9 +330,9 @@ fn command(tool: &Tool, tree: &Tree, seconds: u64) -> Vec<String> {
         ESLINT_CONFIGURATION => eslint_configuration().to_string_lossy().into_owned(),
         it => it.to_string(),
     }));
-    if tool.program == "heapwise" {
-        let at = line.iter().position(|it| it == "heapwise").expect("the command begins with it");
-        line[at] = paths::heapwise().to_string_lossy().into_owned();
+    if let Some(path) = own(tool.program) {
+        let at = line.iter().position(|it| it == tool.program).expect("the command begins with it");
+        line[at] = path.to_string_lossy().into_owned();
     }
     if tool.is_per_file {
         line.extend(tree.files.iter().cloned());
@@ -329,6 +371,7 @@ fn count(mark: Mark, printed: &str) -> usize {
         }
         Mark::Holds(text) => printed.lines().filter(|it| it.contains(text)).count(),
         Mark::Code => printed.lines().filter(|it| is_coded(it)).count(),
+        Mark::None => 0,
     }
 }
 
