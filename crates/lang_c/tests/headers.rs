@@ -90,6 +90,26 @@ fn a_file_that_came_later_is_seen() {
     }
 }
 
+#[test]
+fn headers_of_the_command_line_are_read_first() {
+    let files = Sources::of(&[
+        ("build/config.h", "#include \"more.h\"\n#define SIZE 3\n"),
+        ("build/more.h", "typedef long T;\n"),
+        ("a.c", "T f(void) { return SIZE; }\n"),
+    ]);
+    let headers = Headers::new();
+    let mut unit = Unit::new("a.c");
+    unit.includes.push("build/config.h".to_owned());
+    for _ in 0..2 {
+        let module = lower_with(&unit, &files, &headers);
+        assert_eq!((module.functions.len(), &module.notes), (1, &Vec::new()));
+        assert_eq!(module, lower(&unit, &files));
+    }
+    let module = lower_with(&unit, &files, &headers);
+    unit.includes.clear();
+    assert_ne!(module, lower_with(&unit, &files, &headers));
+}
+
 struct Random(u64);
 
 impl Random {

@@ -1,6 +1,6 @@
 //! Which header an `#include` means, and what is taken over of headers that units before have read.
 
-use super::{MAX_DEPTH, MAX_FILES, MAX_MISSING, MAX_TOKENS, Preprocessor};
+use super::{BUILT_IN, MAX_DEPTH, MAX_FILES, MAX_MISSING, MAX_TOKENS, Preprocessor};
 use crate::headers::{self, Inclusion, OnceTouch, Piece, Recording, Search, SearchId, Touch};
 use crate::lex::{Kind, Token};
 use crate::stubs;
@@ -119,7 +119,8 @@ impl Preprocessor<'_> {
 
     pub(super) fn find(&mut self, name: &str, is_quoted: bool, is_next: bool) -> Option<Arc<str>> {
         let includer = self.open.last().map(|it| it.path.clone()).unwrap_or_default();
-        if is_next || includer.starts_with('<') {
+        // A stub includes stubs; what the command line includes is looked for as a source's headers are.
+        if is_next || includer.starts_with('<') && *includer != *BUILT_IN {
             return stubs::has(name, self.is_cpp).then(|| stubs::path(name).into());
         }
         let folder = includer.rfind('/').map_or("", |it| &includer[..it]).to_string();
