@@ -296,6 +296,14 @@ impl Preprocessor<'_> {
         }
     }
 
+    /// Notes what is likely to be met again and again.
+    fn note_once(&mut self, note: &str) {
+        match self.notes.iter().any(|it| it == note) {
+            true => self.note_count += 1,
+            false => self.note(note),
+        }
+    }
+
     fn run(&mut self, file: u16, path: Arc<str>, bytes: Arc<[u8]>) {
         self.open_file(file, path, bytes);
         self.read_all();

@@ -110,6 +110,19 @@ fn headers_of_the_command_line_are_read_first() {
     assert_ne!(module, lower_with(&unit, &files, &headers));
 }
 
+#[test]
+fn spellings_that_double_with_each_use_are_cut() {
+    for body in ["x##x", "#x #x"] {
+        let uses = format!("{}a{}", "D(".repeat(60), ")".repeat(60));
+        let text = format!(
+            "#define E(x) {body}\n#define D(x) E(x)\nint a = sizeof({uses});\nint f(void) {{ return 1; }}\n"
+        );
+        let files = Sources(BTreeMap::from([("a.c".to_owned(), text.into_bytes().into())]));
+        let module = lower(&Unit::new("a.c"), &files);
+        assert!(module.notes.iter().any(|it| it.contains("more than 1 MiB")), "{body}: {:?}", module.notes);
+    }
+}
+
 struct Random(u64);
 
 impl Random {

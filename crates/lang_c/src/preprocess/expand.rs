@@ -4,6 +4,12 @@ use super::{BodyToken, Frame, MAX_DEPTH, MAX_TOKENS, Macro, Preprocessor, is_dyn
 use crate::lex::{EXPANDED, Kind, LINE_NUMBER, LINE_START, Lexer, PAINTED, SPACE, Token};
 use crate::symbols::{Sym, sym};
 
+/// Bytes of a spelling that `#` or `##` makes: each use may double it.
+const MAX_TEXT: usize = 1 << 20;
+/// Bytes that such spellings may take for one token of the budget.
+const TEXT_PER_TOKEN: usize = 4;
+const TOO_LONG: &str = "a macro makes a spelling of more than 1 MiB: it was cut";
+
 /// An argument where it is used expanded.
 #[derive(Default)]
 enum Argument {
@@ -311,6 +317,11 @@ impl Preprocessor<'_> {
         let mut text = self.symbols.bytes(left.text).to_vec();
         text.extend_from_slice(self.symbols.bytes(right.text));
         let length = text.len();
+        self.produced += length / TEXT_PER_TOKEN;
+        if length > MAX_TEXT {
+            self.note_once(TOO_LONG);
+            return out.extend([left, right]);
+        }
         let mut lexer = Lexer::new(text.into(), left.file, self.is_cpp);
         let made = lexer.next(self.symbols, false);
         if lexer.at < length || made.kind == Kind::End {
@@ -324,6 +335,10 @@ impl Preprocessor<'_> {
     pub(super) fn stringify(&mut self, tokens: &[Token]) -> Sym {
         let mut text = vec![b'"'];
         for (index, token) in tokens.iter().enumerate() {
+            if text.len() > MAX_TEXT {
+                self.note_once(TOO_LONG);
+                break;
+            }
             if index > 0 && token.flags & (SPACE | LINE_START) != 0 {
                 text.push(b' ');
             }
@@ -336,6 +351,7 @@ impl Preprocessor<'_> {
             }
         }
         text.push(b'"');
+        self.produced += text.len() / TEXT_PER_TOKEN;
         self.symbols.intern(&text)
     }
 
