@@ -149,6 +149,28 @@ fn what_grows_each_time_is_named_with_its_line() {
     assert!(code == Some(0) && page.exists(), "{err}");
 }
 
+/// The page's examples, with a snapshot at their end. Needs `node`; the test says when it is skipped.
+#[test]
+fn the_page_of_duplicate_content_holds() {
+    let page = include_str!("../../report/src/pages/duplicate-content.md");
+    let programs: Vec<&str> =
+        page.split("```javascript\n").skip(1).filter_map(|it| it.split("```").next()).collect();
+    assert_eq!(programs.len(), 2);
+    for (program, is_bad) in programs.into_iter().zip([true, false]) {
+        let folder = tempfile::tempdir().unwrap();
+        let at_exit = "process.on('exit', () => require('v8').writeHeapSnapshot('end.heapsnapshot'));";
+        std::fs::write(folder.path().join("example.js"), format!("{program}\n{at_exit}\n")).unwrap();
+        let Ok(run) = Command::new("node").arg("example.js").current_dir(folder.path()).output() else {
+            eprintln!("skipped: no `node` here");
+            return;
+        };
+        assert!(run.status.success());
+        let args = ["report", "end.heapsnapshot", "--select", "duplicate-content"];
+        let (code, out, _) = heapwise(&args, folder.path());
+        assert_eq!((code, out.contains("Austria")), (Some(0), is_bad), "{out}");
+    }
+}
+
 #[test]
 fn what_is_no_snapshot_is_said() {
     let folder = tempfile::tempdir().unwrap();
