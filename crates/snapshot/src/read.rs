@@ -81,36 +81,41 @@ pub fn read(
     let mut heap = ObjectHeap::default();
     let done = AtomicU64::new(0);
     std::thread::scope(|scope| {
-        let mut input = Input::new(source.from(0), 0);
-        let sections = sections(&mut input, &mut heap, |layout, at| {
+        let start = |layout: &Layout, at: u64| {
             let (done, input) = (&done, Input::new(source.from(at), at));
-            let (fields, count) = (layout.node.fields as u64, layout.edge_count);
+            let fields = layout.node.fields as u64;
+            let room = room(layout.edge_count, layout.edge.fields, length.saturating_sub(at));
             let layout = layout.edge.clone();
-            scope.spawn(move || edges(input, &layout, fields, room(count, layout.fields, length - at), done))
-        })?;
-        let Sections { layout: Some(layout), nodes: Some(at), edges: Some(edges) } = sections else {
-            return Err(SnapshotError::NotASnapshot { what: "it holds no objects".to_owned() });
+            scope.spawn(move || edges(input, &layout, fields, room, done))
         };
-        let input = Input::new(source.from(at), at);
-        let marks = nodes(
-            input,
-            &layout,
-            room(layout.node_count, layout.node.fields, length - at),
-            &mut heap,
-            &mut |at| {
-                progress(at + done.load(Ordering::Relaxed));
-            },
-        )?;
-        while !edges.is_finished() {
-            std::thread::sleep(std::time::Duration::from_millis(2));
-            progress(done.load(Ordering::Relaxed));
-        }
-        let edges = edges.join().expect("reading does not panic")?;
-        join(&mut heap, edges)?;
+        let mut found = Sections { layout: None, nodes: None, edges: None };
+        let walked = sections(&mut Input::new(source.from(0), 0), &mut heap, start, &mut found);
+        let marks = walked.and_then(|()| match (&found.layout, found.nodes) {
+            (Some(layout), Some(at)) => {
+                let room = room(layout.node_count, layout.node.fields, length.saturating_sub(at));
+                let input = Input::new(source.from(at), at);
+                nodes(input, layout, room, &mut heap, &mut |at| progress(at + done.load(Ordering::Relaxed)))
+            }
+            _ => Err(empty()),
+        });
+        // The thread is waited for whatever became of the rest.
+        let edges = found.edges.map(|thread| {
+            while !thread.is_finished() {
+                std::thread::sleep(std::time::Duration::from_millis(2));
+                progress(done.load(Ordering::Relaxed));
+            }
+            thread.join().expect("reading does not panic")
+        });
+        let marks = marks?;
+        join(&mut heap, edges.ok_or_else(empty)??)?;
         finish(&mut heap, marks);
         Ok(())
     })?;
     Ok(heap)
+}
+
+fn empty() -> SnapshotError {
+    SnapshotError::NotASnapshot { what: "it holds no objects".to_owned() }
 }
 
 /// What a file's members are, and where.
@@ -127,23 +132,23 @@ fn sections<T>(
     input: &mut Input<impl Read>,
     heap: &mut ObjectHeap,
     start: impl Fn(&Layout, u64) -> T,
-) -> Result<Sections<T>, SnapshotError> {
-    let mut found = Sections { layout: None, nodes: None, edges: None };
+    found: &mut Sections<T>,
+) -> Result<(), SnapshotError> {
     if input.peek()? != Some(b'{') {
         let what = "it does not begin with `{\"snapshot\":`".to_owned();
         return Err(SnapshotError::NotASnapshot { what });
     }
     input.expect(b'{')?;
     loop {
-        match member(input, heap, &start, &mut found) {
+        match member(input, heap, &start, found) {
             Ok(true) => {}
-            Ok(false) => return Ok(found),
+            Ok(false) => return Ok(()),
             // Without names the graph still tells sizes.
             Err(SnapshotError::Cut { at }) if found.has_graph() => {
                 let note =
                     format!("the snapshot ends at byte {at}, behind its objects: some names are missing");
                 heap.notes.push(note);
-                return Ok(found);
+                return Ok(());
             }
             Err(error) => return Err(error),
         }
@@ -302,7 +307,7 @@ fn edges(
 /// Puts the references to their objects.
 fn join(heap: &mut ObjectHeap, found: Edges) -> Result<(), SnapshotError> {
     if heap.graph.is_empty() {
-        return Err(SnapshotError::NotASnapshot { what: "it holds no objects".to_owned() });
+        return Err(empty());
     }
     if found.greatest.0 as usize >= heap.graph.len() {
         let what = "a reference points to no object".to_owned();
