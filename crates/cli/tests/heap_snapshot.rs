@@ -149,6 +149,80 @@ fn what_grows_each_time_is_named_with_its_line() {
     assert!(code == Some(0) && page.exists(), "{err}");
 }
 
+/// What `diff` does not name rightly yet: the line that fills it is written by a constant's name.
+const MISSES: [&str; 1] = ["symbol_property"];
+
+/// Each program of `tests/heap_snapshots/programs` keeps something in `bad`, and does not in `good`. Three snapshots of
+/// the former name the rule, the line and what it is called; of the latter nothing is an error. Needs `node`; the test
+/// says when it is skipped.
+#[test]
+fn programs_are_named_and_their_twins_are_not() {
+    let programs = snapshots().join("programs");
+    let mut names: Vec<String> = std::fs::read_dir(&programs)
+        .unwrap()
+        .filter_map(|it| it.unwrap().file_name().to_str()?.strip_suffix(".js").map(str::to_owned))
+        .collect();
+    names.sort();
+    assert!(names.len() >= 28, "{names:?}");
+    if Command::new("node").arg("--version").output().is_err() {
+        eprintln!("skipped: no `node` here");
+        return;
+    }
+    let half = names.split_at(names.len() / 2);
+    let wrong: Vec<String> = std::thread::scope(|scope| {
+        let other = scope.spawn(|| wrong_programs(&programs, half.1));
+        let mut wrong = wrong_programs(&programs, half.0);
+        wrong.extend(other.join().unwrap());
+        wrong
+    });
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+fn wrong_programs(programs: &Path, names: &[String]) -> Vec<String> {
+    let mut wrong = Vec::new();
+    for name in names {
+        let path = programs.join(format!("{name}.js"));
+        let text = std::fs::read_to_string(&path).unwrap();
+        let (line, expected) = text
+            .lines()
+            .zip(1u64..)
+            .find_map(|(line, number)| Some((number, line.split_once("// expect: ")?.1)))
+            .unwrap();
+        let (rule, called) = expected.split_once(' ').unwrap();
+        let of = |it: &Value| {
+            (it["rule"].as_str().unwrap().to_owned(), it["location"]["line"].as_u64().unwrap_or(0))
+        };
+        let bad = findings_of(programs, &path, "bad");
+        let is_named = bad
+            .iter()
+            .any(|it| of(it) == (rule.to_owned(), line) && it["message"].as_str().unwrap().contains(called));
+        if is_named == MISSES.contains(&name.as_str()) {
+            wrong.push(format!("{name}: expected {expected} in line {line}, not {bad:#?}"));
+        }
+        let good = findings_of(programs, &path, "good");
+        if good.iter().any(|it| it["severity"] == "error") {
+            wrong.push(format!("{name}: its twin keeps nothing, and yet {good:#?}"));
+        }
+    }
+    wrong
+}
+
+/// What `diff` says of three snapshots of a program.
+fn findings_of(programs: &Path, program: &Path, work: &str) -> Vec<Value> {
+    let folder = tempfile::tempdir().unwrap();
+    let run = Command::new("node")
+        .args([&programs.join("harness.cjs"), program])
+        .arg(work)
+        .current_dir(folder.path())
+        .output()
+        .unwrap();
+    assert!(run.status.success(), "{}", String::from_utf8_lossy(&run.stderr));
+    let args = ["diff", "1.heapsnapshot", "2.heapsnapshot", "3.heapsnapshot", "--format", "json"];
+    let (_, out, err) = heapwise(&args, folder.path());
+    let report: Value = serde_json::from_str(&out).unwrap_or_else(|error| panic!("{error}: {err}"));
+    report["findings"].as_array().unwrap().clone()
+}
+
 /// The page's examples, with a snapshot at their end. Needs `node`; the test says when it is skipped.
 #[test]
 fn the_page_of_duplicate_content_holds() {

@@ -18,6 +18,7 @@ mod contents;
 mod detached;
 mod duplicates;
 mod growth;
+mod survivors;
 mod suspects;
 
 use crate::dominators::{DominatorTree, Dominators, dominators};
@@ -140,7 +141,9 @@ pub fn compare(older: &[&ObjectHeap], last: &Walked<'_>) -> (ObjectTotals, Vec<T
         classes: classes::changes(first, last, CLASSES_MAX),
         before: Some(Total { bytes, blocks: first.graph.len() as u64 }),
     };
-    (totals, growth::growth(older, last))
+    let (grown, mut findings) = growth::growth(older, last);
+    findings.extend(survivors::survivors(older, last, &grown));
+    (totals, findings)
 }
 
 /// From where chains begin: what users know, then what the runtime holds for others, then what runs right now, and then

@@ -105,8 +105,10 @@ const LINES_MAX: usize = 3;
 
 /// Gives findings about containers the lines that fill them, where their scripts can be read here.
 fn name_lines(heap: &ObjectHeap, findings: &mut [Told]) {
-    let is_container =
-        |it: &Told| matches!(it.finding.kind, Some(Kind::List | Kind::Map | Kind::Set)) && it.name.is_some();
+    let is_container = |it: &Told| {
+        matches!(it.finding.kind, Some(Kind::List | Kind::Map | Kind::Set | Kind::String))
+            && it.name.is_some()
+    };
     if !findings.iter().any(is_container) {
         return;
     }
@@ -151,6 +153,7 @@ fn filling_lines(path: &str, text: &str, name: &str, kind: Kind) -> Vec<Location
     let calls: &[&str] = match kind {
         Kind::List => &[".push(", ".unshift(", ".splice("],
         Kind::Set => &[".add("],
+        Kind::String => &[" += ", "+="],
         _ => &[".set("],
     };
     let is_name = |it: char| it.is_alphanumeric() || matches!(it, '_' | '$');

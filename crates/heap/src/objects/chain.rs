@@ -54,7 +54,10 @@ pub fn place(retainers: &Retainers) -> Option<Location> {
 pub fn called(retainers: Option<&Retainers>) -> Option<String> {
     let [.., holder, _] = retainers?.steps.as_slice() else { return None };
     let name = holder.reference.rsplit_once("variable ").map_or(holder.reference.as_str(), |it| it.1);
-    let name = name.rsplit(']').next().unwrap_or(name).trim_start_matches('.');
+    let name = match name.strip_prefix("[<symbol ").and_then(|it| it.strip_suffix(">]")) {
+        Some(symbol) => symbol,
+        None => name.rsplit(']').next().unwrap_or(name).trim_start_matches('.'),
+    };
     (!name.is_empty()).then(|| name.to_owned())
 }
 
@@ -126,6 +129,7 @@ fn reference(heap: &ObjectHeap, from: NodeId, edge: u32) -> String {
     let name = heap.texts.get(label);
     match heap.graph.edges[edge as usize].kind() {
         EdgeKind::Property if is_identifier(name) => format!(".{name}"),
+        EdgeKind::Property if name.starts_with("<symbol ") => format!("[{}]", beginning(name)),
         EdgeKind::Property => format!("[\"{}\"]", beginning(name)),
         EdgeKind::Context => format!("variable {name}"),
         EdgeKind::Element if heap.kind[from.index()] != ObjectKind::Synthetic => format!("[{label}]"),

@@ -18,8 +18,8 @@ const ENTRIES_MIN: u64 = 10;
 const PART: u64 = 10;
 const FINDINGS_MAX: usize = 10;
 
-/// Findings, what grew by most bytes first.
-pub fn growth(older: &[&ObjectHeap], last: &Walked<'_>) -> Vec<Told> {
+/// What grew, and findings about it; that by most bytes first.
+pub fn growth(older: &[&ObjectHeap], last: &Walked<'_>) -> (Vec<NodeId>, Vec<Told>) {
     let heap = last.heap;
     let newest = older.first().map_or(0, |it| newest(it));
     let mut grown: Vec<Grown> = Vec::new();
@@ -44,7 +44,8 @@ pub fn growth(older: &[&ObjectHeap], last: &Walked<'_>) -> Vec<Told> {
     grown.truncate(FINDINGS_MAX);
     let nodes: Vec<NodeId> = grown.iter().map(|it| it.node).collect();
     let anchors = anchors(last, &nodes);
-    grown.iter().map(|it| finding(last, it, anchors.get(&it.node))).collect()
+    let findings = grown.iter().map(|it| finding(last, it, anchors.get(&it.node))).collect();
+    (nodes, findings)
 }
 
 struct Grown {
@@ -64,7 +65,7 @@ fn entries(heap: &ObjectHeap) -> FxHashMap<u32, u64> {
 }
 
 /// The newest id of a dump. Ids of the heap's own objects are odd and rise; those of the embedder are even and do not.
-fn newest(heap: &ObjectHeap) -> u32 {
+pub fn newest(heap: &ObjectHeap) -> u32 {
     heap.id.iter().copied().filter(|id| id % 2 == 1).max().unwrap_or(0)
 }
 
