@@ -13,6 +13,10 @@ use std::path::{Path, PathBuf};
 
 /// Whether a file looks like a heap snapshot: JSON, where a recording is not.
 pub fn is_snapshot(path: &Path) -> bool {
+    // Opening a pipe would wait for whoever writes to it.
+    if !std::fs::metadata(path).is_ok_and(|it| it.is_file()) {
+        return false;
+    }
     let mut start = [0; 16];
     let read = File::open(path).and_then(|mut file| file.read(&mut start));
     read.is_ok_and(|length| start[..length].trim_ascii_start().first() == Some(&b'{'))
