@@ -36,7 +36,7 @@ pub fn survivors(older: &[&ObjectHeap], last: &Walked<'_>, grown: &[NodeId]) -> 
     let mut groups: FxHashMap<(ObjectKind, u32, u32), Group> = FxHashMap::default();
     for node in (0..last.heap.graph.len() as u32).map(NodeId) {
         let id = last.heap.id[node.index()];
-        if id <= first || id % 2 == 0 || !is_told(last.heap, node) {
+        if id <= first || id.is_multiple_of(2) || !is_told(last.heap, node) {
             continue;
         }
         let place = location(last.heap, node);
@@ -52,7 +52,7 @@ pub fn survivors(older: &[&ObjectHeap], last: &Walked<'_>, grown: &[NodeId]) -> 
         });
         if id <= second { &mut group.stayed } else { &mut group.came }.push(node);
     }
-    let mut groups: Vec<Group> = groups.into_values().filter(|it| is_steady(it)).collect();
+    let mut groups: Vec<Group> = groups.into_values().filter(is_steady).collect();
     groups.retain(|it| {
         it.stayed.iter().filter(|node| !climbs_to(last, **node, &covered)).count() >= OBJECTS_MIN
     });
