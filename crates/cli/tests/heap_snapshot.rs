@@ -135,6 +135,10 @@ fn what_grows_each_time_is_named_with_its_line() {
         "global.server -> Server (server.js:9).lines -> Array of 850 entries"
     );
     assert!(report["summary"]["heap"]["classes"][0]["more_objects"].is_i64());
+    for format in ["sarif", "github"] {
+        let (_, out, _) = heapwise(&["diff", all[0], all[1], all[2], "--format", format], folder.path());
+        assert!(out.contains("global.server -> Server (server.js:9).lines -> Array of 850 entries"), "{out}");
+    }
     // Two dumps may be of a program that only warms up.
     let (code, report) = json(&["diff", all[0], all[1]]);
     assert_eq!((code, report["findings"][0]["severity"].as_str()), (Some(0), Some("warning")));

@@ -5,6 +5,7 @@
 
 use crate::numbers::counted;
 use crate::place::{self, Located, file_name, frame_name};
+use crate::retainers;
 use crate::sanitize::{clean, clean_to};
 use heapwise_model::{Finding, Place, Report, Severity};
 use std::io::{self, Write};
@@ -73,6 +74,9 @@ fn write_range(out: &mut dyn Write, at: &Located<'_>) -> io::Result<()> {
 fn body(report: &Report, finding: &Finding) -> String {
     let mut lines = vec![data(&clean(&finding.message))];
     lines.extend(stack(report, &finding.place));
+    if let Some(held) = &finding.retainers {
+        lines.push(data(&format!("held by: {}", retainers::path(held))));
+    }
     for related in &finding.related {
         let place = place::locate_place(report, &related.place).map(|at| format!(" {}", described(&at)));
         lines.push(data(&format!("{}:{}", clean(&related.message), place.unwrap_or_default())));

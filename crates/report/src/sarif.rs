@@ -14,6 +14,7 @@ use crate::catalog::{self, CatalogEntry};
 use crate::fingerprint::fingerprints;
 use crate::numbers::counted;
 use crate::place::{self, Ends, Located, Sources, frame_name};
+use crate::retainers;
 use crate::sanitize::{clean, clean_to};
 use heapwise_model::{
     Confidence, Edit, Finding, Fix, Location, Place, Related, Report, ResolvedFrame, Rule, Severity, StackId,
@@ -378,6 +379,9 @@ fn properties(finding: &Finding) -> Value {
         if let Some(value) = value {
             out[name] = json!(value);
         }
+    }
+    if let Some(held) = &finding.retainers {
+        out["heldBy"] = json!(retainers::path(held));
     }
     out
 }
