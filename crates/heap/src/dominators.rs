@@ -268,9 +268,10 @@ fn immediate_dominators(walk: Walk, graph: &HeapGraph) -> (Vec<u32>, Vec<u32>) {
         }
         semi[number] = least;
         // A parent that is the semidominator is the dominator, too: nothing lies between.
-        idom[number] = match least == parent {
-            true => parent,
-            false => std::mem::replace(&mut head[least as usize], number as u32),
+        idom[number] = if least == parent {
+            parent
+        } else {
+            std::mem::replace(&mut head[least as usize], number as u32)
         };
         let mut waiting = std::mem::take(&mut head[parent as usize]);
         while waiting != 0 {

@@ -9,7 +9,7 @@ use super::chain::{called, introduce};
 use super::containers::{Container, container, is_part};
 use super::contents::{Contents, contents};
 use super::{Told, place_or};
-use crate::text::{counted, grouped};
+use crate::text::grouped;
 use heapwise_model::{Finding, Kind, NodeId, ObjectHeap, Place, Rule, Severity};
 use rustc_hash::FxHashMap;
 
@@ -72,9 +72,10 @@ pub fn newest(heap: &ObjectHeap) -> u32 {
 fn finding(last: &Walked<'_>, grown: &Grown, anchor: Option<&Anchor>) -> Told {
     let heap = last.heap;
     let severity = if grown.counts.len() > 2 { Severity::Error } else { Severity::Warning };
-    let (rule, kind) = match is_listeners(last, grown) {
-        true => (Rule::RetainedObject, Kind::Listener),
-        false => (Rule::UnboundedGrowth, grown.now.kind),
+    let (rule, kind) = if is_listeners(last, grown) {
+        (Rule::RetainedObject, Kind::Listener)
+    } else {
+        (Rule::UnboundedGrowth, grown.now.kind)
     };
     let finding = last.finding(rule, kind, severity, grown.node, anchor);
     let called = called(finding.retainers.as_ref()).or_else(|| anchor.map(|it| it.variable.clone()));
@@ -87,19 +88,16 @@ fn finding(last: &Walked<'_>, grown: &Grown, anchor: Option<&Anchor>) -> Told {
         [before, now] => format!("from {before} to {now} entries"),
         _ => format!("in each snapshot: {} entries", counts.join(", ")),
     };
-    let new = match &grown.most {
-        Some(most) if most.are_functions => counted(most.count, &format!("new instance of {}", most.name)),
-        Some(most) if !most.name.is_empty() => format!("{} new {}", grouped(most.count), most.name),
-        _ => "what is new in it".to_owned(),
-    };
-    let (new, keep) = match &grown.most {
+    let (new, bytes) = match &grown.most {
         Some(most) if most.are_functions && most.count > 1 => {
-            (format!("{} new instances of {}", grouped(most.count), most.name), "keep")
+            (format!("{} new instances of {} keep", grouped(most.count), most.name), most.bytes)
         }
-        Some(most) if most.count > 1 => (new, "keep"),
-        _ => (new, "keeps"),
+        Some(most) if most.are_functions => (format!("a new instance of {} keeps", most.name), most.bytes),
+        Some(most) if most.count > 1 && !most.name.is_empty() => {
+            (format!("{} new {} keep", grouped(most.count), most.name), most.bytes)
+        }
+        _ => ("what is new in it keeps".to_owned(), grown.bytes),
     };
-    let bytes = grown.most.as_ref().map_or(grown.bytes, |it| it.bytes);
     let place = grown.most.as_ref().and_then(|it| it.place.clone());
     let help = match rule {
         Rule::RetainedObject => {
@@ -108,7 +106,7 @@ fn finding(last: &Walked<'_>, grown: &Grown, anchor: Option<&Anchor>) -> Told {
         _ => "bound it, or remove entries when they are done",
     };
     let finding = Finding {
-        message: format!("{what} grew {steps}; {new} {keep} {} bytes alive", grouped(bytes)),
+        message: format!("{what} grew {steps}; {new} {} bytes alive", grouped(bytes)),
         place: match place {
             Some(place) if rule == Rule::RetainedObject => Place::Source(place),
             place => place_or(finding.place.clone(), place),

@@ -4,11 +4,11 @@
 //! The filter of three dumps: what was made between the first and the second, and is still there in the third, has
 //! outlived the work that it was made for. Told by class, where as many were made after the second dump, too.
 
+use super::Told;
 use super::Walked;
 use super::chain::{called, location, object};
 use super::containers::{edges, is_part};
 use super::growth::newest;
-use super::{Told, place_or};
 use crate::dominators::Dominator;
 use crate::text::grouped;
 use heapwise_model::{Bits, Kind, NodeId, ObjectHeap, ObjectKind, Place, Rule, Severity};
@@ -160,15 +160,21 @@ fn finding(last: &Walked<'_>, group: &Group, members: &Bits) -> Told {
     let holders = || finding.retainers.iter().flat_map(|it| &it.steps);
     let is_held_by = |names: &[&str]| holders().any(|it| names.iter().any(|name| it.object == *name));
     let is_listener = is_held_by(&["Listener"]) || holders().any(|it| it.reference == "._events");
-    (finding.rule, finding.kind) = match () {
-        () if is_text => (Rule::UnboundedGrowth, Some(Kind::String)),
-        () if is_held_by(&["Timeout", "TimersList", "Immediate"]) => {
-            (Rule::RetainedObject, Some(Kind::Timer))
-        }
-        () if is_listener => (Rule::RetainedObject, Some(Kind::Listener)),
-        () if is_function => (Rule::RetainedObject, Some(Kind::Closure)),
-        () => (Rule::RetainedObject, Some(Kind::Global)),
+    let kind = if is_text {
+        Kind::String
+    } else if is_held_by(&["Timeout", "TimersList", "Immediate"]) {
+        Kind::Timer
+    } else if is_listener {
+        Kind::Listener
+    } else if is_function {
+        Kind::Closure
+    } else {
+        Kind::Global
     };
+    if is_text {
+        finding.rule = Rule::UnboundedGrowth;
+    }
+    finding.kind = Some(kind);
     let name = called(finding.retainers.as_ref());
     let (stayed, came) = (group.stayed.len() as u64, group.came.len() as u64);
     let bytes = bytes(last, group);
@@ -200,10 +206,9 @@ fn finding(last: &Walked<'_>, group: &Group, members: &Bits) -> Told {
         .to_owned(),
     );
     // The function or class itself says more than who holds it.
-    finding.place = match location(heap, node) {
-        Some(at) => Place::Source(at),
-        None => place_or(finding.place, None),
-    };
+    if let Some(at) = location(heap, node) {
+        finding.place = Place::Source(at);
+    }
     finding.bytes = Some(bytes);
     finding.blocks = Some(stayed + came);
     Told { finding, name: name.filter(|_| is_text) }
