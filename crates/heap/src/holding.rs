@@ -8,12 +8,11 @@
 
 use crate::classes::{Class, Classes};
 use crate::dominators::{Dominators, dominators};
-use crate::paths::ShortestPaths;
+use crate::paths::{ShortestPaths, keep_ends};
 use heapwise_model::{HeapGraph, Held, HeldStep, NodeId, StackId, Total};
 use rustc_hash::FxHashMap;
 
-/// Steps told of a chain: from the root on, and up to the block.
-const FIRST_STEPS: usize = 8;
+/// Steps told of a long chain before its block.
 const LAST_STEPS: usize = 4;
 
 /// Blocks by class and the stack that allocated them.
@@ -70,10 +69,7 @@ impl<'a> Holding<'a> {
                 }),
             }
         }
-        let left_out = steps.len().saturating_sub(FIRST_STEPS + LAST_STEPS);
-        if left_out > 0 {
-            steps.drain(FIRST_STEPS..FIRST_STEPS + left_out);
-        }
+        let left_out = keep_ends(&mut steps, LAST_STEPS);
         let retained = self.retained_of(node);
         let (kind, place) = (chain.root.kind, chain.root.place);
         Some(Held { kind, place, variable: None, steps, left_out, retained })

@@ -3,7 +3,7 @@
 //! One breadth-first walk answers for all blocks. Roots are taken in the order: globals, thread-local storage,
 //! stacks, mappings, registers; so of equally short chains the one that lasts longest is told.
 
-use heapwise_model::{HeapGraph, NodeId, Root, RootKind};
+use heapwise_model::{FIRST_STEPS, HeapGraph, NodeId, Root, RootKind};
 
 /// A chain from a root to a block.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -108,6 +108,15 @@ impl ShortestPaths {
             front.push(target.0);
         }
     }
+}
+
+/// Leaves the first steps of a long chain and its `last` ones; how many it took out.
+pub(crate) fn keep_ends<T>(steps: &mut Vec<T>, last: usize) -> usize {
+    let left_out = steps.len().saturating_sub(FIRST_STEPS + last);
+    if left_out > 0 {
+        steps.drain(FIRST_STEPS..FIRST_STEPS + left_out);
+    }
+    left_out
 }
 
 fn lasting(kind: RootKind) -> u8 {

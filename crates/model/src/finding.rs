@@ -129,6 +129,9 @@ pub struct Finding {
     pub fix: Option<Fix>,
 }
 
+/// Steps of a chain before those that are left out, where some are.
+pub const FIRST_STEPS: usize = 8;
+
 /// A shortest chain of pointers from a root to one of a finding's blocks: the one that retains most.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Held {

@@ -12,8 +12,8 @@ pub mod rule;
 mod stack;
 
 pub use finding::{
-    Confidence, Edit, Engine, Finding, Fix, Held, HeldStep, Language, Location, Place, Related, RetainerStep,
-    Retainers, Safety, Severity, StackShare, Variable,
+    Confidence, Edit, Engine, FIRST_STEPS, Finding, Fix, Held, HeldStep, Language, Location, Place, Related,
+    RetainerStep, Retainers, Safety, Severity, StackShare, Variable,
 };
 pub use graph::{Bits, Edge, EdgeKind, HeapGraph, NodeId, Root};
 pub use heapwise_trace::{Addr, Family, FrameId, ModuleId, Nanos, RootKind, StackId};

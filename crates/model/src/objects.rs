@@ -2,7 +2,7 @@
 //!
 //! All columns are parallel to the graph's nodes, and all text is a number in [`Texts`].
 
-use crate::{Bits, HeapGraph, NodeId};
+use crate::{Bits, EdgeKind, HeapGraph, NodeId};
 
 /// What an object is to its runtime.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -132,6 +132,22 @@ impl ObjectHeap {
     /// The name of a node.
     pub fn name(&self, node: NodeId) -> &str {
         self.texts.get(self.name[node.index()])
+    }
+
+    /// Kind, label and target of a node's references.
+    pub fn references(&self, node: NodeId) -> impl Iterator<Item = (EdgeKind, u32, NodeId)> + '_ {
+        let first = self.graph.first[node.index()] as usize;
+        let row = self.graph.row(node).iter().enumerate();
+        row.map(move |(at, edge)| (edge.kind(), self.graph.labels[first + at], edge.target()))
+    }
+
+    /// The target of the first of the runtime's own fields that has one of `names`.
+    pub fn internal(&self, node: NodeId, names: &[&str]) -> Option<NodeId> {
+        let mut references = self.references(node);
+        let is_it = |(kind, label, _): &(EdgeKind, u32, NodeId)| {
+            *kind == EdgeKind::Internal && names.contains(&self.texts.get(*label))
+        };
+        references.find(is_it).map(|it| it.2)
     }
 
     /// Where a node's function is written, or its object's class: the script, if it is known, line and column.

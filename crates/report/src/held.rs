@@ -3,8 +3,6 @@
 use crate::sanitize::clean_to;
 use heapwise_model::{Held, RootKind};
 
-/// Steps before those that are left out, in a chain that has such.
-pub const FIRST_STEPS: usize = 8;
 /// Characters of a variable's name.
 const LONGEST_NAME: usize = 120;
 

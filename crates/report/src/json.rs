@@ -9,9 +9,9 @@ use crate::place::{self, Ends, Located};
 use crate::sanitize::clean;
 use crate::{catalog, held, retainers, sanitize};
 use heapwise_model::{
-    Child, ClassTotal, Confidence, Engine, Finding, Fix, Held, HeldStep, Language, LeakTotals, Leaks,
-    Location, ObjectTotals, Place, Program, Related, Report, ResolvedFrame, RetainerStep, Retainers, Safety,
-    Severity, StackId, StackShare, Termination, Total,
+    Child, ClassTotal, Confidence, Engine, FIRST_STEPS, Finding, Fix, Held, HeldStep, Language, LeakTotals,
+    Leaks, Location, ObjectTotals, Place, Program, Related, Report, ResolvedFrame, RetainerStep, Retainers,
+    Safety, Severity, StackId, StackShare, Termination, Total,
 };
 use serde::Serialize;
 use serde::ser::{SerializeSeq, Serializer};
@@ -490,7 +490,7 @@ impl<'a> Context<'a> {
             offset: it.offset,
             location: self.location(&Place::Stack(it.stack)),
         };
-        let after = held.steps.len().min(held::FIRST_STEPS);
+        let after = held.steps.len().min(FIRST_STEPS);
         HeldJson {
             root: RootJson {
                 kind: held::kind(held.kind),
@@ -519,7 +519,7 @@ impl<'a> Context<'a> {
             reference: Some(clean(&it.reference).into_owned()).filter(|it| !it.is_empty()),
             location: it.place.clone().and_then(|it| self.location(&Place::Source(it))),
         };
-        let after = held.steps.len().min(retainers::FIRST_STEPS);
+        let after = held.steps.len().min(FIRST_STEPS);
         RetainersJson {
             path: retainers::path(held),
             chain: held.steps.iter().map(step).collect(),

@@ -2,10 +2,8 @@
 
 use crate::place::file_name;
 use crate::sanitize::clean_to;
-use heapwise_model::{RetainerStep, Retainers};
+use heapwise_model::{FIRST_STEPS, RetainerStep, Retainers};
 
-/// Steps before those that are left out, in a chain that has such.
-pub const FIRST_STEPS: usize = 8;
 /// Characters of what an object or a reference is called.
 const LONGEST_NAME: usize = 100;
 

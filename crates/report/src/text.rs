@@ -25,8 +25,8 @@ use crate::sanitize::{self, clean, clean_to};
 use crate::sites::{self, Metric};
 use crate::style::Paint;
 use heapwise_model::{
-    Child, Engine, Finding, Held, HeldStep, Kind, ObjectTotals, Place, Program, Report, ResolvedFrame,
-    Retainers, Rule, Safety, Severity, StackId, Termination, Total,
+    Child, Engine, FIRST_STEPS, Finding, Held, HeldStep, Kind, ObjectTotals, Place, Program, Report,
+    ResolvedFrame, Retainers, Rule, Safety, Severity, StackId, Termination, Total,
 };
 use std::borrow::Cow;
 use std::io::{self, Write};
@@ -350,7 +350,7 @@ impl<'a> Page<'a> {
         }
         let mut list = vec![format!("{label} {root}")];
         for (at, step) in held.steps.iter().enumerate() {
-            if at == held::FIRST_STEPS && held.left_out > 0 {
+            if at == FIRST_STEPS && held.left_out > 0 {
                 list.push(self.paint.dim(&format!("  … {}", counted(held.left_out as u64, "more step"))));
             }
             let offset = step.offset.map_or(String::new(), |it| format!(", pointer at byte {it}"));
@@ -371,7 +371,7 @@ impl<'a> Page<'a> {
         }
         let mut list = vec![label];
         for (at, step) in held.steps.iter().enumerate() {
-            if at == retainers::FIRST_STEPS && held.left_out > 0 {
+            if at == FIRST_STEPS && held.left_out > 0 {
                 list.push(self.paint.dim(&format!("  … {}", counted(held.left_out as u64, "more step"))));
             }
             list.push(format!("  {}{}", retainers::object(step), retainers::reference(step)));

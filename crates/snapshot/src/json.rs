@@ -7,8 +7,6 @@ use std::io::Read;
 const BUFFER: usize = 1 << 20;
 /// Digits of the greatest number.
 const DIGITS_MAX: usize = 20;
-/// Arrays and objects within each other that are skipped.
-const DEPTH_MAX: u64 = 1 << 40;
 
 /// The text that is left.
 pub struct Input<R> {
@@ -256,7 +254,7 @@ impl<R: Read> Input<R> {
                 Some(_) => self.word()?,
             }
             // A comma or colon is never the last of a value that is not within another.
-            if depth == 0 || depth > DEPTH_MAX {
+            if depth == 0 {
                 return Ok(());
             }
         }

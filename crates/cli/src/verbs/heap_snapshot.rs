@@ -145,7 +145,7 @@ fn name_lines(heap: &ObjectHeap, findings: &mut [Told]) {
 /// Scripts of the program's own that can be read here.
 fn scripts(heap: &ObjectHeap) -> Vec<(String, String)> {
     let is_own = |path: &&str| Path::new(path).is_absolute() && !path.contains("/node_modules/");
-    let paths = heap.scripts.iter().map(|it| it.1.strip_prefix("file://").unwrap_or(&it.1)).filter(is_own);
+    let paths = heap.scripts.iter().map(|it| &*it.1).filter(is_own);
     let is_short =
         |path: &&str| std::fs::metadata(path).is_ok_and(|it| it.is_file() && it.len() <= SCRIPT_MAX);
     let read = |path: &str| Some((path.to_owned(), std::fs::read_to_string(path).ok()?));

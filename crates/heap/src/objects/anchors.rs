@@ -5,7 +5,7 @@
 
 use super::Walked;
 use super::chain::{beginning, location, object};
-use super::containers::edges;
+use super::containers::is_scope;
 use heapwise_model::{EdgeKind, Location, NodeId, ObjectKind, Place, Related};
 use rustc_hash::{FxHashMap, FxHashSet};
 
@@ -49,7 +49,7 @@ fn variables<'a>(walked: &Walked<'a>, wanted: &FxHashSet<NodeId>) -> FxHashMap<N
     let heap = walked.heap;
     let mut found = FxHashMap::default();
     for scope in (0..heap.graph.len() as u32).map(NodeId) {
-        for (_, label, target) in edges(heap, scope).filter(|it| it.0 == EdgeKind::Context) {
+        for (_, label, target) in heap.references(scope).filter(|it| it.0 == EdgeKind::Context) {
             if wanted.contains(&target) {
                 found.entry(target).or_insert((scope, heap.texts.get(label)));
             }
@@ -63,26 +63,20 @@ fn functions(walked: &Walked<'_>, scopes: FxHashSet<NodeId>) -> FxHashMap<NodeId
     let heap = walked.heap;
     // By scope: the one of `scopes` that it is, or is within.
     let mut within: FxHashMap<NodeId, NodeId> = scopes.iter().map(|it| (*it, *it)).collect();
-    let inner = |node: NodeId, name: &str| {
-        edges(heap, node).find(|it| it.0 == EdgeKind::Internal && heap.texts.get(it.1) == name).map(|it| it.2)
-    };
     let nodes = || (0..heap.graph.len() as u32).map(NodeId);
-    let is_scope = |it: &NodeId| {
-        heap.kind[it.index()] == ObjectKind::Object && heap.name(*it).starts_with("system / Context")
-    };
     let mut functions: FxHashMap<NodeId, NodeId> = FxHashMap::default();
     for _ in 0..DEPTH {
         let closures = nodes().filter(|it| heap.kind[it.index()] == ObjectKind::Closure);
         for closure in closures.filter(|it| location(heap, *it).is_some()) {
-            if let Some(scope) = inner(closure, "context").and_then(|it| within.get(&it)) {
+            if let Some(scope) = heap.internal(closure, &["context"]).and_then(|it| within.get(&it)) {
                 functions.entry(*scope).or_insert(closure);
             }
         }
         if functions.len() == scopes.len() {
             break;
         }
-        for scope in nodes().filter(is_scope) {
-            if let Some(outer) = inner(scope, "previous").and_then(|it| within.get(&it)).copied() {
+        for scope in nodes().filter(|it| is_scope(heap, *it)) {
+            if let Some(outer) = heap.internal(scope, &["previous"]).and_then(|it| within.get(&it)).copied() {
                 within.entry(scope).or_insert(outer);
             }
         }

@@ -2,11 +2,11 @@
 
 use super::Walked;
 use super::containers::{container, is_part};
+use crate::paths::keep_ends;
 use crate::text::{counted, grouped};
 use heapwise_model::{EdgeKind, Location, NodeId, ObjectHeap, ObjectKind, RetainerStep, Retainers};
 
-/// Steps told of a chain, from the root on and up to the object.
-const FIRST_STEPS: usize = 8;
+/// Steps told of a long chain before its object.
 const LAST_STEPS: usize = 6;
 /// Entries from which on a container is told with their number.
 const TOLD_ENTRIES: u64 = 10;
@@ -38,10 +38,7 @@ pub fn chain(walked: &Walked<'_>, node: NodeId) -> Option<Retainers> {
             }),
         }
     }
-    let left_out = steps.len().saturating_sub(FIRST_STEPS + LAST_STEPS);
-    if left_out > 0 {
-        steps.drain(FIRST_STEPS..FIRST_STEPS + left_out);
-    }
+    let left_out = keep_ends(&mut steps, LAST_STEPS);
     Some(Retainers { steps, left_out, retained: walked.retained(node) })
 }
 
@@ -144,8 +141,7 @@ fn is_identifier(name: &str) -> bool {
 
 /// Where a node's function is written, or its class.
 pub fn location(heap: &ObjectHeap, node: NodeId) -> Option<Location> {
-    let (script, place) = heap.place(node)?;
-    let path = script.strip_prefix("file://").unwrap_or(script);
+    let (path, place) = heap.place(node)?;
     if path.starts_with("node:") || path.starts_with("internal/") {
         return None;
     }

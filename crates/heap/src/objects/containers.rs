@@ -28,19 +28,21 @@ pub fn container(heap: &ObjectHeap, node: NodeId) -> Option<Container> {
 pub fn is_part(heap: &ObjectHeap, node: NodeId) -> bool {
     match heap.kind[node.index()] {
         ObjectKind::Hidden | ObjectKind::Array | ObjectKind::Code | ObjectKind::Shape => true,
-        ObjectKind::Object => heap.name(node).starts_with("system / Context"),
-        _ => false,
+        _ => is_scope(heap, node),
     }
+}
+
+/// Whether an object holds the variables of a function that others are made in.
+pub fn is_scope(heap: &ObjectHeap, node: NodeId) -> bool {
+    heap.kind[node.index()] == ObjectKind::Object && heap.name(node).starts_with("system / Context")
 }
 
 /// Entries of a hash table whose rows are `width` fields: V8 names the fields by their numbers, and keys and values
 /// stand at one place of their rows each. The fullest place counts: small integers are no objects.
 fn rows(heap: &ObjectHeap, node: NodeId, width: usize) -> u64 {
-    let table = edges(heap, node)
-        .find(|(kind, label, _)| *kind == EdgeKind::Internal && heap.texts.get(*label) == "table");
-    let Some((_, _, table)) = table else { return 0 };
+    let Some(table) = heap.internal(node, &["table"]) else { return 0 };
     let mut counts = [0u64; 3];
-    for (kind, label, _) in edges(heap, table) {
+    for (kind, label, _) in heap.references(table) {
         let field: Option<usize> = match kind {
             EdgeKind::Internal => heap.texts.get(label).parse().ok(),
             EdgeKind::Hidden | EdgeKind::Element => Some(label as usize),
@@ -54,19 +56,12 @@ fn rows(heap: &ObjectHeap, node: NodeId, width: usize) -> u64 {
 }
 
 fn elements(heap: &ObjectHeap, node: NodeId) -> u64 {
-    edges(heap, node).filter(|(kind, _, _)| *kind == EdgeKind::Element).count() as u64
+    heap.references(node).filter(|(kind, _, _)| *kind == EdgeKind::Element).count() as u64
 }
 
 fn properties(heap: &ObjectHeap, node: NodeId) -> u64 {
     let is_own = |(kind, label, _): &(EdgeKind, u32, NodeId)| {
         *kind == EdgeKind::Property && heap.texts.get(*label) != "__proto__"
     };
-    edges(heap, node).filter(is_own).count() as u64
-}
-
-/// Kind, label and target of a node's references.
-pub fn edges(heap: &ObjectHeap, node: NodeId) -> impl Iterator<Item = (EdgeKind, u32, NodeId)> + '_ {
-    let first = heap.graph.first[node.index()] as usize;
-    let row = heap.graph.row(node).iter().enumerate();
-    row.map(move |(at, edge)| (edge.kind(), heap.graph.labels[first + at], edge.target()))
+    heap.references(node).filter(is_own).count() as u64
 }

@@ -7,7 +7,7 @@
 use super::Told;
 use super::Walked;
 use super::chain::{called, location, object};
-use super::containers::{edges, is_part};
+use super::containers::is_part;
 use super::growth::newest;
 use crate::dominators::Dominator;
 use crate::text::grouped;
@@ -57,7 +57,7 @@ pub fn survivors(older: &[&ObjectHeap], last: &Walked<'_>, grown: &[NodeId]) -> 
         it.stayed.iter().filter(|node| !climbs_to(last, **node, &covered)).count() >= OBJECTS_MIN
     });
     // Functions and classes of the program say most, then what holds most.
-    groups.sort_by_key(|it| (!it.is_written, std::cmp::Reverse(bytes(last, it)), it.stayed[0]));
+    groups.sort_by_cached_key(|it| (!it.is_written, std::cmp::Reverse(bytes(last, it)), it.stayed[0]));
     let mut told: Vec<(Bits, Told)> = Vec::new();
     for group in groups {
         if told.len() == FINDINGS_MAX {
@@ -89,7 +89,7 @@ fn covered(last: &Walked<'_>, grown: &[NodeId]) -> Bits {
         let mut open = vec![node];
         covered.insert(node.index());
         while let Some(holder) = open.pop() {
-            for (_, _, target) in edges(last.heap, holder) {
+            for (_, _, target) in last.heap.references(holder) {
                 let is_new = covered.insert(target.index());
                 if is_new && is_part(last.heap, target) && last.heap.kind[target.index()] == ObjectKind::Array
                 {

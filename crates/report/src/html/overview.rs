@@ -10,8 +10,8 @@ use crate::place::{self, Located};
 use crate::retainers;
 use crate::sanitize::{clean, clean_to, source_line};
 use heapwise_model::{
-    Child, ClassTotal, Engine, Finding, Fix, Held, HeldStep, Location, ObjectTotals, Place, Program, Report,
-    ResolvedFrame, RetainerStep, Retainers, Severity, StackId, StackShare, Total,
+    Child, ClassTotal, Engine, FIRST_STEPS, Finding, Fix, Held, HeldStep, Location, ObjectTotals, Place,
+    Program, Report, ResolvedFrame, RetainerStep, Retainers, Severity, StackId, StackShare, Total,
 };
 use rustc_hash::FxHashMap;
 use serde::Serialize;
@@ -357,7 +357,7 @@ fn held_row(report: &Report, held: &Held) -> HeldRow {
         root: held::root(held),
         steps: held.steps.iter().map(step).collect(),
         left_out: held.left_out,
-        after: held::FIRST_STEPS,
+        after: FIRST_STEPS,
         retained: (held.retained.bytes, held.retained.blocks),
     }
 }
@@ -373,7 +373,7 @@ fn retainers_row(held: &Retainers) -> RetainersRow {
     RetainersRow {
         steps: held.steps.iter().map(step).collect(),
         left_out: held.left_out,
-        after: retainers::FIRST_STEPS,
+        after: FIRST_STEPS,
         retained: (held.retained.bytes, held.retained.blocks),
     }
 }
