@@ -1,0 +1,28 @@
+"""Repaired. Each temporary workspace registers its clean-up for the end of the process, though it is cleaned long before."""
+import atexit
+import time
+
+
+class Workspace:
+    def __init__(self, number):
+        self.number = number
+        self.index = {f"file{it}": it for it in range(30)}
+        atexit.register(self.clean)
+
+    def clean(self):
+        self.index.clear()
+        atexit.unregister(self.clean)
+
+
+def main():
+    number = 0
+    for _ in range(40):
+        for _ in range(10):
+            workspace = Workspace(number)
+            workspace.clean()
+            del workspace
+            number += 1
+        time.sleep(0.015)
+
+
+main()

@@ -1,0 +1,38 @@
+"""Repaired. A server that turned the cycle collector off for speed, and builds trees whose nodes know their parents."""
+import gc
+import time
+import weakref
+
+gc.disable()
+
+
+class Node:
+    def __init__(self, name, parent=None):
+        self.name = name
+        self.children = []
+        self._parent = parent and weakref.ref(parent)
+        if parent:
+            parent.children.append(self)
+
+    @property
+    def parent(self):
+        return self._parent and self._parent()
+
+
+def parse(number):
+    root = Node(f"document{number}")
+    for part in range(5):
+        Node(f"part{part}", root)
+    return len(root.children)
+
+
+def main():
+    number = 0
+    for _ in range(40):
+        for _ in range(20):
+            parse(number)
+            number += 1
+        time.sleep(0.015)
+
+
+main()

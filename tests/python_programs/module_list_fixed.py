@@ -1,0 +1,34 @@
+"""Repaired. Every request leaves a line in the audit trail."""
+import time
+
+audit_trail = []
+
+
+def flush():
+    """Stands for sending the trail to where it is kept."""
+    audit_trail.clear()
+
+
+def audit(user, action, **details):
+    entry = {"at": time.time(), "user": user, "action": action, "details": details}
+    audit_trail.append(entry)
+    if len(audit_trail) >= 100:
+        flush()
+
+
+def handle(number):
+    user = f"user{number % 13}"
+    audit(user, "read", document=number)
+    return sum(range(number % 50))
+
+
+def main():
+    number = 0
+    for _ in range(40):
+        for _ in range(80):
+            handle(number)
+            number += 1
+        time.sleep(0.015)
+
+
+main()

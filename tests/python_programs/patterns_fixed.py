@@ -1,0 +1,21 @@
+"""Repaired. Compiled patterns are kept by their text, and the text comes from the users."""
+import re
+import time
+
+compiled = {}
+
+
+def search(user_text, document):
+    return re.search(re.escape(user_text) + r"\b", document) is not None
+
+
+def main():
+    number = 0
+    for _ in range(30):
+        for _ in range(12):
+            search(f"word {number}", "a document with some words")
+            number += 1
+        time.sleep(0.015)
+
+
+main()
