@@ -1,4 +1,4 @@
-//! The project's chores: `cargo xtask test`, `bench`, `bench-check`, `corpus`, `differential`, `fuzz`, `judge`.
+//! The project's chores: `cargo xtask test`, `bench`, `bench-check`, `bench-python`, `corpus`, `differential`, `fuzz`, `judge`.
 //!
 //! One file per verb. Everything here talks to Heapwise as its users do, through the binary, and to the rival
 //! tools through theirs; `sys` alone holds the system calls that std does not offer.
@@ -9,6 +9,7 @@ mod args;
 mod arrows;
 mod bench;
 mod bench_check;
+mod bench_python;
 mod corpus;
 mod differential;
 mod fuzz;
@@ -32,6 +33,9 @@ cargo xtask bench-check [--rounds N] [--c PATH,...] [--python PATH,...] [--js PA
         [--timeout SECONDS] [--no-build] [--name FILE]
         `heapwise check` beside cppcheck, clang, gcc, ruff, pylint, oxlint and eslint, as far as they are installed:
         lines per second, CPU time as ratios to ours, memory, findings; --name writes benches/results/FILE.md
+cargo xtask bench-python [--python PATH] [--rounds N] [--only SCRIPT,...] [--quick] [--no-build] [--name FILE]
+        `heapwise run` on Python beside memray, tracemalloc, Scalene and Fil, as far as that interpreter has them:
+        CPU time net of start-up and memory as ratios to bare, files; writes benches/results/FILE.md (python)
 cargo xtask differential [--count N] [--seed S] [--keep] [--itself]
         random programs under valgrind and heapwise (--itself: valgrind twice); --print shows the program of S
 cargo xtask corpus [--only LANGUAGE/BUG/VARIANT] [--misses] [--verify] [--fix]
@@ -49,6 +53,7 @@ fn main() -> ExitCode {
     let rest: Vec<String> = args.collect();
     let done = match verb.as_str() {
         "bench" => bench::main(&rest),
+        "bench-python" => bench_python::main(&rest),
         "bench-check" => bench_check::main(&rest),
         "corpus" => corpus::main(&rest),
         "differential" => differential::main(&rest),
