@@ -2,8 +2,8 @@
 
 use heapwise_heap::{Analysis, Class, Group, Holding, analyze, program};
 use heapwise_model::{
-    Excerpt, Finding, Frame, Held, Kind, Leaks, Place, Program, Report, ResolvedFrame, RootKind, Rule,
-    Severity, StackId, StackTable, Variable,
+    Code, Excerpt, Finding, Frame, Held, Kind, Language, Leaks, Place, Program, Report, ResolvedFrame,
+    RootKind, Rule, Severity, StackId, StackTable, Variable,
 };
 use heapwise_report::numbers::counted;
 use heapwise_report::place::{self, Located, SiteKey};
@@ -55,6 +55,7 @@ pub fn by_stack(observation: &Observation) -> Report {
 fn build(observation: &Observation, names: Names, filter: Filter<'_>, joins: bool) -> Report {
     let heap = observation.graph.as_ref().map(|it| (&it.graph, &it.classes));
     let mut analysis = analyze(&observation.ledger, heap);
+    analysis.findings.retain(|it| !is_held_by_runtime(observation, it));
     let mut report = Report {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         program: Some(figures(observation, analysis.leaks)),
@@ -84,6 +85,18 @@ fn build(observation: &Observation, names: Names, filter: Filter<'_>, joins: boo
     }
     report.sources = excerpts(&report, names);
     report
+}
+
+/// What a script allocated and a runtime still holds at its end is told by what holds it, not as a leak.
+fn is_held_by_runtime(observation: &Observation, finding: &Finding) -> bool {
+    let is_held = held_class(finding).is_some();
+    is_held && place::stack_of(&finding.place).is_some_and(|it| is_scripted(observation, it))
+}
+
+/// Whether a frame of a script is in the stack.
+fn is_scripted(observation: &Observation, stack: StackId) -> bool {
+    let mut frames = observation.stacks.frames(stack);
+    frames.any(|it| matches!(observation.frames.get(it.index()), Some(Frame::Script { .. })))
 }
 
 fn figures(observation: &Observation, leaks: Option<Leaks>) -> Program {
@@ -223,7 +236,11 @@ fn resolve(report: &mut Report, observation: &Observation, names: Names) -> Name
     let resolved = symbolizer.resolve_all(&observation.modules, &frames);
     report.frames = vec![Vec::new(); observation.frames.len()];
     for ((id, frame), names) in ids.into_iter().zip(frames).zip(resolved) {
-        report.frames[id] = if frame == Frame::default() { vec![cut()] } else { names };
+        report.frames[id] = match frame {
+            Frame::Script { code, line } => vec![script_frame(observation.codes.get(code.index()), line)],
+            _ if frame == Frame::default() => vec![cut()],
+            _ => names,
+        };
     }
     for held in report.findings.iter_mut().filter_map(|it| it.held.as_mut()) {
         held.variable = variable(&mut symbolizer, observation, held);
@@ -256,6 +273,30 @@ fn nameless(report: &Report, shown: &BTreeSet<usize>) -> Option<String> {
     let is_stripped = modules.values().any(|(all, nameless, _)| nameless * 4 > *all);
     let missing = if is_stripped { "names and lines" } else { "lines" };
     Some(format!("no {missing} for {first}{more}: -g, or a -dbgsym or -debuginfo package, gives them"))
+}
+
+/// A script's frame brings its own place.
+fn script_frame(code: Option<&Code>, line: u32) -> ResolvedFrame {
+    let path = code.map(|it| it.path.clone()).filter(|it| !it.is_empty());
+    let is_library = path.as_deref().is_none_or(is_script_library);
+    ResolvedFrame {
+        function: code.map(|it| it.name.clone()).filter(|it| !it.is_empty()),
+        path,
+        line: Some(line).filter(|it| *it > 0),
+        is_library,
+        language: Some(Language::Python),
+        ..ResolvedFrame::default()
+    }
+}
+
+/// Whether a script is part of Python's library or of an installed package.
+fn is_script_library(path: &str) -> bool {
+    let mut folders = path.split('/').rev().skip(1);
+    path.starts_with('<')
+        || folders.any(|it| {
+            let version = it.strip_prefix("python3").unwrap_or("no");
+            matches!(it, "site-packages" | "dist-packages") || version.is_empty() || version.starts_with('.')
+        })
 }
 
 /// The marker of a stack that could not be followed further.

@@ -354,6 +354,7 @@ fn giver(family: Family) -> &'static str {
         Family::New => "new",
         Family::NewArray => "new[]",
         Family::Map => "mmap",
+        Family::Object => "the runtime's allocator",
     }
 }
 
@@ -363,6 +364,7 @@ fn taker(family: Family) -> &'static str {
         Family::New => "delete",
         Family::NewArray => "delete[]",
         Family::Map => "munmap",
+        Family::Object => "the runtime's allocator",
     }
 }
 

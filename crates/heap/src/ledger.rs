@@ -193,6 +193,9 @@ impl Ledger {
         if addr.0 == 0 {
             return;
         }
+        if family == Family::Object && self.is_of_another_family(addr.0) {
+            return;
+        }
         self.last[thread as usize % THREADS] = addr.0;
         self.totals.allocations += 1;
         self.totals.allocated_bytes = self.totals.allocated_bytes.saturating_add(size);
@@ -207,6 +210,9 @@ impl Ledger {
         if family == Family::Map {
             return self.mappings.unmap_at(addr.0);
         }
+        if family == Family::Object && self.table.get(addr.0).is_none_or(|it| it.family != family) {
+            return;
+        }
         match self.table.remove(addr.0, stack) {
             Some(held) => {
                 if held.family != family {
@@ -216,6 +222,13 @@ impl Ledger {
             }
             None => self.report_free(thread, addr, family, stack),
         }
+    }
+
+    /// A runtime's allocator hands on larger blocks as it got them, and says the same of all. Those it handed out before
+    /// it was observed are not known.
+    #[inline]
+    fn is_of_another_family(&self, addr: u64) -> bool {
+        self.table.get(addr).is_some_and(|it| it.family != Family::Object)
     }
 
     /// `[addr, addr + size)` was unmapped, whatever was mapped there.

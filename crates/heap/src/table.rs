@@ -489,7 +489,7 @@ fn start_of(region: u64, leaf: Leaf, granule: usize, entry: u64) -> u64 {
 
 #[inline]
 fn live_entry(addr: u64, block: &Held) -> u64 {
-    let what = (block.family as u64) << FAMILY_SHIFT | u64::from(block.stack) << STACK_SHIFT | block.size;
+    let what = family_bits(block.family) << FAMILY_SHIFT | u64::from(block.stack) << STACK_SHIFT | block.size;
     state_of(addr, LIVE) | what
 }
 
@@ -502,9 +502,21 @@ fn freed_of(entry: u64) -> Freed {
     Freed { family: family_of(entry), stack: stack_of(entry), by: (entry & LOW_MASK) as u32 }
 }
 
+/// No mapping is in the table.
+#[inline]
+fn family_bits(family: Family) -> u64 {
+    match family {
+        Family::Object => Family::Map as u64,
+        family => family as u64,
+    }
+}
+
 #[inline]
 fn family_of(entry: u64) -> Family {
-    Family::from_bits((entry >> FAMILY_SHIFT) as u8)
+    match Family::from_bits((entry >> FAMILY_SHIFT) as u8) {
+        Family::Map => Family::Object,
+        family => family,
+    }
 }
 
 #[inline]

@@ -16,11 +16,11 @@ pub use finding::{
     RetainerStep, Retainers, Safety, Severity, StackShare, Variable,
 };
 pub use graph::{Bits, Edge, EdgeKind, HeapGraph, NodeId, Root};
-pub use heapwise_trace::{Addr, Family, FrameId, ModuleId, Nanos, RootKind, StackId};
+pub use heapwise_trace::{Addr, CodeId, Family, FrameId, ModuleId, Nanos, RootKind, StackId};
 pub use objects::{ObjectHeap, ObjectKind, ObjectPlace, Texts};
 pub use report::{
     Child, ClassTotal, Excerpt, LeakTotals, Leaks, ObjectTotals, Program, Report, SourceTotals, StackCost,
     Termination, Tick, Timeline, Total,
 };
 pub use rule::{Kind, Rule};
-pub use stack::{Frame, Module, ResolvedFrame, StackTable};
+pub use stack::{Code, Frame, Module, ResolvedFrame, StackTable};

@@ -6,7 +6,7 @@
 //!   frame     -      main     make     load      a stack is read from itself (innermost) to 0
 //! ```
 
-use crate::{FrameId, Language, ModuleId, StackId};
+use crate::{CodeId, FrameId, Language, ModuleId, StackId};
 
 /// All stacks of a recording. Entry 0 is the empty, unknown stack.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -81,13 +81,34 @@ pub struct Module {
     pub bias: u64,
 }
 
+/// A function of a script.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct Code {
+    /// As its language calls it, with the classes and functions around it where that is known.
+    pub name: String,
+    pub path: String,
+}
+
 /// A place in code before symbols are known.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
-pub struct Frame {
-    /// 0: code without a file (JIT output), `offset` is then a plain address.
-    pub module: ModuleId,
-    /// The file's own address, already moved inside the call instruction.
-    pub offset: u64,
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Frame {
+    Native {
+        /// 0: code without a file (JIT output), `offset` is then a plain address.
+        module: ModuleId,
+        /// The file's own address, already moved inside the call instruction.
+        offset: u64,
+    },
+    Script {
+        code: CodeId,
+        /// 0: not known.
+        line: u32,
+    },
+}
+
+impl Default for Frame {
+    fn default() -> Frame {
+        Frame::Native { module: ModuleId(0), offset: 0 }
+    }
 }
 
 /// One frame with all that symbols tell. An address with inlined calls gives several, innermost first.

@@ -17,7 +17,7 @@ use crate::modules::{self, Object};
 use core::ffi::c_void;
 
 /// 64 bits: kind (4) | saved rbp, in words below the CFA (20, 0 = unchanged) | CFA offset (32, signed).
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 #[repr(transparent)]
 pub struct Rule(pub u64);
 

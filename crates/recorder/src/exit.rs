@@ -40,7 +40,8 @@ unsafe extern "C" fn wait(signal: u32, code: i32, registers: *const u64) {
     // SAFETY: this thread's words. From here on nothing is recorded.
     unsafe { (*tls).state = tls::OWN };
     header.exit_signal.store(signal, Relaxed);
-    header.exit_code.store(code as u32 & 0xff, Relaxed);
+    let code = if code == EXIT_CODE_UNKNOWN { code } else { code & 0xff };
+    header.exit_code.store(code as u32, Relaxed);
     header.exit_thread.store(sys::thread_id(), Relaxed);
     header.exit_registers.store(registers as u64, Relaxed);
     header.exit_stack.store(registers as u64 + 8, Relaxed);

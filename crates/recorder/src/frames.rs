@@ -339,34 +339,56 @@ pub fn frame_of(thread: &mut Thread, address: u64) -> (u32, Rule) {
 fn insert_frame(thread: &mut Thread, address: u64) -> (u32, Rule) {
     let rule = cfi::rule_at(address);
     modules::announce(thread, address);
+    let (number, is_new) = claim_frame(address, rule);
+    if is_new {
+        // Inside the call: the line of the call, not the one after it.
+        thread.write(Record::new(tag::FRAME, 0, number as u64, address - 1));
+    }
+    (number, rule)
+}
+
+/// Marks keys that are no addresses.
+const SCRIPT: u64 = 1 << 62;
+
+/// Number of the script frame `key` (below 2^62), and whether nobody has it yet.
+pub fn script_frame(key: u64) -> (u32, bool) {
+    claim_frame(key | SCRIPT, Rule::default())
+}
+
+/// A slot for a frame that may be there already, and whether it is new.
+fn claim_frame(address: u64, rule: Rule) -> (u32, bool) {
     loop {
         let count = FRAMES.count.load(Acquire);
-        if count > 0 {
-            let level = count - 1;
+        for level in (0..count).rev() {
             let base = FRAMES.levels[level].base.load(Relaxed).cast::<FrameEntry>();
             let mask = (1usize << FRAME_BITS[level]) - 1;
             let mut at = hash(address, FRAME_BITS[level]);
-            if FRAMES.levels[level].used.load(Relaxed) as usize <= mask / 2 {
-                for _ in 0..PROBES {
-                    // SAFETY: within the level.
-                    let entry = unsafe { &*base.add(at) };
-                    let number = FRAME_FIRST[level] + at as u32;
-                    match entry.address.compare_exchange(0, address, AcqRel, Acquire) {
+            let may_claim =
+                level == count - 1 && FRAMES.levels[level].used.load(Relaxed) as usize <= mask / 2;
+            for _ in 0..PROBES {
+                // SAFETY: within the level.
+                let entry = unsafe { &*base.add(at) };
+                let number = FRAME_FIRST[level] + at as u32;
+                let found = match entry.address.load(Acquire) {
+                    0 if !may_claim => break,
+                    0 => match entry.address.compare_exchange(0, address, AcqRel, Acquire) {
                         Ok(_) => {
                             entry.rule.store(rule.0, Relaxed);
                             FRAMES.levels[level].used.fetch_add(1, Relaxed);
-                            // Inside the call: the line of the call, not the one after it.
-                            thread.write(Record::new(tag::FRAME, 0, number as u64, address - 1));
-                            return (number, rule);
+                            return (number, true);
                         }
-                        Err(found) if found == address => return (number, rule),
-                        Err(_) => at = (at + 1) & mask,
-                    }
+                        Err(found) => found,
+                    },
+                    found => found,
+                };
+                if found == address {
+                    return (number, false);
                 }
+                at = (at + 1) & mask;
             }
         }
         if !FRAMES.add_level(count, &FRAME_BITS, size_of::<FrameEntry>()) {
-            return (FRAME_CUT, rule);
+            return (FRAME_CUT, false);
         }
     }
 }

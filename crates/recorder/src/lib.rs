@@ -8,6 +8,8 @@
 //!     |-- cfi       unwind tables -> one rule per return address
 //!     |-- modules   which file an address belongs to
 //!     |
+//!   python      CPython: its frames behind the native ones, blocks of its own allocator, its end
+//!     |
 //!   stream      records of one thread into chunks of shared memory
 //!   session     the ring this process writes, the control page of `heapwise`
 //!   exit        waits for the leak scan when the process ends
@@ -29,6 +31,7 @@ mod cfi;
 mod exit;
 mod frames;
 mod modules;
+mod python;
 mod real;
 mod session;
 mod shims;

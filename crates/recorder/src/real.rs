@@ -7,6 +7,7 @@ use core::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 #[link(name = "c")]
 unsafe extern "C" {
     pub fn dlsym(handle: *mut c_void, name: *const c_char) -> *mut c_void;
+    pub fn dlerror() -> *mut c_char;
     pub static environ: *const *const c_char;
     pub static __libc_stack_end: *const u8;
     pub fn on_exit(f: extern "C" fn(i32, *mut c_void), arg: *mut c_void) -> i32;

@@ -233,6 +233,7 @@ fn make_ring(identity: &Identity) -> bool {
     // SAFETY: under `starting`.
     unsafe { *RING_NAME.0.get() = (path.bytes, path.len) };
     crate::frames::reset();
+    crate::python::reset();
     crate::modules::reset();
     SEGMENT_COUNT.store(0, Relaxed);
     if !add_segment() {

@@ -5,7 +5,7 @@
 //! think at `end`, which is the chunk's end, or before it where the clock is due.
 
 use crate::stack::Chain;
-use crate::{frames, real, session, stack, sys, tls};
+use crate::{frames, python, real, session, stack, sys, tls};
 use core::ffi::c_void;
 use core::sync::atomic::{AtomicPtr, AtomicU32, Ordering::*, compiler_fence};
 use heapwise_trace::ring::*;
@@ -33,6 +33,9 @@ pub struct Thread {
     pub known: stack::Known,
     pub wide: frames::Wide,
     pub scratch: stack::Scratch,
+    pub python: python::Chain,
+    /// Of signal handlers that interrupted an event.
+    pub is_nested: bool,
     /// Next in the pool of threads that ended.
     pool: *mut Thread,
 }
@@ -117,6 +120,7 @@ unsafe fn open<'a>(tls: *mut tls::Tls, level: usize) -> Option<&'a mut Thread> {
         // SAFETY: null, or mapped and owned by this thread alone.
         let it = unsafe { thread.as_mut() }?;
         it.reset();
+        it.is_nested = level > 0;
         if level == 0 {
             close_at_thread_end(thread);
         }

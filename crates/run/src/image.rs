@@ -4,12 +4,13 @@
 use crate::merge::{Merge, Sink, Wide};
 use crate::observation::Observation;
 use crate::ring::Ring;
+use crate::script::Scripts;
 use crate::{scan, sys};
 use heapwise_heap::Ledger;
 use heapwise_model::Termination;
 use heapwise_trace::recording::Writer;
 use heapwise_trace::ring::*;
-use heapwise_trace::{Addr, Event, Family, FrameId, ModuleId, Nanos, StackId};
+use heapwise_trace::{Addr, CodeId, Event, Family, FrameId, ModuleId, Nanos, StackId};
 use rustc_hash::FxHashMap;
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -60,6 +61,7 @@ struct Book {
     /// Loaded modules by base: end and number.
     modules: BTreeMap<u64, (u64, ModuleId)>,
     cut: FrameId,
+    scripts: Scripts,
     start_stamp: u64,
     /// Of the last event; its time is `observation.last`.
     last_stamp: u64,
@@ -105,6 +107,7 @@ impl Image {
             known: FxHashMap::default(),
             modules: BTreeMap::new(),
             cut: FrameId(0),
+            scripts: Scripts::default(),
             start_stamp,
             last_stamp: 0,
             scale: 1.0 / rate,
@@ -204,7 +207,11 @@ impl Image {
             return Termination::default();
         }
         match header.exit_signal.load(Relaxed) {
-            0 => Termination { code: Some(header.exit_code.load(Relaxed) as u8), signal: None },
+            0 => {
+                let code = header.exit_code.load(Relaxed);
+                let code = Some(code as u8).filter(|_| code != EXIT_CODE_UNKNOWN as u32);
+                Termination { code, signal: None }
+            }
             signal => Termination { code: None, signal: Some(signal as u8) },
         }
     }
@@ -438,6 +445,7 @@ impl Book {
             None => (ModuleId(0), address),
         };
         let id = self.new_frame(module, offset);
+        self.scripts.native_frame(&self.observation, id, module, address);
         set(&mut self.frames, number, id.0);
     }
 
@@ -446,18 +454,72 @@ impl Book {
             return;
         }
         let parent = self.stack((key >> 32) as u32);
-        let frame = self.frame(key as u32);
-        let id = match self.known.get(&(parent, frame)) {
-            // Two threads made it at once.
-            Some(&id) => id,
-            None => {
-                let id = StackId(self.observation.stacks.len() as u32);
-                self.emit(&Event::Stack { id, parent, frame });
-                self.known.insert((parent, frame), id);
-                id
+        let number_of_frame = key as u32;
+        let id = if number_of_frame != FRAME_CUT && number_of_frame & frame::LINK != 0 {
+            let mut merged = StackId(0);
+            let script = self.stack(number_of_frame & !frame::LINK);
+            for frame in self.scripts.merge(&self.observation, parent, script) {
+                merged = self.extend(merged, frame);
+            }
+            merged
+        } else {
+            let frame = match number_of_frame {
+                FRAME_CUT => self.frame(FRAME_CUT),
+                number => self.frame(number & !frame::ENTRY),
+            };
+            match number_of_frame & frame::ENTRY {
+                0 if self.scripts.is_recorder(frame) => parent,
+                0 => self.extend(parent, frame),
+                _ if number_of_frame == FRAME_CUT => self.extend(parent, frame),
+                _ => match self.scripts.entries.get(&(parent, frame)) {
+                    Some(&id) => id,
+                    None => {
+                        let id = self.new_stack(parent, frame);
+                        self.scripts.entered(parent, frame, id);
+                        id
+                    }
+                },
             }
         };
         set(&mut self.stacks, number, id.0);
+    }
+
+    /// The stack of `frame` called from `parent`.
+    fn extend(&mut self, parent: StackId, frame: FrameId) -> StackId {
+        // Two threads may have made it at once.
+        if let Some(&id) = self.known.get(&(parent, frame)) {
+            return id;
+        }
+        let id = self.new_stack(parent, frame);
+        self.known.insert((parent, frame), id);
+        id
+    }
+
+    fn new_stack(&mut self, parent: StackId, frame: FrameId) -> StackId {
+        let id = StackId(self.observation.stacks.len() as u32);
+        self.emit(&Event::Stack { id, parent, frame });
+        id
+    }
+
+    fn define_code(&mut self, bytes: &[u8]) {
+        let word =
+            |at: usize| Some(u32::from_le_bytes(bytes.get(at..at + 4)?.try_into().expect("four bytes")));
+        let (Some(number), Some(length)) = (word(0), word(4)) else { return };
+        let Some((name, path)) = bytes[8..].split_at_checked(length as usize) else { return };
+        let path = absolute(self.observation.pid, path);
+        let id = CodeId(self.observation.codes.len() as u32);
+        self.emit(&Event::Code { id, name, path: &path });
+        self.scripts.codes.insert(number, id);
+    }
+
+    fn define_script_frame(&mut self, number: u64, word: u64) {
+        if number >= NUMBER_MAX {
+            return;
+        }
+        let code = self.scripts.codes.get(&((word >> 32) as u32)).copied().unwrap_or_default();
+        let id = FrameId(self.observation.frames.len() as u32);
+        self.emit(&Event::ScriptFrame { id, code, line: word as u32 });
+        set(&mut self.frames, number, id.0);
     }
 
     fn define_module(&mut self, bytes: &[u8]) {
@@ -490,6 +552,9 @@ fn set(column: &mut Vec<u32>, number: u64, id: u32) {
 impl Sink for Book {
     fn define(&mut self, record: Record, payload: &[Record]) {
         match record.tag() {
+            tag::FRAME if record.time() == frame::SCRIPT => {
+                self.define_script_frame(record.field(), record.1)
+            }
             tag::FRAME => self.define_frame(record.field(), record.1),
             tag::STACK => self.define_stack(record.field(), record.1),
             _ => {
@@ -501,6 +566,12 @@ impl Sink for Book {
                 bytes.truncate(record.field() as usize);
                 match record.time() {
                     blob::MODULE => self.define_module(&bytes),
+                    blob::CODE => self.define_code(&bytes),
+                    blob::PYTHON => {
+                        if let Some(note) = self.scripts.interpreter(&bytes) {
+                            self.note(&note);
+                        }
+                    }
                     blob::UNLOAD if bytes.len() >= 8 => {
                         let base = u64::from_le_bytes(bytes[..8].try_into().expect("eight bytes"));
                         self.modules.remove(&base);
@@ -516,7 +587,8 @@ impl Sink for Book {
         let mut touched = [(Addr(0), StackId(0)); Ledger::WARM_MAX];
         let mut count = 0;
         for (place, record) in touched.iter_mut().zip(records) {
-            let is_free = matches!(record.tag(), tag::FREE..=tag::RESIZE_BEGIN);
+            let is_object_free = record.tag() == tag::OBJECT && record.size() == 0;
+            let is_free = matches!(record.tag(), tag::FREE..=tag::RESIZE_BEGIN) || is_object_free;
             let stack = self.stack(record.stack());
             *place = (Addr(record.addr()), if is_free { StackId(0) } else { stack });
             count += 1;
@@ -537,8 +609,17 @@ impl Sink for Book {
         let stack = self.stack(record.stack());
         let ledger = &mut self.observation.ledger;
         match record.tag() {
-            kind @ tag::ALLOC..tag::FREE => {
-                let family = Family::from_bits((kind - tag::ALLOC) as u8);
+            tag::OBJECT if size == 0 => {
+                ledger.free(at, thread, addr, Family::Object, StackId(0));
+                if let Some(writer) = &mut self.writer {
+                    writer.free(at, thread, addr, 0, Family::Object, StackId(0));
+                }
+            }
+            kind @ (tag::OBJECT | tag::ALLOC..tag::FREE) => {
+                let family = match kind {
+                    tag::OBJECT => Family::Object,
+                    kind => Family::from_bits((kind - tag::ALLOC) as u8),
+                };
                 ledger.alloc(at, thread, addr, size, family, stack);
                 if let Some(writer) = &mut self.writer {
                     writer.alloc(at, thread, addr, size, family, stack);
@@ -587,6 +668,17 @@ impl Sink for Book {
             _ => {}
         }
     }
+}
+
+/// The path of a script as the process sees it now, if it is a relative one of a file that is there.
+fn absolute(pid: u32, path: &[u8]) -> Vec<u8> {
+    use std::os::unix::ffi::{OsStrExt, OsStringExt};
+    if path.starts_with(b"/") || path.starts_with(b"<") || path.is_empty() {
+        return path.to_vec();
+    }
+    let Ok(folder) = std::fs::read_link(format!("/proc/{pid}/cwd")) else { return path.to_vec() };
+    let file = folder.join(std::ffi::OsStr::from_bytes(path));
+    if file.is_file() { file.into_os_string().into_vec() } else { path.to_vec() }
 }
 
 /// Command line of a process.

@@ -25,6 +25,7 @@ mod observation;
 mod observe;
 mod ring;
 mod scan;
+mod script;
 mod session;
 mod stacks;
 mod sys;

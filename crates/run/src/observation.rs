@@ -4,7 +4,9 @@ use heapwise_heap::{
     Analysis, Classes, ERRORS_MAX, GraphBuilder, Ledger, ShortestPaths, WildPlace, analyze, classify,
     dominators,
 };
-use heapwise_model::{Frame, FrameId, HeapGraph, Module, ModuleId, NodeId, StackTable, Termination};
+use heapwise_model::{
+    Code, CodeId, Frame, FrameId, HeapGraph, Module, ModuleId, NodeId, StackTable, Termination,
+};
 use heapwise_trace::recording::{self, End, Sink, Writer};
 use heapwise_trace::{Addr, Event, Nanos, RootKind, StackId};
 use std::collections::{BTreeMap, BTreeSet};
@@ -18,6 +20,8 @@ pub use heapwise_trace::recording::Error as ReadError;
 // What is kept of a recording, however much a small file of packed blocks says: beyond what programs do.
 const STACKS_MAX: usize = 1 << 24;
 const FRAMES_MAX: usize = 1 << 24;
+/// Functions of scripts.
+const CODES_MAX: usize = 1 << 22;
 const MODULES_MAX: usize = 1 << 16;
 const THREADS_MAX: usize = 1 << 20;
 const NOTES_MAX: usize = 1000;
@@ -26,9 +30,10 @@ const ARGUMENTS_MAX: usize = 1 << 16;
 const TEXT_MAX: usize = 4096;
 /// A build id is a hash.
 const BUILD_ID_MAX: usize = 64;
-/// Frames of a stack: a few more than the 1,024 that the recorder follows, for its mark of a cut. Bounds the time
+/// Frames of a stack: a few more than the 1,024 native ones and as many of a script that the recorder follows, for its
+/// marks of a cut. Bounds the time
 /// of whoever walks every stack.
-const DEPTH_MAX: u16 = 1032;
+const DEPTH_MAX: u16 = 2064;
 /// Each takes time in proportion to the live blocks; there is one at the end, and the last one counts.
 const GRAPHS_MAX: usize = 16;
 
@@ -50,6 +55,8 @@ pub struct Observation {
     pub modules: Vec<Module>,
     /// Entry 0 is "unknown".
     pub frames: Vec<Frame>,
+    /// Functions of scripts. Entry 0 is "unknown".
+    pub codes: Vec<Code>,
     pub stacks: StackTable,
     pub threads: BTreeMap<u32, String>,
     pub ledger: Ledger,
@@ -76,6 +83,7 @@ impl Default for Observation {
             start_unix_ns: 0,
             modules: vec![Module::default()],
             frames: vec![Frame::default()],
+            codes: vec![Code::default()],
             stacks: StackTable::default(),
             threads: BTreeMap::new(),
             ledger: Ledger::new(),
@@ -183,7 +191,17 @@ impl Observation {
             }
             Event::Frame { module, offset, .. } => {
                 if self.frames.len() < FRAMES_MAX {
-                    self.frames.push(Frame { module, offset });
+                    self.frames.push(Frame::Native { module, offset });
+                }
+            }
+            Event::Code { name, path, .. } => {
+                if self.codes.len() < CODES_MAX {
+                    self.codes.push(Code { name: short(name), path: short(path) });
+                }
+            }
+            Event::ScriptFrame { code, line, .. } => {
+                if self.frames.len() < FRAMES_MAX {
+                    self.frames.push(Frame::Script { code, line });
                 }
             }
             Event::Stack { parent, frame, .. } => self.stack(parent, frame),
@@ -268,16 +286,20 @@ impl Observation {
 
     /// To be called once after the last event: finds the modules of frames that were recorded before them.
     pub fn finish(&mut self) {
-        let plain = |frame: &Frame| frame.module.0 == 0 && *frame != Frame::default();
-        if !self.frames.iter().any(plain) {
+        let plain = |frame: &Frame| match *frame {
+            Frame::Native { module: ModuleId(0), offset } if offset != 0 => Some(offset),
+            _ => None,
+        };
+        if self.frames.iter().all(|it| plain(it).is_none()) {
             return;
         }
         let owners = owners(&self.modules);
-        for frame in self.frames.iter_mut().filter(|it| plain(it)) {
-            let after = owners.partition_point(|&(start, _)| start <= frame.offset);
+        for frame in &mut self.frames {
+            let Some(address) = plain(frame) else { continue };
+            let after = owners.partition_point(|&(start, _)| start <= address);
             let Some(&(_, Some(module))) = after.checked_sub(1).map(|at| &owners[at]) else { continue };
-            let offset = frame.offset.wrapping_sub(self.modules[module].bias);
-            *frame = Frame { module: ModuleId(module as u32), offset };
+            let offset = address.wrapping_sub(self.modules[module].bias);
+            *frame = Frame::Native { module: ModuleId(module as u32), offset };
         }
     }
 
@@ -288,6 +310,7 @@ impl Observation {
             command: self.command.clone(),
             modules: self.modules.clone(),
             frames: self.frames.clone(),
+            codes: self.codes.clone(),
             stacks: self.stacks.clone(),
             depths: self.depths.clone(),
             ledger: self.ledger.fork(),
@@ -315,8 +338,16 @@ impl Observation {
                 build_id: &module.build_id,
             });
         }
+        for (i, code) in self.codes.iter().enumerate().skip(1) {
+            let (name, path) = (code.name.as_bytes(), code.path.as_bytes());
+            writer.event(&Event::Code { id: CodeId(i as u32), name, path });
+        }
         for (i, frame) in self.frames.iter().enumerate().skip(1) {
-            writer.event(&Event::Frame { id: FrameId(i as u32), module: frame.module, offset: frame.offset });
+            let id = FrameId(i as u32);
+            writer.event(&match *frame {
+                Frame::Native { module, offset } => Event::Frame { id, module, offset },
+                Frame::Script { code, line } => Event::ScriptFrame { id, code, line },
+            });
         }
         for i in 1..self.stacks.len() as u32 {
             let id = StackId(i);
@@ -468,6 +499,6 @@ mod tests {
                 .all(|id| it.stacks.frames(StackId(id as u32)).count() <= usize::from(DEPTH_MAX))
         );
         it.finish();
-        assert_eq!(it.frames[299_999].module, ModuleId(1));
+        assert!(matches!(it.frames[299_999], Frame::Native { module: ModuleId(1), .. }));
     }
 }

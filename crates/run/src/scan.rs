@@ -139,6 +139,8 @@ struct Scan<'a> {
     sizes: Vec<u64>,
     starts: Vec<u64>,
     buffer: Vec<u8>,
+    /// Some blocks hold objects of a language's runtime.
+    has_objects: bool,
 }
 
 /// Finds all roots and edges of a process whose threads are stopped, or wait.
@@ -164,7 +166,9 @@ pub fn scan(
     let starts: Vec<u64> = blocks.iter().map(|it| it.addr.0).collect();
     let sizes: Vec<u64> = blocks.iter().map(|it| it.size).collect();
     let memory = Memory { pid, pages: HashMap::new() };
-    let mut scan = Scan { memory, regions: &regions, builder, sizes, starts, buffer: vec![0; BUFFER_BYTES] };
+    let buffer = vec![0; BUFFER_BYTES];
+    let has_objects = observation.codes.len() > 1;
+    let mut scan = Scan { memory, regions: &regions, builder, sizes, starts, buffer, has_objects };
     let (mut stacks, mut live) = (Vec::new(), Vec::new());
     if let Some(waiting) = waiting {
         stacks.push(waiting.stack);
@@ -447,11 +451,17 @@ impl Scan<'_> {
             return pointer;
         }
         let (start, size) = (self.starts[node.index()], self.sizes[node.index()]);
-        let is_accepted = self.is_string(start, size, offset)
+        let is_accepted = self.is_object(offset)
+            || self.is_string(start, size, offset)
             || self.is_length64(start, size, offset)
             || self.is_new_array(start, size, offset)
             || self.is_second_base(start, pointer);
         if is_accepted { start } else { pointer }
+    }
+
+    /// What CPython's collector keeps in front of an object: its links, and since 3.11 two words of the object's own.
+    fn is_object(&self, offset: u64) -> bool {
+        self.has_objects && matches!(offset, 16 | 32)
     }
 
     /// The characters of an old, reference counted `std::string`: length, capacity, count, characters.

@@ -100,27 +100,33 @@ impl Symbolizer {
     }
 
     /// Frames of many places, in their order; `modules` is indexed by `ModuleId`, entry 0 is unused.
-    /// Sorts by module and address, so that each file is walked once, forward.
+    /// Sorts by module and address, so that each file is walked once, forward. Frames of scripts, which bring their
+    /// own place, get nothing.
     pub fn resolve_all(&mut self, modules: &[Module], frames: &[Frame]) -> Vec<Vec<ResolvedFrame>> {
         let mut order: Vec<usize> = (0..frames.len()).collect();
         order.sort_unstable_by_key(|at| frames[*at]);
         let mut out = vec![Vec::new(); frames.len()];
         let mut last: Option<usize> = None;
         for at in order {
-            let frame = frames[at];
+            let Frame::Native { module, offset } = frames[at] else { continue };
             out[at] = match last {
-                Some(last) if frames[last] == frame => out[last].clone(),
-                _ if frame.module.0 == 0 => {
-                    vec![ResolvedFrame { offset: frame.offset, ..ResolvedFrame::default() }]
-                }
-                _ => match modules.get(frame.module.index()) {
-                    Some(module) => self.resolve(module, frame.offset),
-                    None => vec![ResolvedFrame { offset: frame.offset, ..ResolvedFrame::default() }],
+                Some(last) if frames[last] == frames[at] => out[last].clone(),
+                _ => match modules.get(module.index()) {
+                    Some(file) if module.0 != 0 => self.resolve(file, offset),
+                    _ => vec![ResolvedFrame { offset, ..ResolvedFrame::default() }],
                 },
             };
             last = Some(at);
         }
         out
+    }
+
+    /// Name of the function that covers `offset`, an address as the file has it, as its symbol table has it.
+    pub fn symbol(&mut self, module: &Module, offset: u64) -> Option<String> {
+        let index = self.open(module);
+        let file = &mut self.files[index];
+        let elf = file.elf.as_ref()?;
+        file.symbols.get_or_insert_with(|| elf.symbols()).find(elf, offset)
     }
 
     /// The variable at `offset`, an address as the file has it; its name is `None` where no symbol covers it.
@@ -443,6 +449,12 @@ fn file_name(path: &str) -> String {
 
 /// Whether a module belongs to the system: a shared library or a program's helper under a library folder, the
 /// loader, the vDSO. A program started from `/usr/bin` is not.
+/// `libpython3.11.so.1.0`, `python3.11`, `python`.
+fn is_python(name: &str) -> bool {
+    let version = name.strip_prefix("libpython").or_else(|| name.strip_prefix("python"));
+    version.is_some_and(|it| it.is_empty() || it.starts_with(|it: char| it.is_ascii_digit()))
+}
+
 fn is_library(path: &str, elf: Option<&Elf>) -> bool {
     const FOLDERS: [&str; 8] = [
         "/lib/",
@@ -459,6 +471,8 @@ fn is_library(path: &str, elf: Option<&Elf>) -> bool {
         || name.starts_with("ld-musl")
         || name.starts_with("ld.so")
         || name.contains("vdso")
+        || is_python(name)
+        || ["/site-packages/", "/dist-packages/", "/lib-dynload/"].iter().any(|it| path.contains(it))
     {
         return true;
     }

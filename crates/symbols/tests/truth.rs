@@ -201,7 +201,7 @@ fn check(path: &Path, wanted: &[&str], step: usize, names: bool) {
     let addresses = addresses(path, wanted, step);
     let truth = truth(path, &addresses);
     let frames: Vec<Frame> =
-        addresses.iter().map(|offset| Frame { module: ModuleId(1), offset: *offset }).collect();
+        addresses.iter().map(|offset| Frame::Native { module: ModuleId(1), offset: *offset }).collect();
     let modules = [Module::default(), module(path)];
     let mut symbolizer = symbolizer(Path::new("/nonexistent"));
     let resolved = symbolizer.resolve_all(&modules, &frames);
@@ -479,10 +479,10 @@ fn places_without_a_file() {
     let mut symbolizer = Symbolizer::default();
     let vdso = Module { path: "[vdso]".into(), ..Module::default() };
     let frames = [
-        Frame { module: ModuleId(1), offset: 5 },
-        Frame { module: ModuleId(0), offset: 7 },
-        Frame { module: ModuleId(9), offset: 8 },
-        Frame { module: ModuleId(1), offset: 5 },
+        Frame::Native { module: ModuleId(1), offset: 5 },
+        Frame::Native { module: ModuleId(0), offset: 7 },
+        Frame::Native { module: ModuleId(9), offset: 8 },
+        Frame::Native { module: ModuleId(1), offset: 5 },
     ];
     let resolved = symbolizer.resolve_all(&[Module::default(), vdso], &frames);
     let bare = |module: &str, offset, is_library| ResolvedFrame {

@@ -1,6 +1,6 @@
 //! Everything a recording can tell.
 
-use crate::{Addr, FrameId, ModuleId, Nanos, StackId};
+use crate::{Addr, CodeId, FrameId, ModuleId, Nanos, StackId};
 
 /// Who hands a block out, and so who must take it back.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -14,10 +14,21 @@ pub enum Family {
     NewArray = 2,
     /// `mmap`: taken back by `munmap`; never a leak class of its own.
     Map = 3,
+    /// The own allocator of a language's runtime: part of memory that it got from another family.
+    Object = 4,
 }
 
 impl Family {
-    /// From its two bits.
+    /// From its number; unknown numbers are `malloc`'s.
+    pub fn from_number(number: u64) -> Family {
+        match number {
+            4 => Family::Object,
+            0..4 => Family::from_bits(number as u8),
+            _ => Family::Malloc,
+        }
+    }
+
+    /// From two bits, of any family but `Object`.
     pub fn from_bits(bits: u8) -> Family {
         match bits & 3 {
             0 => Family::Malloc,
@@ -69,6 +80,10 @@ pub enum Event<'a> {
     /// A native frame: address in the process, already moved inside the call instruction.
     /// `offset` is the file's own address (`addr - bias`), or the plain address where `module` is 0.
     Frame { id: FrameId, module: ModuleId, offset: u64 },
+    /// A function of a script, as its language calls it, and the file it is written in.
+    Code { id: CodeId, name: &'a [u8], path: &'a [u8] },
+    /// A script's frame: the line it is at (0: not known).
+    ScriptFrame { id: FrameId, code: CodeId, line: u32 },
     /// `parent` extended by `frame` (the inner one). `truncated`: frames beyond the outermost are missing.
     Stack { id: StackId, parent: StackId, frame: FrameId },
     /// A thread seen for the first time, or renamed.

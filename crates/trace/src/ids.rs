@@ -16,6 +16,10 @@ pub struct FrameId(pub u32);
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
 pub struct ModuleId(pub u32);
 
+/// A function of a script; `0` is "unknown".
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
+pub struct CodeId(pub u32);
+
 /// Nanoseconds since the recording began.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
 pub struct Nanos(pub u64);
@@ -31,6 +35,13 @@ impl StackId {
 
 impl FrameId {
     /// Position in a column indexed by frame.
+    pub fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
+impl CodeId {
+    /// Position in a column indexed by code.
     pub fn index(self) -> usize {
         self.0 as usize
     }

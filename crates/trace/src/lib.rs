@@ -16,4 +16,4 @@ pub mod recording;
 pub mod ring;
 
 pub use event::{Event, Family, RootKind};
-pub use ids::{Addr, FrameId, ModuleId, Nanos, StackId};
+pub use ids::{Addr, CodeId, FrameId, ModuleId, Nanos, StackId};

@@ -97,6 +97,8 @@ pub const EXIT_NONE: u32 = 0;
 pub const EXIT_WAITING: u32 = 1;
 /// `heapwise` has looked; the process may go on.
 pub const EXIT_DONE: u32 = 2;
+/// `RingHeader::exit_code` where the process does not know it yet.
+pub const EXIT_CODE_UNKNOWN: i32 = i32::MIN;
 
 /// Chunk 0 of segment 0.
 #[repr(C)]
@@ -140,6 +142,8 @@ pub const EXIT_REGISTERS: usize = 16;
 
 /// What a record is: the low four bits of its first word.
 pub mod tag {
+    /// A block of a language runtime's own allocator: handed out where the size is not 0, else taken back.
+    pub const OBJECT: u64 = 0;
     pub const ALLOC: u64 = 1; // + family (malloc, new, new[], map)
     pub const FREE: u64 = 5; // + family
     pub const RESIZE_BEGIN: u64 = 9;
@@ -167,6 +171,23 @@ pub mod blob {
     pub const MODULE: u64 = 1;
     /// base, end (8 bytes each): a module is gone.
     pub const UNLOAD: u64 = 2;
+    /// A function of a script: its number, length of its name (4 bytes each), name, file.
+    pub const CODE: u64 = 3;
+    /// A CPython interpreter: address of its runtime, address of the function that runs frames, whether its layout is
+    /// known (8 bytes each), version.
+    pub const PYTHON: u64 = 4;
+}
+
+/// What a frame's number means besides.
+pub mod frame {
+    /// Kind of a `tag::FRAME`, in the record's 16 time bits: word 1 is a code's number (32 bits) | line (32 bits). Kind 0
+    /// is a native one.
+    pub const SCRIPT: u64 = 1;
+    /// Of a script's frame in a stack: it was entered from native code.
+    pub const ENTRY: u32 = 1 << 30;
+    /// In a stack: the parent's frames are native ones, and the number without this bit is that of the stack of the
+    /// script's frames among them.
+    pub const LINK: u32 = 1 << 31;
 }
 
 /// Greatest stack number of a record (28 bits).

@@ -5,7 +5,7 @@
 
 use crate::real::{self, call};
 use crate::stream::{self, Thread};
-use crate::{stack, tls};
+use crate::{python, stack, tls};
 use core::arch::naked_asm;
 use core::ffi::c_void;
 use core::sync::atomic::{AtomicUsize, Ordering::Relaxed};
@@ -75,6 +75,7 @@ fn record_alloc(block: Pointer, size: usize, sp: *const u64, bp: u64) -> Pointer
             thread.begin();
             // SAFETY: `sp` and `bp` are those of the interposed function's entry.
             let stack = unsafe { stack::capture(thread, sp, bp) };
+            let stack = python::with_frames(thread, stack);
             let (size, family) = (pending.size(size), pending.family());
             thread.event(tag::ALLOC + family as u64, block as u64, size as u64, stack, true);
         });
@@ -89,7 +90,8 @@ fn free_stack(thread: &mut Thread, sp: *const u64, bp: u64) -> u32 {
         return 0;
     }
     // SAFETY: `sp` and `bp` are those of the interposed function's entry.
-    unsafe { stack::capture(thread, sp, bp) }
+    let stack = unsafe { stack::capture(thread, sp, bp) };
+    python::with_frames(thread, stack)
 }
 
 unsafe extern "C" fn on_malloc(size: usize, sp: *const u64, bp: u64) -> Pointer {
@@ -136,6 +138,7 @@ unsafe extern "C" fn on_realloc(old: Pointer, size: usize, sp: *const u64, bp: u
         if stack == 0 {
             // SAFETY: as in `record_alloc`.
             stack = unsafe { stack::capture(thread, sp, bp) };
+            stack = python::with_frames(thread, stack);
         }
         thread.event(tag::RESIZE_END, block as u64, size as u64, stack, true);
     });

@@ -1,7 +1,7 @@
 //! `mmap`, `munmap`, `mremap`: mappings the program makes itself are a family of their own.
 
 use crate::real::{self, call};
-use crate::{stack, stream};
+use crate::{python, stack, stream};
 use core::arch::naked_asm;
 use core::ffi::c_void;
 use heapwise_trace::Family;
@@ -54,6 +54,7 @@ fn record_map(at: usize, length: usize, sp: *const u64, bp: u64) {
         thread.begin();
         // SAFETY: the registers of the interposed function's entry.
         let stack = unsafe { stack::capture(thread, sp, bp) };
+        let stack = python::with_frames(thread, stack);
         thread.event(tag::ALLOC + Family::Map as u64, at as u64, length as u64, stack, true);
     });
 }

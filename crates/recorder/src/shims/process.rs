@@ -1,7 +1,7 @@
 //! Beginnings and ends: threads, forks, exit, unloaded modules; and this library's own start.
 
 use crate::real::{self, call};
-use crate::{exit, modules, session, stream, sys, tls};
+use crate::{exit, modules, python, session, stream, sys, tls};
 use core::ffi::c_void;
 use core::sync::atomic::{AtomicU32, Ordering::*};
 use heapwise_trace::ring::{Record, tag, wide};
@@ -21,6 +21,7 @@ extern "C" fn start() {
         unsafe { real::on_exit(at_exit, core::ptr::null_mut()) };
         super::catch_fatal_signals();
     });
+    python::begin();
 }
 
 extern "C" fn at_exit(code: i32, _: *mut c_void) {

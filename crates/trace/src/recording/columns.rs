@@ -9,7 +9,7 @@
 //!     stacks   stack ids that differ from the last one of the same kind
 //!     others   time steps (ns / 1024), threads
 //!
-//!   op: kind (2 bits: alloc, free, resize) | family (2) | time step follows (1) | thread follows (1)
+//!   op: kind (2 bits: alloc, free, resize, object) | family (2; of objects 0: handed out, 1: taken back) | time step follows (1) | thread follows (1)
 //!       | same stack as the last event of this kind (1) | same size as the last (1)
 //! ```
 //!
@@ -21,6 +21,12 @@ use crate::{Addr, Event, Family, Nanos, StackId};
 const ALLOC: u8 = 0;
 const FREE: u8 = 1;
 const RESIZE: u8 = 2;
+/// A block of `Family::Object`.
+const OBJECT: u8 = 3;
+const HANDED_OUT: u8 = OBJECT;
+const TAKEN_BACK: u8 = OBJECT | 1 << 2;
+/// Kind and family.
+const KIND: u8 = 15;
 const HAS_TIME: u8 = 1 << 4;
 const HAS_THREAD: u8 = 1 << 5;
 const SAME_STACK: u8 = 1 << 6;
@@ -36,7 +42,7 @@ struct State {
     thread: u32,
     addr: u64,
     size: u64,
-    stacks: [u32; 3],
+    stacks: [u32; 4],
 }
 
 /// Collects events; `len` stays under a block's size.
@@ -82,8 +88,8 @@ impl Columns {
     }
 
     #[inline(always)]
-    fn op(&mut self, kind: u8, family: Family, at: Nanos, thread: u32, stack: StackId) -> u8 {
-        let mut op = kind | (family as u8) << 2;
+    fn op(&mut self, kind: u8, at: Nanos, thread: u32, stack: Option<StackId>) -> u8 {
+        let mut op = kind;
         let time = at.0 / TIME_UNIT;
         if self.count == 0 {
             self.state.time = time;
@@ -101,12 +107,13 @@ impl Columns {
             push_varint(&mut self.others, u64::from(thread));
             self.state.thread = thread;
         }
-        let last = &mut self.state.stacks[kind as usize];
-        if *last == stack.0 {
-            op |= SAME_STACK;
-        } else {
-            push_varint(&mut self.stacks, u64::from(stack.0));
-            *last = stack.0;
+        let last = &mut self.state.stacks[usize::from(kind & 3)];
+        match stack {
+            Some(stack) if *last != stack.0 => {
+                push_varint(&mut self.stacks, u64::from(stack.0));
+                *last = stack.0;
+            }
+            _ => op |= SAME_STACK,
         }
         self.count += 1;
         op
@@ -130,7 +137,11 @@ impl Columns {
 
     #[inline(always)]
     pub fn alloc(&mut self, at: Nanos, thread: u32, addr: Addr, size: u64, family: Family, stack: StackId) {
-        let op = self.op(ALLOC, family, at, thread, stack) | self.size(size);
+        let kind = match family {
+            Family::Object => HANDED_OUT,
+            family => ALLOC | (family as u8) << 2,
+        };
+        let op = self.op(kind, at, thread, Some(stack)) | self.size(size);
         self.addr(addr);
         self.ops.push(op);
     }
@@ -138,17 +149,19 @@ impl Columns {
     /// `size`: bytes given back, for mappings only.
     #[inline(always)]
     pub fn free(&mut self, at: Nanos, thread: u32, addr: Addr, size: u64, family: Family, stack: StackId) {
-        let mut op = self.op(FREE, family, at, thread, stack);
-        if family == Family::Map {
-            op |= self.size(size);
-        }
+        let op = match family {
+            // Where objects are taken back is not told.
+            Family::Object => self.op(TAKEN_BACK, at, thread, None),
+            Family::Map => self.op(FREE | (family as u8) << 2, at, thread, Some(stack)) | self.size(size),
+            family => self.op(FREE | (family as u8) << 2, at, thread, Some(stack)),
+        };
         self.addr(addr);
         self.ops.push(op);
     }
 
     #[inline(always)]
     pub fn resize(&mut self, at: Nanos, thread: u32, old: Addr, new: Addr, size: u64, stack: StackId) {
-        let op = self.op(RESIZE, Family::Malloc, at, thread, stack) | self.size(size);
+        let op = self.op(RESIZE, at, thread, Some(stack)) | self.size(size);
         self.addr(old);
         self.addr(new);
         self.ops.push(op);
@@ -192,8 +205,10 @@ impl Row {
     #[inline(always)]
     pub fn event(&self) -> Event<'static> {
         let &Row { at, addr, new, size, thread, stack, op } = self;
-        let family = Family::from_bits(op >> 2);
+        let family = if op & 3 == OBJECT { Family::Object } else { Family::from_bits(op >> 2) };
         match op & 3 {
+            OBJECT if op & KIND == HANDED_OUT => Event::Alloc { at, thread, addr, size, family, stack },
+            OBJECT => Event::Free { at, thread, addr, size: 0, family, stack: StackId(0) },
             ALLOC => Event::Alloc { at, thread, addr, size, family, stack },
             FREE => Event::Free { at, thread, addr, size, family, stack },
             _ => Event::Resize { at, thread, old: addr, new, size, stack },
@@ -204,7 +219,8 @@ impl Row {
     #[inline(always)]
     pub fn touched(&self) -> impl Iterator<Item = (Addr, StackId)> {
         let kind = self.op & 3;
-        let first = if kind == ALLOC { self.stack } else { StackId(0) };
+        let is_new = kind == ALLOC || self.op & KIND == HANDED_OUT;
+        let first = if is_new { self.stack } else { StackId(0) };
         [(self.addr, first), (self.new, self.stack)].into_iter().take(1 + usize::from(kind == RESIZE))
     }
 }
@@ -266,7 +282,11 @@ impl Decoder<'_> {
             *last = self.stacks.varint()? as u32;
         }
         let stack = StackId(*last);
-        let has_size = kind != FREE || Family::from_bits(op >> 2) == Family::Map;
+        let has_size = match kind {
+            FREE => Family::from_bits(op >> 2) == Family::Map,
+            OBJECT => op & KIND == HANDED_OUT,
+            _ => true,
+        };
         if has_size && op & SAME_SIZE == 0 {
             state.size = self.sizes.varint()?;
         }

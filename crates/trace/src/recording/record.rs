@@ -1,7 +1,7 @@
 //! Records of everything that is not an allocation or a free: tag, length, body.
 
 use super::{Cursor, Sink, push_varint, unzigzag, zigzag};
-use crate::{Addr, Event, Family, FrameId, ModuleId, Nanos, RootKind, StackId};
+use crate::{Addr, CodeId, Event, Family, FrameId, ModuleId, Nanos, RootKind, StackId};
 
 const PROCESS: u8 = 1;
 const MODULE: u8 = 2;
@@ -16,6 +16,8 @@ const GRAPH_END: u8 = 10;
 const NOTE: u8 = 11;
 const EXIT: u8 = 12;
 const PLACE: u8 = 13;
+const CODE: u8 = 14;
+const SCRIPT_FRAME: u8 = 15;
 
 /// Last values, against which the next are written; starts afresh in every block.
 #[derive(Clone, Copy, Default)]
@@ -30,11 +32,12 @@ pub struct Ids {
     pub module: u32,
     pub frame: u32,
     pub stack: u32,
+    pub code: u32,
 }
 
 impl Default for Ids {
     fn default() -> Self {
-        Ids { module: 1, frame: 1, stack: 1 }
+        Ids { module: 1, frame: 1, stack: 1, code: 1 }
     }
 }
 
@@ -78,6 +81,16 @@ pub fn push(out: &mut Vec<u8>, body: &mut Vec<u8>, state: &mut State, event: &Ev
             put(u64::from(module.0));
             put(offset);
             FRAME
+        }
+        Event::Code { id: _, name, path } => {
+            push_bytes(body, name);
+            push_bytes(body, path);
+            CODE
+        }
+        Event::ScriptFrame { id: _, code, line } => {
+            put(u64::from(code.0));
+            put(u64::from(line));
+            SCRIPT_FRAME
         }
         Event::Stack { id: _, parent, frame } => {
             put(u64::from(parent.0));
@@ -195,6 +208,20 @@ fn decode_one(
             }
             sink.event(Event::Frame { id: FrameId(next_id(&mut ids.frame)?), module, offset });
         }
+        CODE => {
+            let length = number(body)?;
+            let name = body.bytes(length)?;
+            let length = number(body)?;
+            let path = body.bytes(length)?;
+            sink.event(Event::Code { id: CodeId(next_id(&mut ids.code)?), name, path });
+        }
+        SCRIPT_FRAME => {
+            let (code, line) = (CodeId(id(body)?), id(body)?);
+            if code.0 >= ids.code {
+                return None;
+            }
+            sink.event(Event::ScriptFrame { id: FrameId(next_id(&mut ids.frame)?), code, line });
+        }
         STACK => {
             let (parent, frame) = (StackId(id(body)?), FrameId(id(body)?));
             // A parent is smaller than its children: chains end.
@@ -210,7 +237,7 @@ fn decode_one(
         }
         INHERITED => {
             let addr = Addr(unstep(&mut state.addr, number(body)?));
-            let (size, family) = (number(body)?, Family::from_bits(number(body)? as u8));
+            let (size, family) = (number(body)?, Family::from_number(number(body)?));
             sink.event(Event::Inherited { addr, size, family, stack: StackId(id(body)?) });
         }
         SAMPLE => sink.event(Event::Sample {

@@ -1,5 +1,5 @@
 use super::*;
-use crate::{Addr, Event, Family, FrameId, ModuleId, Nanos, RootKind, StackId};
+use crate::{Addr, CodeId, Event, Family, FrameId, ModuleId, Nanos, RootKind, StackId};
 
 /// A small generator: enough to mix kinds, sizes and addresses.
 struct Random(u64);
@@ -28,6 +28,8 @@ fn definitions() -> Vec<Event<'static>> {
         },
         Event::Frame { id: FrameId(1), module: ModuleId(1), offset: 77 },
         Event::Frame { id: FrameId(2), module: ModuleId(0), offset: u64::MAX },
+        Event::Code { id: CodeId(1), name: b"Service.handle", path: b"/srv/app.py" },
+        Event::ScriptFrame { id: FrameId(3), code: CodeId(1), line: 12 },
         Event::Stack { id: StackId(1), parent: StackId(0), frame: FrameId(1) },
         Event::Stack { id: StackId(2), parent: StackId(1), frame: FrameId(2) },
         Event::Thread { id: 3, name: b"worker" },
@@ -60,7 +62,9 @@ fn generated(count: usize) -> Vec<Event<'static>> {
             let family = Family::from_bits(random.below(4) as u8);
             let stack = StackId(random.below(3) as u32);
             let size = if random.below(100) == 0 { random.next() } else { random.below(5000) };
-            match random.below(5) {
+            match random.below(7) {
+                5 => Event::Alloc { at, thread, addr, size, family: Family::Object, stack },
+                6 => Event::Free { at, thread, addr, size: 0, family: Family::Object, stack: StackId(0) },
                 0 | 1 => Event::Alloc { at, thread, addr, size, family, stack },
                 2 | 3 => Event::Free {
                     at,

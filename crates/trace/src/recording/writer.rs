@@ -111,6 +111,8 @@ impl<W: io::Write> Writer<W> {
             Event::Process { .. }
             | Event::Module { .. }
             | Event::Frame { .. }
+            | Event::Code { .. }
+            | Event::ScriptFrame { .. }
             | Event::Stack { .. }
             | Event::Thread { .. }
             | Event::Inherited { .. } => {
