@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use crate::paths;
 
 /// Each crate with those it may depend on. A crate that is not named here may not exist.
-const ARROWS: [(&str, &[&str]); 14] = [
+const ARROWS: [(&str, &[&str]); 15] = [
     (
         "cli",
         &[
@@ -17,6 +17,7 @@ const ARROWS: [(&str, &[&str]); 14] = [
             "heap",
             "symbols",
             "snapshot",
+            "cpython",
             "run",
             "report",
             "check",
@@ -29,11 +30,12 @@ const ARROWS: [(&str, &[&str]); 14] = [
     ("lang_js", &["model", "check"]),
     ("lang_python", &["model", "check"]),
     ("check", &["model"]),
-    ("run", &["trace", "model", "heap", "symbols"]),
+    ("run", &["trace", "model", "heap", "symbols", "cpython"]),
     ("report", &["trace", "model"]),
     ("heap", &["trace", "model"]),
     ("symbols", &["trace", "model"]),
     ("snapshot", &["model"]),
+    ("cpython", &["model"]),
     ("model", &["trace"]),
     ("trace", &[]),
     ("allocator", &[]),

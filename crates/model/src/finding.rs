@@ -35,7 +35,7 @@ pub enum Engine {
     Snapshot,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Language {
     C,
@@ -46,6 +46,7 @@ pub enum Language {
     JavaScript,
     TypeScript,
     /// Any other compiled language.
+    #[default]
     Native,
 }
 

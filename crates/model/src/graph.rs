@@ -3,8 +3,9 @@
 //! Columns plus compressed rows. Node `i` has the edges `edges[first[i]..first[i + 1]]`. Who reads a heap writes the
 //! graph, whichever heap it is: memory of a native process, or a snapshot of V8's.
 //!
-//! Of native heaps nodes are sorted by address and do not overlap: `addr[i] + max(size[i], 1) <= addr[i + 1]`. Of other
-//! heaps `addr`, `stack` and `family` are empty.
+//! Of native heaps nodes are sorted by address and do not overlap: `addr[i] + max(size[i], 1) <= addr[i + 1]`. Of
+//! CPython's heaps `addr` ascends, too (what is no object of the process stands first, at addresses below 4096; a
+//! frame may lie within its generator), of V8's it is empty; `stack` and `family` are empty of both.
 
 use crate::{Family, RootKind, StackId};
 
@@ -29,24 +30,28 @@ pub enum EdgeKind {
     Start,
     /// Native: a pointer past a block's start.
     Interior,
-    /// V8: a variable of a scope. The label is its name.
+    /// Managed: a variable of a scope. The label is its name.
     Context,
-    /// V8: an element. The label is its index.
+    /// Managed: an element, or what a small integer is the key of. The label is its index, or that integer.
     Element,
-    /// V8: a property. The label is its name.
+    /// Managed: a property or an attribute. The label is its name.
     Property,
-    /// V8: a field of the engine's own. The label is its name.
+    /// Managed: a field of the runtime's own. The label is its name.
     Internal,
-    /// V8: a field without a name. The label is its index.
+    /// Managed: a field without a name. The label is its index.
     Hidden,
     /// V8: a way that holds by other edges, too, but for those from the root. The label is its name.
     Shortcut,
-    /// V8: does not keep its target alive. The label is its name.
+    /// Managed: does not keep its target alive. The label is its name.
     Weak,
+    /// CPython: what a text is the key of. The label is that text.
+    Key,
+    /// CPython: what anything else is the key of. The label tells the key as the program writes it, or its class.
+    Item,
 }
 
 impl EdgeKind {
-    const ALL: [EdgeKind; 9] = [
+    const ALL: [EdgeKind; 11] = [
         EdgeKind::Start,
         EdgeKind::Interior,
         EdgeKind::Context,
@@ -56,6 +61,8 @@ impl EdgeKind {
         EdgeKind::Hidden,
         EdgeKind::Shortcut,
         EdgeKind::Weak,
+        EdgeKind::Key,
+        EdgeKind::Item,
     ];
 }
 

@@ -2,7 +2,7 @@
 //!
 //! All columns are parallel to the graph's nodes, and all text is a number in [`Texts`].
 
-use crate::{Bits, EdgeKind, HeapGraph, NodeId};
+use crate::{Bits, EdgeKind, HeapGraph, Language, NodeId};
 
 /// What an object is to its runtime.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -33,11 +33,21 @@ pub enum ObjectKind {
     Shape,
     /// A kind that is not known here.
     Other,
+    /// Bytes that do not change.
+    Bytes,
+    /// A module.
+    Module,
+    /// A class itself.
+    Class,
+    /// A call of a function that has not returned: its variables.
+    Frame,
+    /// The table of another object's attributes.
+    Attributes,
 }
 
 impl ObjectKind {
     /// All kinds, each at its own number.
-    pub const ALL: [ObjectKind; 16] = [
+    pub const ALL: [ObjectKind; 21] = [
         ObjectKind::Hidden,
         ObjectKind::Array,
         ObjectKind::String,
@@ -54,6 +64,11 @@ impl ObjectKind {
         ObjectKind::BigInt,
         ObjectKind::Shape,
         ObjectKind::Other,
+        ObjectKind::Bytes,
+        ObjectKind::Module,
+        ObjectKind::Class,
+        ObjectKind::Frame,
+        ObjectKind::Attributes,
     ];
 
     /// Strings of every make.
@@ -102,21 +117,24 @@ pub struct ObjectPlace {
     pub script: u32,
     /// 1-based.
     pub line: u32,
-    /// 1-based, as the runtime counts columns.
+    /// 1-based, as the runtime counts columns; 0 where it does not.
     pub column: u32,
 }
 
 /// See the module's page.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ObjectHeap {
+    /// Whose runtime it is.
+    pub language: Language,
     /// Sizes and edges. [`HeapGraph::roots`] name the node from which all others are reached, and those that nothing
     /// keeps.
     pub graph: HeapGraph,
     pub kind: Vec<ObjectKind>,
-    /// Of objects their class, of functions and strings their own text.
+    /// Of objects their class, of classes, modules, functions and strings their own text. CPython: of two strings the
+    /// number is the same when all of their text is, and the text may be cut short.
     pub name: Vec<u32>,
-    /// Stays the same between two dumps of one process.
-    pub id: Vec<u32>,
+    /// Stays the same between two dumps of one process. Empty where the address does, see [`ObjectHeap::id`].
+    pub ids: Vec<u32>,
     /// Parts of a document tree that is no longer shown.
     pub detached: Bits,
     pub texts: Texts,
@@ -132,6 +150,14 @@ impl ObjectHeap {
     /// The name of a node.
     pub fn name(&self, node: NodeId) -> &str {
         self.texts.get(self.name[node.index()])
+    }
+
+    /// What an object is known by in another dump of the same process.
+    pub fn id(&self, node: NodeId) -> u64 {
+        match self.ids.get(node.index()) {
+            Some(&id) => u64::from(id),
+            None => self.graph.addr.get(node.index()).copied().unwrap_or(0),
+        }
     }
 
     /// Kind, label and target of a node's references.

@@ -3,7 +3,7 @@
 use crate::json::Input;
 use crate::layout::{EdgeLayout, FIELDS_MAX, Layout, LocationLayout};
 use crate::{detached, retention, scripts};
-use heapwise_model::{Edge, EdgeKind, HeapGraph, NodeId, ObjectHeap, ObjectKind, ObjectPlace};
+use heapwise_model::{Edge, EdgeKind, HeapGraph, Language, NodeId, ObjectHeap, ObjectKind, ObjectPlace};
 use std::io::Read;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -226,7 +226,7 @@ fn nodes(
     let node = &layout.node;
     heap.kind.reserve_exact(room);
     heap.name.reserve_exact(room);
-    heap.id.reserve_exact(room);
+    heap.ids.reserve_exact(room);
     heap.graph.size.reserve_exact(room);
     heap.graph.first.reserve_exact(room + 1);
     let mut marks = Marks::default();
@@ -242,7 +242,7 @@ fn nodes(
         }
         heap.kind.push(node.kinds.get(record[node.kind] as usize).copied().unwrap_or(ObjectKind::Other));
         heap.name.push(u32::try_from(record[node.name]).unwrap_or(u32::MAX));
-        heap.id.push(u32::try_from(record[node.id]).unwrap_or(u32::MAX));
+        heap.ids.push(u32::try_from(record[node.id]).unwrap_or(u32::MAX));
         heap.graph.size.push(record[node.size]);
         heap.graph.first.push(edges as u32);
         edges = edges.saturating_add(record[node.edges]);
@@ -363,6 +363,7 @@ fn strings(input: &mut Input<impl Read>, heap: &mut ObjectHeap) -> Result<(), Sn
 }
 
 fn finish(heap: &mut ObjectHeap, marks: Marks) {
+    heap.language = Language::JavaScript;
     let count = heap.graph.len();
     heap.places.retain(|it| it.node.index() < count);
     heap.places.sort_by_key(|it| it.node);

@@ -30,7 +30,7 @@ pub fn judge(heap: &mut ObjectHeap) {
             let keeps = match edge.kind() {
                 EdgeKind::Weak => false,
                 EdgeKind::Shortcut if from != ROOT.index() => false,
-                EdgeKind::Internal => table_of.get(&heap.graph.labels[at]) != Some(&heap.id[from]),
+                EdgeKind::Internal => table_of.get(&heap.graph.labels[at]) != Some(&heap.ids[from]),
                 _ => true,
             };
             let is_from_outside = from != ROOT.index() && is_page.has(to) && !is_page.has(from);

@@ -35,6 +35,11 @@ fn name(heap: &ObjectHeap, key: usize) -> &str {
         ObjectKind::Symbol => "(symbol)",
         ObjectKind::BigInt => "(bigint)",
         ObjectKind::Other => "(other)",
+        ObjectKind::Bytes => "bytes",
+        ObjectKind::Module => "module",
+        ObjectKind::Class => "type",
+        ObjectKind::Frame => "frame",
+        ObjectKind::Attributes => "(attributes)",
     }
 }
 

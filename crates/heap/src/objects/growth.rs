@@ -23,19 +23,19 @@ pub fn growth(older: &[&ObjectHeap], last: &Walked<'_>) -> (Vec<NodeId>, Vec<Tol
     let heap = last.heap;
     let newest = older.first().map_or(0, |it| newest(it));
     let mut grown: Vec<Grown> = Vec::new();
-    let known: Vec<FxHashMap<u32, u64>> = older.iter().map(|it| entries(it)).collect();
+    let known: Vec<FxHashMap<u64, u64>> = older.iter().map(|it| entries(it)).collect();
     for node in (0..heap.graph.len() as u32).map(NodeId).filter(|&it| !is_part(heap, it)) {
         let Some(now) = container(heap, node).filter(|it| it.entries >= ENTRIES_MIN) else { continue };
         // What was not there at first began empty.
         let mut counts: Vec<u64> =
-            known.iter().map(|it| it.get(&heap.id[node.index()]).copied().unwrap_or(0)).collect();
+            known.iter().map(|it| it.get(&heap.id(node)).copied().unwrap_or(0)).collect();
         counts.push(now.entries);
-        let is_new = known.last().is_some_and(|it| !it.contains_key(&heap.id[node.index()]));
+        let is_new = known.last().is_some_and(|it| !it.contains_key(&heap.id(node)));
         let grows = counts.windows(2).all(|pair| pair[0] < pair[1]);
         let more = now.entries - counts[0].min(now.entries);
         if grows && !is_new && more >= ENTRIES_MIN && more >= counts[0] / PART {
             // What the embedder makes counts as new only within what is.
-            let is_new = |it: NodeId| heap.id[it.index()] % 2 == 1 && heap.id[it.index()] > newest;
+            let is_new = |it: NodeId| heap.id(it) % 2 == 1 && heap.id(it) > newest;
             let (bytes, most) = contents(last, node, is_new);
             grown.push(Grown { node, now, counts, bytes, most });
         }
@@ -59,14 +59,14 @@ struct Grown {
 }
 
 /// Entries of each container, by id.
-fn entries(heap: &ObjectHeap) -> FxHashMap<u32, u64> {
+fn entries(heap: &ObjectHeap) -> FxHashMap<u64, u64> {
     let nodes = (0..heap.graph.len() as u32).map(NodeId);
-    nodes.filter_map(|it| Some((heap.id[it.index()], container(heap, it)?.entries))).collect()
+    nodes.filter_map(|it| Some((heap.id(it), container(heap, it)?.entries))).collect()
 }
 
 /// The newest id of a dump. Ids of the heap's own objects are odd and rise; those of the embedder are even and do not.
-pub fn newest(heap: &ObjectHeap) -> u32 {
-    heap.id.iter().copied().filter(|id| id % 2 == 1).max().unwrap_or(0)
+pub fn newest(heap: &ObjectHeap) -> u64 {
+    heap.ids.iter().copied().filter(|id| id % 2 == 1).max().map(u64::from).unwrap_or(0)
 }
 
 fn finding(last: &Walked<'_>, grown: &Grown, anchor: Option<&Anchor>) -> Told {

@@ -35,7 +35,7 @@ pub fn survivors(older: &[&ObjectHeap], last: &Walked<'_>, grown: &[NodeId]) -> 
     let covered = covered(last, grown);
     let mut groups: FxHashMap<(ObjectKind, u32, u32), Group> = FxHashMap::default();
     for node in (0..last.heap.graph.len() as u32).map(NodeId) {
-        let id = last.heap.id[node.index()];
+        let id = last.heap.id(node);
         if id <= first || id.is_multiple_of(2) || !is_told(last.heap, node) {
             continue;
         }
