@@ -129,7 +129,7 @@ mod tests {
             added in prop::collection::vec(0u64..1 << 21, 0..200),
         ) {
             let (mut marks, mut twin) = (Marks::new(), BTreeSet::new());
-            let far = |it: u64| if it % 3 == 0 { it | 1 << 46 } else { it };
+            let far = |it: u64| if it.is_multiple_of(3) { it | 1 << 46 } else { it };
             for addr in added.iter().map(|&it| far(it)) {
                 prop_assert_eq!(marks.insert(addr), addr.is_multiple_of(8) && twin.insert(addr));
             }
