@@ -19,6 +19,8 @@ const MADE_UP: [&str; 2] = ["(interpreter)", "(C code)"];
 const BY_OBJECT: u32 = 1 << 31;
 /// Keys told by more than their classes.
 const KEYS_TOLD: usize = 200_000;
+/// In a wrapper of `functools.lru_cache`: what it wraps.
+const LRU_WRAPPED: u64 = 88;
 /// Reference counts from here on are those of objects that live for ever.
 const IMMORTAL: i32 = i32::MAX;
 
@@ -52,6 +54,8 @@ struct Found {
     marks: Marks,
     /// Those of them that are other objects' tables of attributes.
     attributes: Marks,
+    /// Those that are other parts of objects.
+    parts: Marks,
     /// Frames that are no objects, but stand among them by their addresses.
     records: FxHashSet<u64>,
     open: Vec<u64>,
@@ -73,6 +77,10 @@ impl Sink for Found {
         self.attributes.has(dict)
     }
 
+    fn part(&mut self, addr: u64) {
+        self.parts.insert(addr);
+    }
+
     fn maybe(&mut self, target: u64, _: u32) {
         if target.is_multiple_of(8) && !self.marks.has(target) {
             self.maybe.push(target);
@@ -85,6 +93,7 @@ impl Found {
         Found {
             marks: Marks::new(),
             attributes: Marks::new(),
+            parts: Marks::new(),
             records: FxHashSet::default(),
             open: Vec::new(),
             maybe: Vec::new(),
@@ -212,6 +221,8 @@ impl Sink for Columns<'_> {
 
     fn attributes(&mut self, _: u64) {}
 
+    fn part(&mut self, _: u64) {}
+
     fn is_attributes(&mut self, dict: u64) -> bool {
         self.found.attributes.has(dict)
     }
@@ -298,10 +309,15 @@ fn node(
     };
     let is_attributes = shape == Shape::Dict && columns.found.attributes.has(addr);
     columns.heap.graph.size.push(size);
-    columns.heap.kind.push(if is_attributes { ObjectKind::Attributes } else { kind(shape) });
+    columns.heap.kind.push(match shape {
+        _ if is_attributes => ObjectKind::Attributes,
+        _ if columns.found.parts.has(addr) => ObjectKind::Array,
+        _ => kind(shape),
+    });
     let own = match shape {
         Shape::Text => reader.names.of_text(&mut reader.memory, &reader.layout, addr),
         Shape::Bytes => reader.bytes_name(addr),
+        Shape::Frame => reader.code_of_frame(addr).map(|it| reader.code_name(it)),
         _ => reader.own_name(addr, shape),
     };
     columns.heap.name.push(own.unwrap_or(name));
@@ -346,6 +362,7 @@ fn kind(shape: Shape) -> ObjectKind {
         Shape::Function => ObjectKind::Closure,
         Shape::Class => ObjectKind::Class,
         Shape::Code => ObjectKind::Code,
+        Shape::Cell => ObjectKind::Hidden,
         Shape::Frame => ObjectKind::Frame,
         _ => ObjectKind::Object,
     }
@@ -405,6 +422,17 @@ impl Places {
                     self.place(reader, code, line, node);
                 }
             }
+            Shape::LruCache => {
+                let wrapped = reader.memory.pointer(addr + LRU_WRAPPED);
+                if let Some(code) = wrapped.and_then(|it| reader.code_of_function(it)) {
+                    self.code(reader, code, node);
+                }
+            }
+            Shape::Module => {
+                if let Some(file) = reader.file_of_module(addr) {
+                    self.file(file, 1, node);
+                }
+            }
             Shape::Frame => {
                 if let Some(code) = reader.code_of_frame(addr) {
                     self.code(reader, code, node);
@@ -421,7 +449,12 @@ impl Places {
     }
 
     fn place(&mut self, reader: &mut Reader<'_>, code: u64, line: u32, node: NodeId) {
-        let Some(name) = reader.file_of_code(code) else { return };
+        if let Some(name) = reader.file_of_code(code) {
+            self.file(name, line, node);
+        }
+    }
+
+    fn file(&mut self, name: u32, line: u32, node: NodeId) {
         let count = self.files.len() as u32;
         let script = *self.files.entry(name).or_insert(count);
         self.places.push(ObjectPlace { node, script, line, column: 0 });
@@ -479,8 +512,24 @@ impl Reader<'_> {
         self.names.of_text(&mut self.memory, &self.layout, name)
     }
 
+    fn file_of_module(&mut self, addr: u64) -> Option<u32> {
+        let dict = self.memory.pointer(addr + 16)?;
+        let mut file = None;
+        let layout = self.layout;
+        crate::dicts::entries(&mut self.memory, &self.layout, dict, |memory, key, value| {
+            let is_it = crate::names::text(memory, &layout, key, 10).as_deref() == Some("__file__");
+            file = is_it.then_some(value);
+            !is_it
+        });
+        let file = file.filter(|&it| self.is_shape(it, Shape::Text))?;
+        self.names.of_text(&mut self.memory, &self.layout, file)
+    }
+
     fn code_of_function(&mut self, addr: u64) -> Option<u64> {
-        let offset = self.layout.function.iter().find(|it| it.1 == "__code__")?.0;
+        if !self.is_shape(addr, Shape::Function) {
+            return None;
+        }
+        let offset = crate::objects::at(self.layout.function, "__code__")?;
         let code = self.memory.pointer(addr + u64::from(offset))?;
         self.is_shape(code, Shape::Code).then_some(code)
     }

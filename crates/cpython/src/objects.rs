@@ -30,6 +30,8 @@ pub trait Sink {
     fn attributes(&mut self, dict: u64);
     /// Whether `dict` has been told to be one.
     fn is_attributes(&mut self, dict: u64) -> bool;
+    /// The object at `addr` is the interpreter's own, a part of another one.
+    fn part(&mut self, addr: u64);
     /// A word that may be a pointer to an object.
     fn maybe(&mut self, target: u64, index: u32);
 }
@@ -40,7 +42,7 @@ pub struct Fixed {
     dict: u32,
     class: u32,
     key: u32,
-    object: u32,
+    referent: u32,
     callback: u32,
     bases: u32,
     mro: u32,
@@ -64,23 +66,23 @@ impl Fixed {
         Fixed {
             dict: name("__dict__"),
             class: name("__class__"),
-            key: name("key"),
-            object: name("referent"),
+            key: name("(key)"),
+            referent: name("(referent)"),
             callback: name("__callback__"),
             bases: name("__bases__"),
             mro: name("__mro__"),
             base: name("__base__"),
-            subclasses: name("__subclasses__"),
+            subclasses: name("(subclasses)"),
             name: name("__name__"),
             qualname: name("__qualname__"),
             slots: name("__slots__"),
-            module: name("module"),
+            module: name("(module)"),
             code: name("__code__"),
-            function: name("function"),
+            function: name("(function)"),
             locals: name("f_locals"),
-            frame: name("frame"),
-            stack: name("value in use"),
-            node: name("node"),
+            frame: name("(frame)"),
+            stack: name("(value in use)"),
+            node: name("(node)"),
         }
     }
 }
@@ -89,6 +91,8 @@ impl Fixed {
 const ITEMS_MAX: u64 = 1 << 32;
 /// Slots of a frame, and blocks of a deque.
 const SLOTS_MAX: u64 = 1 << 20;
+/// In a wrapper of `functools.lru_cache`: its dictionary.
+const LRU_CACHE: u64 = 72;
 /// Words of a deque's block: links around the items.
 const DEQUE_ITEMS: u64 = 64;
 
@@ -227,9 +231,10 @@ impl<S: Sink> Scan<'_, '_, S> {
             Shape::Frame => self.frame(addr)?,
             Shape::Generator => self.generator(addr)?,
             Shape::Weakref => {
-                self.borrowed(addr + 16, EdgeKind::Weak, self.fixed.object);
+                self.borrowed(addr + 16, EdgeKind::Weak, self.fixed.referent);
                 self.field(addr + 24, EdgeKind::Internal, self.fixed.callback);
             }
+            Shape::Function => self.closure(addr)?,
             Shape::Deque => self.deque(addr)?,
             Shape::LruCache => self.lru_cache(addr, of),
             Shape::HamtPairs => {
@@ -245,7 +250,7 @@ impl<S: Sink> Scan<'_, '_, S> {
             | Shape::Float
             | Shape::None
             | Shape::Bool
-            | Shape::Function
+            | Shape::Cell
             | Shape::Code
             | Shape::Array
             | Shape::NumpyArray => {}
@@ -455,6 +460,27 @@ impl<S: Sink> Scan<'_, '_, S> {
         Some(())
     }
 
+    /// The cells of a function's closure by the names of their variables. The tuple that holds them tells only numbers.
+    fn closure(&mut self, addr: u64) -> Option<()> {
+        let closure = self.memory.pointer(addr + u64::from(at(self.layout.function, "__closure__")?))?;
+        let code = self.memory.pointer(addr + u64::from(at(self.layout.function, "__code__")?))?;
+        self.sink.part(closure);
+        let names = match self.layout.code.variables {
+            Variables::Tuples([_, _, free]) => free,
+            Variables::Tuple(all) => all,
+        };
+        let names = self.memory.pointer(code + names)?;
+        let (named, count) = (self.memory.word(names + 16)?, self.memory.word(closure + 16)?);
+        // Free variables are the last ones.
+        let skipped = named.checked_sub(count)?;
+        for slot in 0..count.min(SLOTS_MAX) {
+            let (name, cell) = (names + 24 + (skipped + slot) * 8, closure + 24 + slot * 8);
+            let (name, cell) = (self.memory.pointer(name)?, self.memory.pointer(cell)?);
+            self.sink.reference(cell, EdgeKind::Context, Label::Text(name), false);
+        }
+        Some(())
+    }
+
     fn deque(&mut self, addr: u64) -> Option<()> {
         let count = self.memory.word(addr + 16)?;
         let mut block = self.memory.pointer(addr + 24)?;
@@ -480,6 +506,10 @@ impl<S: Sink> Scan<'_, '_, S> {
             DictAt::Offset(offset) => (offset as u64).min(kind.basic_size),
             _ => kind.basic_size,
         };
+        if let Some(cache) = self.memory.pointer(addr + LRU_CACHE) {
+            self.sink.part(cache);
+        }
+        let kind = &self.types.all[of];
         let known: Vec<u32> = kind.fields.iter().map(|it| it.offset).collect();
         for offset in (RING..end).step_by(8).filter(|it| !known.contains(&(*it as u32))) {
             if let Some(word) = self.memory.pointer(addr + offset) {
@@ -507,6 +537,11 @@ impl Type {
         let count = (ob_size as i64).unsigned_abs().min(ITEMS_MAX);
         (self.basic_size + count * self.item_size).next_multiple_of(8)
     }
+}
+
+/// Where the field that is called `name` stands.
+pub fn at(fields: &[Field], name: &str) -> Option<u32> {
+    fields.iter().find(|it| it.1 == name).map(|it| it.0)
 }
 
 /// How the key at `addr` is called: by its text, by its number, or by what is told of it.
@@ -622,7 +657,7 @@ impl Reader<'_> {
     }
 
     fn named_by(&mut self, addr: u64, fields: &[Field], name: &str) -> Option<u32> {
-        let offset = fields.iter().find(|it| it.1 == name)?.0;
+        let offset = at(fields, name)?;
         let text = self.memory.pointer(addr + u64::from(offset))?;
         self.names.of_text(&mut self.memory, &self.layout, text)
     }

@@ -62,6 +62,7 @@ pub enum Shape {
     None,
     Bool,
     Module,
+    Cell,
     Function,
     Class,
     Code,
@@ -87,6 +88,7 @@ const SHAPES: &[(&str, Shape)] = &[
     ("frozenset", Shape::Set),
     ("bytearray", Shape::ByteArray),
     ("module", Shape::Module),
+    ("cell", Shape::Cell),
     ("function", Shape::Function),
     ("code", Shape::Code),
     ("frame", Shape::Frame),
@@ -381,7 +383,8 @@ fn told_fields(base: &Base, layout: &Layout, names: &mut Names, flags: u64, into
         name => FIELDS.iter().find(|it| it.0 == name).map_or(&[][..], |it| it.1),
     };
     for &(offset, name) in told {
-        into.push(FieldAt { offset, kind: EdgeKind::Internal, label: names.intern(name) });
+        let kind = if name.starts_with('(') { EdgeKind::Internal } else { EdgeKind::Property };
+        into.push(FieldAt { offset, kind, label: names.intern(name) });
     }
 }
 

@@ -4,7 +4,7 @@
 //! tell of each; then its memory is read from outside.
 
 use heapwise_cpython::{Interpreter, Memory, Version, read};
-use heapwise_model::{NodeId, ObjectHeap};
+use heapwise_model::{Bits, EdgeKind, NodeId, ObjectHeap, ObjectKind, RootKind};
 use std::collections::{BTreeMap, HashSet};
 use std::fs::File;
 use std::io::{BufRead, BufReader};
@@ -121,6 +121,8 @@ fn every_object_is_as_its_interpreter_says() {
     for python in interpreters() {
         let Some(truth) = truth(&python) else { continue };
         compare(&truth);
+        garbage(&truth);
+        names(&truth);
         versions.push(truth.version);
     }
     assert!(!versions.is_empty(), "no interpreter is installed");
@@ -184,4 +186,131 @@ fn compare(truth: &Truth) {
     assert!(untracked < 200, "{untracked} objects that no list tracks are missing");
     wrong.retain(|(what, kind), _| !is_explained(what, kind, truth));
     assert!(wrong.is_empty(), "CPython {}: {wrong:#?}", truth.version);
+}
+
+/// Objects that no root reaches.
+fn unreached(heap: &ObjectHeap) -> Vec<NodeId> {
+    let mut reached = Bits::new(heap.graph.len());
+    let mut open: Vec<NodeId> = heap.graph.roots.iter().map(|it| it.target).collect();
+    while let Some(node) = open.pop() {
+        if reached.insert(node.index()) {
+            open.extend(heap.graph.kept(node));
+        }
+    }
+    (0..heap.graph.len() as u32).map(NodeId).filter(|it| !reached.has(it.index())).collect()
+}
+
+/// What the lost objects are, and nothing else is: no reference count is misread, and no reference made up.
+fn garbage(truth: &Truth) {
+    let heap = &truth.heap;
+    let name = |node: NodeId| heap.name(node).to_owned();
+    let mut lost: Vec<String> = unreached(heap).into_iter().map(name).collect();
+    lost.retain(|it| it != "dict");
+    lost.sort_unstable();
+    assert_eq!(lost, ["__main__.Finalized", "__main__.Plain", "text 2"], "CPython {}", truth.version);
+}
+
+/// The label of an edge as the program would write it.
+fn label(heap: &ObjectHeap, kind: EdgeKind, label: u32) -> String {
+    match kind {
+        EdgeKind::Property => format!(".{}", heap.texts.get(label)),
+        EdgeKind::Key => format!("[{:?}]", heap.texts.get(label)),
+        EdgeKind::Item => format!("[{}]", heap.texts.get(label)),
+        EdgeKind::Element => format!("[{label}]"),
+        EdgeKind::Context => format!("variable {}", heap.texts.get(label)),
+        EdgeKind::Internal => heap.texts.get(label).to_owned(),
+        EdgeKind::Weak => format!("weak {}", heap.texts.get(label)),
+        _ => "?".to_owned(),
+    }
+}
+
+/// Labels of a node's references with the names of their targets; those of its table of attributes are its own.
+fn references(heap: &ObjectHeap, node: NodeId) -> BTreeMap<String, NodeId> {
+    let mut found = BTreeMap::new();
+    for (kind, text, target) in heap.references(node) {
+        if heap.kind[target.index()] == ObjectKind::Attributes {
+            found.append(&mut references(heap, target));
+        }
+        found.insert(label(heap, kind, text), target);
+    }
+    found
+}
+
+/// References are called as the program calls them.
+fn names(truth: &Truth) {
+    let heap = &truth.heap;
+    let said = format!("CPython {}", truth.version);
+    let main =
+        heap.graph.roots.iter().find(|it| it.kind == RootKind::Global && heap.name(it.target) == "__main__");
+    let main = main.expect("a root").target;
+    let follow = |path: &[&str]| {
+        path.iter().fold(main, |node, step| {
+            let found = references(heap, node);
+            *found.get(*step).unwrap_or_else(|| panic!("{said}: no {step} of {path:?} in {:?}", found.keys()))
+        })
+    };
+    let is = |path: &[&str], name: &str| assert_eq!(heap.name(follow(path)), name, "{said}: {path:?}");
+    is(&[".DICT", "[\"key 7\"]"], "int");
+    is(&[".LIST", "[3]", ".text"], "text 3");
+    is(&[".LIST", "[0]", ".added"], "int");
+    is(&[".LIST", "[1]", ".more"], "list");
+    is(&[".MIXED", "[1]"], "one");
+    is(&[".MIXED", "[-2]"], "minus two");
+    is(&[".MIXED", "[None]"], "list");
+    is(&[".MIXED", "[(1, \"a\")]"], "dict");
+    is(&[".MIXED", "[b\"bytes\"]"], "int");
+    is(&[".MIXED", "[__main__.Color]"], "int");
+    is(&[".MIXED", "[__main__.Plain]"], "int");
+    is(&[".SHRUNK", "[1]"], "list");
+    is(&[".DEQUE", "[0]"], "list");
+    is(&[".ORDERED", "[\"c\"]"], "list");
+    is(&[".ORDERED", ".attribute"], "int");
+    is(&[".DEFAULT", ".default_factory"], "list");
+    is(&[".SLOTS", ".first"], "list");
+    is(&[".SLOTS", ".third"], "set");
+    is(&[".SLOTS", ".anything"], "attribute");
+    is(&[".SUBCLASSES", "[2]", ".attribute"], "list");
+    is(&[".SUBCLASSES", "[3]", ".attribute"], "list");
+    is(&[".SUBCLASSES", "[4]", ".attribute"], "list");
+    // To 3.10 frames are objects of their own.
+    let frame: &[&str] = if truth.version < Version::new(3, 11) { &["(frame)"] } else { &[] };
+    is(&[&[".GENERATOR"], frame, &["variable kept", "[0]"]].concat(), "kept by a generator");
+    is(&[".CLOSURE", "variable of", "(cell)", "[0]"], "captured");
+    is(&[".CLOSURE", ".attribute"], "list");
+    is(&[".CLOSURE", ".__kwdefaults__", "[\"keyword\"]", "[0]", "[0]"], "captured");
+    is(&[".PARTIAL", ".func"], "closure");
+    is(&[".METHOD", ".__self__", ".text"], "text 0");
+    is(&[".EXCEPTION", ".__traceback__", ".tb_frame"], "raised");
+    is(&[".cached", "(cache)", "[7]", "[0]"], "cached");
+    is(&[".cached_few", "(cache)", "[49]", "(result)", "[0]"], "few");
+    is(&[".cached", ".__wrapped__"], "cached");
+    is(&[".WEAK", "[0]", "weak (referent)"], "__main__.Plain");
+    is(&[".QUEUE", ".queue", "[0]"], "list");
+    is(&[".Plain", ".__init__"], "Plain.__init__");
+    is(&[".Plain"], "__main__.Plain");
+    let running = |name: &str| {
+        let mut roots = heap.graph.roots.iter().filter(|it| it.kind == RootKind::Stack);
+        roots
+            .find(|it| heap.name(it.target) == name)
+            .unwrap_or_else(|| panic!("{said}: no frame {name}"))
+            .target
+    };
+    let held = references(heap, running("waits"));
+    assert_eq!(heap.name(references(heap, held["variable local_of_thread"])["[0]"]), "local of a thread");
+    assert_eq!(heap.name(references(heap, held["variable argument"])["[0]"]), "argument");
+    let held = references(heap, running("tell"));
+    assert_eq!(heap.name(references(heap, held["variable held_by_main"])["[0]"]), "held by the main thread");
+    // The coroutine waits for another one.
+    is(&[&[".COROUTINE"], frame, &["variable held", "[\"held\"]"]].concat(), "by a coroutine");
+    let garbage = heap.internal(NodeId(0), &["gc.garbage"]).expect("gc.garbage");
+    assert_eq!(heap.name(references(heap, references(heap, garbage)["[0]"])["[0]"]), "in garbage");
+    let place =
+        |path: &[&str]| heap.place(follow(path)).map(|(file, at)| (file.ends_with("truth.py"), at.line));
+    let source = include_str!("truth.py");
+    let line = |text: &str| source.lines().position(|it| it == text).expect("a line") as u32 + 1;
+    let class = line("class Plain:") + u32::from(truth.version < Version::new(3, 13));
+    assert_eq!(place(&[".Plain"]), Some((true, class)), "{said}");
+    assert_eq!(place(&[".closure"]), Some((true, line("def closure(of):"))), "{said}");
+    let cached = line("@functools.lru_cache(maxsize=16)");
+    assert_eq!(place(&[".cached_few"]), Some((true, cached)), "{said}");
 }

@@ -62,11 +62,11 @@ pub const LAYOUT: Layout = Layout {
         (112, "__annotations__"),
     ],
     generator: &[
-        (16, "gi_code"),
+        (16, "(code)"),
         (32, "__name__"),
         (40, "__qualname__"),
-        (48, "exception"),
-        (64, "cr_origin"),
+        (48, "(exception)"),
+        (64, "(origin)"),
     ],
     exception: &[
         (24, "args"),

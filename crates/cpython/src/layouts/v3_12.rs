@@ -61,7 +61,7 @@ pub const LAYOUT: Layout = Layout {
         (112, "__annotations__"),
         (120, "__type_params__"),
     ],
-    generator: &[(24, "__name__"), (32, "__qualname__"), (40, "exception"), (56, "cr_origin")],
+    generator: &[(24, "__name__"), (32, "__qualname__"), (40, "(exception)"), (56, "(origin)")],
     exception: &[
         (24, "args"),
         (32, "__notes__"),

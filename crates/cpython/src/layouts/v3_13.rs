@@ -52,7 +52,7 @@ pub const LAYOUT: Layout = Layout {
         ],
         opcode_cache: None,
     },
-    frame: &[(16, "f_back"), (32, "f_trace"), (48, "f_extra_locals"), (56, "f_locals_cache")],
+    frame: &[(16, "f_back"), (32, "f_trace"), (48, "(extra locals)"), (56, "(locals)")],
     function: &[
         (16, "__globals__"),
         (24, "__builtins__"),
@@ -67,7 +67,7 @@ pub const LAYOUT: Layout = Layout {
         (112, "__annotations__"),
         (120, "__type_params__"),
     ],
-    generator: &[(24, "__name__"), (32, "__qualname__"), (40, "exception"), (56, "cr_origin")],
+    generator: &[(24, "__name__"), (32, "__qualname__"), (40, "(exception)"), (56, "(origin)")],
     exception: &[
         (24, "args"),
         (32, "__notes__"),
