@@ -4,8 +4,10 @@ use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 use globset::Glob;
 use heapwise_model::{Rule, Severity};
 use heapwise_report::Metric;
+use heapwise_run::Snapshots;
 use std::ffi::OsString;
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// Names the line that leaks, crashes or grows your program, why, and how to mend it.
 #[derive(Parser)]
@@ -212,12 +214,49 @@ pub struct Run {
     /// Record frees without call stacks: cheaper, but a double free does not tell where the first was.
     #[arg(long)]
     pub no_free_stacks: bool,
+    /// When to take heap snapshots of Node: auto (early, while the heap grows, and at the end, as long as that stops
+    /// the program for less than a tenth of the time), exit, peak, signal (SIGUSR2), never, or every=TIME
+    /// (every=60s). `heapwise snapshot` takes one at any time.
+    #[arg(long, value_name = "WHEN", default_value = "auto", value_parser = snapshots)]
+    pub snapshot: Snapshots,
     /// Follow processes that outlive the command to their end.
     #[arg(long)]
     pub wait: bool,
     /// The program and its arguments.
     #[arg(trailing_var_arg = true, required = true, value_name = "CMD")]
     pub command: Vec<OsString>,
+}
+
+fn snapshots(text: &str) -> Result<Snapshots, String> {
+    Ok(match text {
+        "auto" => Snapshots::Auto,
+        "never" => Snapshots::Never,
+        "exit" => Snapshots::Exit,
+        "peak" => Snapshots::Peak,
+        "signal" => Snapshots::Signal,
+        _ => {
+            let interval =
+                text.strip_prefix("every=").or_else(|| text.strip_prefix("every ")).and_then(duration);
+            Snapshots::Every(
+                interval.ok_or("expected auto, exit, peak, signal, never or every=TIME, as in every=60s")?,
+            )
+        }
+    })
+}
+
+/// `90`, `90s`, `5min`, `2h`, `500ms`.
+fn duration(text: &str) -> Option<Duration> {
+    let digits = text.trim().find(|it: char| !it.is_ascii_digit()).unwrap_or(text.trim().len());
+    let (number, unit) = text.trim().split_at(digits);
+    let unit_ms = match unit.trim() {
+        "ms" => 1,
+        "" | "s" => 1000,
+        "m" | "min" => 60_000,
+        "h" => 3_600_000,
+        _ => return None,
+    };
+    let ms = number.parse::<u64>().ok()?.checked_mul(unit_ms)?;
+    (ms > 0).then(|| Duration::from_millis(ms))
 }
 
 #[derive(ClapArgs)]

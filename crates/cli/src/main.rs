@@ -8,6 +8,7 @@ mod args;
 mod check;
 mod config;
 mod output;
+mod runtime;
 mod verbs;
 
 use clap::Parser;

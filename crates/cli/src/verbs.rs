@@ -4,7 +4,7 @@ mod check;
 mod diff;
 mod explain;
 mod export;
-mod heap_snapshot;
+pub mod heap_snapshot;
 mod report;
 mod rules;
 mod run;

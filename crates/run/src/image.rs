@@ -1,6 +1,7 @@
 //! One process image (from its start or exec to its end): its ring is read, its ids are made dense, its
 //! events go to the ledger and into its recording.
 
+use crate::attachment::Incoming;
 use crate::merge::{Merge, Sink, Wide};
 use crate::observation::Observation;
 use crate::ring::Ring;
@@ -12,11 +13,13 @@ use heapwise_trace::recording::Writer;
 use heapwise_trace::ring::*;
 use heapwise_trace::{Addr, CodeId, Event, Family, FrameId, ModuleId, Nanos, StackId};
 use rustc_hash::FxHashMap;
-use std::collections::BTreeMap;
-use std::fs::File;
+use std::collections::{BTreeMap, VecDeque};
+use std::fs::{File, OpenOptions};
 use std::io::Read;
 use std::os::fd::AsRawFd;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::Ordering::*;
 
 /// Stamps per nanosecond, measured since `heapwise` started.
@@ -52,6 +55,10 @@ pub struct Image {
 struct Book {
     observation: Observation,
     writer: Option<Writer<File>>,
+    /// Where attachments go when there is no recording: a file without a name.
+    spool: Option<Writer<File>>,
+    /// Attachments that are still to be written.
+    incoming: VecDeque<Incoming>,
     path: Option<PathBuf>,
     /// Recorder's numbers to dense ids; 0 is not known.
     frames: Vec<u32>,
@@ -101,6 +108,8 @@ impl Image {
         let book = Book {
             observation,
             writer: None,
+            spool: None,
+            incoming: VecDeque::new(),
             path: None,
             frames: Vec::new(),
             stacks: Vec::new(),
@@ -159,6 +168,21 @@ impl Image {
             self.flush();
         }
         full
+    }
+
+    /// Takes a file that belongs to the recording; [`Image::attach_some`] writes it.
+    pub fn attach(&mut self, file: Incoming) {
+        self.book.incoming.push_back(file);
+    }
+
+    /// Writes a piece of what is to be attached: short, so that the program is not kept waiting. Whether there is more.
+    pub fn attach_some(&mut self) -> bool {
+        self.book.attach_some();
+        !self.book.incoming.is_empty()
+    }
+
+    pub fn is_attaching(&self) -> bool {
+        !self.book.incoming.is_empty()
     }
 
     /// Puts what was collected into the file.
@@ -292,6 +316,7 @@ impl Image {
         }
         self.is_over = true;
         self.drain(clock, true);
+        while self.attach_some() {}
         self.book.restore_resizing();
         let lost = self.ring.header().lost.load(Relaxed);
         if lost > 0 {
@@ -383,6 +408,32 @@ impl Book {
         if let Some(writer) = &mut self.writer {
             writer.event(event);
         }
+    }
+
+    /// Writes the next piece of the first attachment that waits.
+    fn attach_some(&mut self) {
+        let Some(mut incoming) = self.incoming.pop_front() else { return };
+        let at = self.now();
+        if self.writer.is_none() && self.spool.is_none() {
+            self.spool = spool().ok();
+        }
+        let result = match self.writer.as_mut().or(self.spool.as_mut()) {
+            Some(writer) => incoming.advance(writer, at).and_then(|done| match done {
+                Some(mut attachment) => {
+                    let path = format!("/proc/self/fd/{}", writer.get_mut().as_raw_fd());
+                    attachment.set_file(Arc::new(File::open(path)?));
+                    Ok(Some(attachment))
+                }
+                None => Ok(None),
+            }),
+            None => Err(std::io::ErrorKind::StorageFull.into()),
+        };
+        match result {
+            Ok(Some(attachment)) => self.observation.attachments.push(attachment),
+            Ok(None) => self.incoming.push_front(incoming),
+            Err(error) => self.note(&format!("{} is not in the recording: {error}", incoming.name)),
+        }
+        self.check_writer();
     }
 
     fn note(&mut self, text: &str) {
@@ -679,6 +730,15 @@ fn absolute(pid: u32, path: &[u8]) -> Vec<u8> {
     let Ok(folder) = std::fs::read_link(format!("/proc/{pid}/cwd")) else { return path.to_vec() };
     let file = folder.join(std::ffi::OsStr::from_bytes(path));
     if file.is_file() { file.into_os_string().into_vec() } else { path.to_vec() }
+}
+
+/// A recording in a private file without a name.
+fn spool() -> std::io::Result<Writer<File>> {
+    let path = std::env::temp_dir().join(format!("heapwise-{}-{:x}.spool", std::process::id(), sys::stamp()));
+    let mut options = OpenOptions::new();
+    let file = options.read(true).write(true).create_new(true).mode(0o600).open(&path)?;
+    std::fs::remove_file(&path)?;
+    Writer::new(file)
 }
 
 /// Command line of a process.

@@ -1,6 +1,7 @@
 //! Checks a command before it starts, and starts it with the recorder loaded.
 
 use crate::session::Session;
+use crate::{Snapshots, node};
 use heapwise_symbols::{ExecutableKind, Libc, Machine, inspect};
 use heapwise_trace::ring::SESSION_ENV;
 use std::ffi::{OsStr, OsString};
@@ -210,6 +211,7 @@ pub fn start(
     command: &[OsString],
     session: &Session,
     inherited: Inherited,
+    snapshots: Snapshots,
 ) -> Result<Child, LaunchError> {
     let mut preload = session.recorder().into_os_string();
     if let Some(others) = std::env::var_os("LD_PRELOAD").filter(|it| !it.is_empty()) {
@@ -224,7 +226,8 @@ pub fn start(
         .arg0(name)
         .args(arguments)
         .env("LD_PRELOAD", preload)
-        .env(OsStr::from_bytes(SESSION_ENV), session.folder());
+        .env(OsStr::from_bytes(SESSION_ENV), session.folder())
+        .envs(node::environment(session, snapshots));
     // SAFETY: makes system calls only.
     unsafe {
         program.pre_exec(move || {

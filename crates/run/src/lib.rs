@@ -9,6 +9,8 @@
 //!   scan       stops it for a moment and finds roots and edges of its heap
 //!   maps       what a process has mapped
 //!   stacks     the stacks of ended threads among it
+//!   node       what Node says of its JavaScript heap, through an agent in it
+//!   attachment files that belong to a recording
 //!   mailbox    how another `heapwise` asks for a snapshot
 //!   observe    the loop over all of this, from start to the last process's end
 //!   observation    what is known of a process, live or from a recording
@@ -16,11 +18,13 @@
 //!
 //! `unsafe` stands here for shared mappings and system calls.
 
+mod attachment;
 mod image;
 mod launch;
 mod mailbox;
 mod maps;
 mod merge;
+mod node;
 mod observation;
 mod observe;
 mod ring;
@@ -30,7 +34,9 @@ mod session;
 mod stacks;
 mod sys;
 
+pub use attachment::Attachment;
+pub use heapwise_trace::AttachmentKind;
 pub use launch::{LaunchError, check_command};
 pub use mailbox::{SnapshotError, snapshot};
 pub use observation::{Observation, ReadError};
-pub use observe::{Destination, Observed, Options, Process, RunError, observe};
+pub use observe::{Destination, Observed, Options, Process, RunError, Snapshots, observe};

@@ -1,5 +1,6 @@
 //! What is known of a process: fed live by its ring, or from a recording.
 
+use crate::attachment::{Attachment, Pieces};
 use heapwise_heap::{
     Analysis, Classes, ERRORS_MAX, GraphBuilder, Ledger, ShortestPaths, WildPlace, analyze, classify,
     dominators,
@@ -12,6 +13,7 @@ use heapwise_trace::{Addr, Event, Nanos, RootKind, StackId};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::path::Path;
+use std::sync::Arc;
 
 const _: () = assert!(recording::EXPECTED_MAX <= Ledger::WARM_MAX);
 
@@ -25,6 +27,7 @@ const CODES_MAX: usize = 1 << 22;
 const MODULES_MAX: usize = 1 << 16;
 const THREADS_MAX: usize = 1 << 20;
 const NOTES_MAX: usize = 1000;
+const ATTACHMENTS_MAX: usize = 10_000;
 const ARGUMENTS_MAX: usize = 1 << 16;
 /// Bytes of a path, a thread's name, or a note.
 const TEXT_MAX: usize = 4096;
@@ -65,6 +68,10 @@ pub struct Observation {
     /// Time of the last event.
     pub last: Nanos,
     pub exit: Option<Termination>,
+    /// In the order in which they came.
+    pub attachments: Vec<Attachment>,
+    /// Of the next attachment.
+    pieces: Pieces,
     /// Of a graph whose roots and edges are just coming.
     builder: Option<GraphBuilder>,
     /// Frames of each stack.
@@ -91,6 +98,8 @@ impl Default for Observation {
             notes: Vec::new(),
             last: Nanos(0),
             exit: None,
+            attachments: Vec::new(),
+            pieces: Pieces::default(),
             builder: None,
             depths: vec![0],
             graphs: 0,
@@ -147,6 +156,10 @@ impl Sink for Observation {
     fn expect(&mut self, touched: &[(Addr, StackId)]) {
         self.ledger.warm(touched);
     }
+
+    fn piece(&mut self, offset: u64, bytes: u32) {
+        self.pieces.push(offset, bytes);
+    }
 }
 
 /// An observation, and somebody else who hears each event before it.
@@ -165,6 +178,10 @@ impl<F: FnMut(&Event<'_>)> Sink for Both<'_, F> {
     #[inline(always)]
     fn expect(&mut self, touched: &[(Addr, StackId)]) {
         self.observation.expect(touched);
+    }
+
+    fn piece(&mut self, offset: u64, bytes: u32) {
+        self.observation.piece(offset, bytes);
     }
 }
 
@@ -223,6 +240,13 @@ impl Observation {
                     let builder = self.builder.take();
                     let builder = builder.unwrap_or_else(|| GraphBuilder::new(&self.ledger.live_blocks()));
                     self.set_graph(builder.finish(), certain);
+                }
+            }
+            Event::Attachment { at, kind, name } => {
+                self.seen(at);
+                let attachment = self.pieces.take(at, kind, short(name));
+                if self.attachments.len() < ATTACHMENTS_MAX {
+                    self.attachments.push(attachment);
                 }
             }
             Event::Place { addr, kind } => self.place_errors(addr, kind),
@@ -361,6 +385,9 @@ impl Observation {
                 stack: block.stack,
             });
         }
+        for attachment in &self.attachments {
+            attachment.write(&mut writer)?;
+        }
         Ok(writer)
     }
 
@@ -377,6 +404,11 @@ impl Observation {
     ) -> Result<Observation, ReadError> {
         let mut observation = Observation::default();
         let end = recording::read(path, &mut Both { observation: &mut observation, also }, progress)?;
+        if !observation.attachments.is_empty() {
+            let file = File::open(path).map_err(|source| ReadError::Io { path: path.to_owned(), source })?;
+            let file = Arc::new(file);
+            observation.attachments.iter_mut().for_each(|it| it.set_file(file.clone()));
+        }
         observation.ended(end, path)
     }
 

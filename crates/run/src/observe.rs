@@ -1,8 +1,10 @@
 //! Follows a command and all processes it starts, from the first event to the last.
 
+use crate::attachment::Incoming;
 use crate::image::{Clock, Image};
 use crate::launch::{self, Inherited, LaunchError};
 use crate::mailbox::{self, Request};
+use crate::node::{self, Inbox};
 use crate::observation::Observation;
 use crate::ring::Ring;
 use crate::session::Session;
@@ -32,6 +34,35 @@ pub enum Destination {
     Nowhere,
 }
 
+/// When heap snapshots of a language's runtime are taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Snapshots {
+    /// At the beginning, while the heap grows and at the end, as long as it costs little.
+    Auto,
+    Never,
+    /// At the end, and when `heapwise snapshot` asks.
+    Exit,
+    /// When the heap has grown by half, and at the end.
+    Peak,
+    /// When the process is sent `SIGUSR2`, and when `heapwise snapshot` asks.
+    Signal,
+    Every(Duration),
+}
+
+/// As the agents in runtimes read it.
+impl std::fmt::Display for Snapshots {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Snapshots::Auto => out.write_str("auto"),
+            Snapshots::Never => out.write_str("never"),
+            Snapshots::Exit => out.write_str("exit"),
+            Snapshots::Peak => out.write_str("peak"),
+            Snapshots::Signal => out.write_str("signal"),
+            Snapshots::Every(interval) => write!(out, "every={}", interval.as_millis()),
+        }
+    }
+}
+
 /// How to observe.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -40,6 +71,7 @@ pub struct Options {
     pub has_free_stacks: bool,
     /// How long processes may go on after the command itself has ended; `None`: until they end.
     pub linger: Option<Duration>,
+    pub snapshots: Snapshots,
 }
 
 /// Why nothing could be observed. The command has not run.
@@ -117,7 +149,7 @@ pub fn observe(command: &[OsString], recorder: &[u8], options: &Options) -> Resu
     take_signals();
     let session = Session::new(recorder, flags).map_err(RunError::Session)?;
     let clock = Clock::start();
-    let child = launch::start(&path, command, &session, inherited)?;
+    let child = launch::start(&path, command, &session, inherited, options.snapshots)?;
     let mut follower = Follower {
         session: &session,
         clock,
@@ -128,6 +160,8 @@ pub fn observe(command: &[OsString], recorder: &[u8], options: &Options) -> Resu
         notes: Vec::new(),
         requests: 0,
         snapshots: Vec::new(),
+        inbox: Inbox::new(&session),
+        asked: Vec::new(),
     };
     let termination = follower.follow(child);
     Ok(follower.finish(termination))
@@ -145,6 +179,19 @@ struct Follower<'a> {
     requests: u32,
     /// Snapshots that are being written.
     snapshots: Vec<JoinHandle<()>>,
+    /// Where agents in runtimes leave files.
+    inbox: Inbox,
+    /// Requests that wait for an agent's heap snapshot.
+    asked: Vec<Asked>,
+}
+
+/// A request whose process has an agent that was asked, too.
+struct Asked {
+    request: Request,
+    pid: u32,
+    since: Instant,
+    /// The agent's snapshot has come, or why there is none.
+    is_answered: bool,
 }
 
 /// Between looks while chunks fill, in microseconds: as long as some [`CHUNKS`] take to fill. A program that is
@@ -185,7 +232,9 @@ impl Follower<'_> {
                 }
             }
             is_busy |= full > 0;
+            is_busy |= self.attach(false);
             self.answer_requests();
+            self.answer_asked();
             let signal = FORWARD.swap(0, Relaxed);
             if signal != 0 && termination.is_none() {
                 // SAFETY: the child has not been waited for, so the id is still its own.
@@ -252,9 +301,42 @@ impl Follower<'_> {
             let pid = if request.pid == std::process::id() { self.pid } else { request.pid };
             match self.images.iter_mut().rfind(|it| it.pid == pid && !it.is_over) {
                 None => request.answer(Err("it has ended, or nothing was recorded of it yet".to_owned())),
+                Some(_) if self.inbox.ask(pid) => {
+                    self.asked.push(Asked { request, pid, since: Instant::now(), is_answered: false });
+                }
                 Some(image) => self.snapshots.extend(take_snapshot(image, &self.clock, request)),
             }
         }
+    }
+
+    /// Takes the snapshots for which an agent's had to come first.
+    fn answer_asked(&mut self) {
+        for mut asked in std::mem::take(&mut self.asked) {
+            let Some(image) = self.images.iter_mut().rfind(|it| it.pid == asked.pid && !it.is_over) else {
+                asked.request.answer(Err("it has ended".to_owned()));
+                continue;
+            };
+            asked.is_answered |= self.inbox.is_unheard(asked.pid, asked.since);
+            if asked.is_answered && !image.is_attaching() {
+                self.snapshots.extend(take_snapshot(image, &self.clock, asked.request));
+            } else {
+                self.asked.push(asked);
+            }
+        }
+    }
+
+    /// Takes in what agents have left; whether there is more to write.
+    fn attach(&mut self, is_last: bool) -> bool {
+        for delivery in self.inbox.take(is_last) {
+            let Ok(file) = node::open(&delivery.path) else { continue };
+            for asked in self.asked.iter_mut().filter(|it| it.pid == delivery.pid && delivery.is_answer()) {
+                asked.is_answered = true;
+            }
+            if let Some(image) = self.images.iter_mut().rfind(|it| it.pid == delivery.pid && !it.is_over) {
+                image.attach(Incoming::new(delivery.kind, delivery.name, file));
+            }
+        }
+        self.images.iter_mut().filter(|it| !it.is_over).fold(false, |more, it| it.attach_some() | more)
     }
 
     /// Whether to stop waiting for what the command left running.
@@ -272,6 +354,7 @@ impl Follower<'_> {
             "the command ended, but processes it started run on unobserved (pid {}); --wait follows them to their end",
             running.join(", ")
         ));
+        self.session.leave();
         true
     }
 
@@ -339,6 +422,13 @@ impl Follower<'_> {
 
     /// Closes the images of processes that are gone.
     fn end_dead(&mut self, termination: Option<Termination>) {
+        // What they left comes before their end.
+        let is_end = |it: &Image| {
+            !it.is_over && (!sys::is_running(it.pid) || it.pid == self.pid && termination.is_some())
+        };
+        if self.images.iter().any(is_end) {
+            self.attach(true);
+        }
         for i in 0..self.images.len() {
             let image = &self.images[i];
             if image.is_over {
@@ -356,6 +446,7 @@ impl Follower<'_> {
     }
 
     fn finish(mut self, termination: Termination) -> Observed {
+        self.attach(true);
         for image in self.images.iter_mut().filter(|it| !it.is_over) {
             image.end(&self.clock, None);
         }

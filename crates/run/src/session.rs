@@ -3,8 +3,10 @@
 //! In memory where the system has a shared memory file system with room, mode 0700, with a random name,
 //! removed at the end. What a killed `heapwise` left behind is removed by the next.
 
+use crate::node;
 use crate::sys::{self, Shared};
 use heapwise_trace::ring::{AWAKE, CONTROL_FILE, Control, MAGIC, VERSION};
+use std::cell::Cell;
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::ffi::OsStrExt;
@@ -19,7 +21,11 @@ const PREFIX: &str = "heapwise-";
 
 pub struct Session {
     folder: PathBuf,
+    /// Where agents in runtimes leave large files.
+    inbox: PathBuf,
     control: Shared,
+    /// Processes run on that need what is in the folder when they start others.
+    is_left: Cell<bool>,
 }
 
 impl Session {
@@ -31,13 +37,15 @@ impl Session {
         let file = private_file(&path)?;
         file.set_len(PAGE as u64)?;
         let control = Shared::map(&file, PAGE)?;
-        let session = Session { folder, control };
+        let inbox = make_inbox(&folder)?;
+        let session = Session { folder, inbox, control, is_left: Cell::new(false) };
         let page = session.control();
         page.version.store(VERSION, Relaxed);
         page.listener.store(std::process::id(), Relaxed);
         page.options.store(options, Relaxed);
         page.magic.store(MAGIC, Release);
         private_file(&session.recorder())?.write_all(recorder)?;
+        private_file(&session.folder.join(node::AGENT_FILE))?.write_all(node::AGENT)?;
         Ok(session)
     }
 
@@ -47,6 +55,16 @@ impl Session {
 
     pub fn folder(&self) -> &Path {
         &self.folder
+    }
+
+    pub fn inbox(&self) -> &Path {
+        &self.inbox
+    }
+
+    /// Leaves the folder to the next `heapwise`: processes run on, and what they start looks for the recorder and the
+    /// agent, without which Node would not start.
+    pub fn leave(&self) {
+        self.is_left.set(true);
     }
 
     /// Path of the library to load.
@@ -67,7 +85,10 @@ impl Session {
 impl Drop for Session {
     fn drop(&mut self) {
         self.control().closed.store(1, SeqCst);
-        let _ = fs::remove_dir_all(&self.folder);
+        let _ = fs::remove_dir_all(&self.inbox);
+        if !self.is_left.get() {
+            let _ = fs::remove_dir_all(&self.folder);
+        }
     }
 }
 
@@ -109,6 +130,18 @@ fn make_folder() -> io::Result<PathBuf> {
         }
     }
     Err(last)
+}
+
+/// A folder of its own on disk, else within `folder`.
+fn make_inbox(folder: &Path) -> io::Result<PathBuf> {
+    let name = folder.file_name().unwrap_or_default();
+    let disk = std::env::temp_dir().join(name).with_extension("inbox");
+    let make = |path: &Path| DirBuilder::new().mode(0o700).create(path);
+    if make(&disk).is_ok() {
+        return Ok(disk);
+    }
+    let inner = folder.join("inbox");
+    make(&inner).map(|()| inner)
 }
 
 /// Whether some process has a file of the folder mapped: it outlived its `heapwise`, and the programs that it starts

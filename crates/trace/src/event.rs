@@ -68,6 +68,29 @@ impl RootKind {
     }
 }
 
+/// What an attachment of a recording is.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[repr(u8)]
+pub enum AttachmentKind {
+    /// A heap snapshot as V8 writes it.
+    HeapSnapshot = 1,
+    /// What a runtime says of itself, as JSON.
+    Runtime = 2,
+    /// From a newer version.
+    Unknown = 0,
+}
+
+impl AttachmentKind {
+    /// From its number.
+    pub fn from_bits(bits: u8) -> AttachmentKind {
+        match bits {
+            1 => AttachmentKind::HeapSnapshot,
+            2 => AttachmentKind::Runtime,
+            _ => AttachmentKind::Unknown,
+        }
+    }
+}
+
 /// One thing that happened, or was defined, in the order it happened.
 ///
 /// Definitions (`Module`, `Frame`, `Stack`, `Thread`) come before their first use.
@@ -109,6 +132,8 @@ pub enum Event<'a> {
     /// In what kind of memory an address lies that was freed without being a block's
     /// (`RootKind::Mapping`: none that is known).
     Place { addr: Addr, kind: RootKind },
+    /// A file that belongs to the recording: the pieces since the last one ([`crate::recording::Sink::piece`]).
+    Attachment { at: Nanos, kind: AttachmentKind, name: &'a [u8] },
     /// Something a reader of the report must know (events lost, scan not possible, ...).
     Note { text: &'a [u8] },
     /// The process ended: exit code, or the signal that killed it.

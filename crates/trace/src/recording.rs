@@ -6,6 +6,7 @@
 //!            then `stored` bytes, zstd of `raw` bytes or plain
 //!   kind 1   records: tag:u8 length:varint body      (definitions, samples, graph, notes)
 //!   kind 2   events in columns: see `columns`
+//!   kind 3   a piece of an attachment: bytes of a file; a record names the pieces before it
 //! ```
 //!
 //! Little-endian. Unknown block kinds and record tags are skipped, fields are only appended to records.
@@ -20,13 +21,15 @@ mod reader;
 mod record;
 mod writer;
 
-pub use reader::{EXPECTED_MAX, End, Error, Sink, read, read_slice};
+pub use reader::{EXPECTED_MAX, End, Error, Sink, read, read_piece, read_slice};
 pub use writer::Writer;
 
 /// Written by this version; every older one is read.
 pub const VERSION: u16 = 1;
 /// No block is larger when unpacked.
 pub const RAW_MAX: usize = 8 << 20;
+/// Bytes of an attachment's piece, but for the last.
+pub const PIECE_BYTES: usize = 1 << 20;
 
 const MAGIC: &[u8; 8] = b"HEAPWISE";
 const ORDER: u16 = 0x1234;
@@ -35,6 +38,7 @@ const BLOCK_MAGIC: &[u8; 4] = b"HWBK";
 const BLOCK_HEADER_BYTES: usize = 24;
 const KIND_RECORDS: u8 = 1;
 const KIND_EVENTS: u8 = 2;
+const KIND_PIECE: u8 = 3;
 const PACKING_PLAIN: u8 = 0;
 const PACKING_ZSTD: u8 = 1;
 

@@ -108,7 +108,7 @@ const SCRIPT_MAX: u64 = 4 << 20;
 const LINES_MAX: usize = 3;
 
 /// Gives findings about containers the lines that fill them, where their scripts can be read here.
-fn name_lines(heap: &ObjectHeap, findings: &mut [Told]) {
+pub fn name_lines(heap: &ObjectHeap, findings: &mut [Told]) {
     let is_container = |it: &Told| {
         matches!(it.finding.kind, Some(Kind::List | Kind::Map | Kind::Set | Kind::String))
             && it.name.is_some()

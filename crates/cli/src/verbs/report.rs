@@ -4,7 +4,7 @@ use super::heap_snapshot;
 use crate::args::{Common, Format, Report as Args};
 use crate::config::Config;
 use crate::output::{self, Stream};
-use crate::{Failure, analyze};
+use crate::{Failure, analyze, runtime};
 use heapwise_model::{Finding, Report};
 use heapwise_run::{Observation, ReadError};
 use heapwise_trace::Event;
@@ -21,7 +21,10 @@ pub fn run(args: &Args, common: &Common) -> Result<u8, Failure> {
         Some(_) if common.format == Format::Text => analyze::Names::All,
         _ => output::names(common),
     };
-    let mut report = analyze::report(&observation, names, &filter(common, &config));
+    let filter = filter(common, &config);
+    let mut report = analyze::report(&observation, names, &filter);
+    runtime::add(&mut report, &observation, &filter);
+    analyze::finish(&mut report, names);
     report.recording = Some(args.recording.display().to_string());
     output::baseline(&mut report, common)?;
     match args.by {

@@ -3,7 +3,7 @@
 use crate::args::{Common, Run};
 use crate::config::Config;
 use crate::output::{self, Stream};
-use crate::{Failure, analyze};
+use crate::{Failure, analyze, runtime};
 use heapwise_model::{Child, Report, Severity, Termination};
 use heapwise_run::{Destination, LaunchError, Observed, Options, Process, RunError};
 use std::io::Write;
@@ -25,6 +25,7 @@ pub fn run(args: &Run, common: &Common) -> Result<u8, Failure> {
         destination: destination(args),
         has_free_stacks: !args.no_free_stacks && config.free_stacks.unwrap_or(true),
         linger: (!args.wait).then_some(LINGER),
+        snapshots: args.snapshot,
     };
     let observed = match heapwise_run::observe(&args.command, RECORDER, &options) {
         Ok(it) => it,
@@ -122,6 +123,8 @@ fn report_of(observed: Observed, common: &Common, config: &Config) -> Option<Rep
     own.observation.exit = Some(termination);
     let filter = super::report::filter(common, config);
     let mut report = analyze::report(&own.observation, output::names(common), &filter);
+    runtime::add(&mut report, &own.observation, &filter);
+    analyze::finish(&mut report, output::names(common));
     report.recording = own.recording.as_deref().map(shown);
     report.notes.extend(notes);
     // A fork that became another program is told of as that one.

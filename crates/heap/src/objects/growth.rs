@@ -37,7 +37,11 @@ pub fn growth(older: &[&ObjectHeap], last: &Walked<'_>) -> (Vec<NodeId>, Vec<Tol
             // What the embedder makes counts as new only within what is.
             let is_new = |it: NodeId| heap.id(it) % 2 == 1 && heap.id(it) > newest;
             let (bytes, most) = contents(last, node, is_new);
-            grown.push(Grown { node, now, counts, bytes, most });
+            // Entries that were there before, or that others keep, are told of where they are kept: what only a second
+            // name leads to is no growth.
+            if bytes > 0 {
+                grown.push(Grown { node, now, counts, bytes, most });
+            }
         }
     }
     grown.sort_by_key(|it| std::cmp::Reverse((it.bytes, it.now.entries)));

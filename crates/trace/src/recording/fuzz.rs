@@ -11,7 +11,7 @@
 use super::reader::{BlockReader, Next};
 use super::writer::block_header;
 use super::*;
-use crate::{Addr, Event, Family, FrameId, ModuleId, Nanos, RootKind, StackId};
+use crate::{Addr, AttachmentKind, Event, Family, FrameId, ModuleId, Nanos, RootKind, StackId};
 use std::borrow::Cow;
 
 /// The header that every recording begins with.
@@ -41,7 +41,7 @@ fn from_blocks(mut rest: &[u8]) -> Vec<u8> {
     while let [kind, low, high, tail @ ..] = rest {
         let length = usize::from(u16::from_le_bytes([*low, *high])).min(tail.len());
         let (raw, tail) = tail.split_at(length);
-        let kind = [200, KIND_RECORDS, KIND_EVENTS, KIND_RECORDS][usize::from(kind % 4)];
+        let kind = [200, KIND_RECORDS, KIND_EVENTS, KIND_PIECE][usize::from(kind % 4)];
         out.extend(wrap_block(kind, number, raw));
         (rest, number) = (tail, number + 1);
     }
@@ -134,7 +134,8 @@ fn from_events(data: &[u8]) -> Vec<u8> {
                 },
                 1 => Event::Thread { id: thread, name: event },
                 2 => Event::Note { text: event },
-                3 => Event::Exit { at, code: Some(bytes), signal: None },
+                3 if bytes % 2 == 0 => Event::Exit { at, code: Some(bytes), signal: None },
+                3 => Event::Attachment { at, kind: AttachmentKind::from_bits(bytes % 8), name: event },
                 _ => {
                     writer.flush();
                     continue;

@@ -48,6 +48,10 @@ pub trait Sink {
     fn expect(&mut self, touched: &[(Addr, StackId)]) {
         let _ = touched;
     }
+    /// A piece of the next attachment stands in the block at `offset` of the file, and has so many bytes.
+    fn piece(&mut self, offset: u64, bytes: u32) {
+        let _ = (offset, bytes);
+    }
 }
 
 impl<F: FnMut(Event<'_>)> Sink for F {
@@ -153,6 +157,8 @@ trait Pieces {
     fn records(&mut self, raw: &mut Vec<u8>) -> Option<()>;
     /// Decoded events; the buffer is empty after it.
     fn rows(&mut self, rows: &mut Vec<Row>) -> Option<()>;
+    /// The block that begins at `offset` is a piece of so many bytes.
+    fn attached(&mut self, offset: u64, bytes: u32) -> Option<()>;
 }
 
 /// Gives pieces to the sink.
@@ -187,6 +193,11 @@ impl<S: Sink> Pieces for Feed<'_, S> {
         rows.clear();
         Some(())
     }
+
+    fn attached(&mut self, offset: u64, bytes: u32) -> Option<()> {
+        self.sink.piece(offset, bytes);
+        Some(())
+    }
 }
 
 /// Of the addresses that [`Sink::expect`] tells of; an event has up to two. Enough for cache misses to overlap, few
@@ -198,6 +209,7 @@ enum Piece {
     Block(u64),
     Records(Vec<u8>),
     Rows(Vec<Row>),
+    Attached(u64, u32),
 }
 
 /// Sends pieces, and takes emptied buffers back.
@@ -218,6 +230,10 @@ impl Pieces for Outbox {
     fn rows(&mut self, rows: &mut Vec<Row>) -> Option<()> {
         let next = self.emptied.try_recv().unwrap_or_default();
         self.pieces.send(Piece::Rows(std::mem::replace(rows, next))).ok()
+    }
+
+    fn attached(&mut self, offset: u64, bytes: u32) -> Option<()> {
+        self.pieces.send(Piece::Attached(offset, bytes)).ok()
     }
 }
 
@@ -241,6 +257,7 @@ fn unpack(reader: &mut BlockReader<impl Read>, out: &mut impl Pieces, total: u64
             Next::Bad(reason) => return Ok(damaged(offset, total, reason)),
             Next::Block(KIND_RECORDS) => out.records(&mut reader.raw),
             Next::Block(KIND_EVENTS) => columns::decode(&reader.raw, &mut rows, &mut |rows| out.rows(rows)),
+            Next::Block(KIND_PIECE) => out.attached(offset, reader.raw_bytes),
             Next::Block(_) => Some(()),
         };
         if taken.is_none() {
@@ -273,6 +290,7 @@ fn read_ahead<S: Sink>(
                     let _ = give_back.send(rows);
                     taken
                 }
+                Piece::Attached(offset, bytes) => feed.attached(offset, bytes),
             };
             if taken.is_none() {
                 return Some(Ok(damaged(feed.offset, total, CONTRADICTION)));
@@ -287,6 +305,10 @@ pub(super) struct BlockReader<R> {
     pub offset: u64,
     pub stored: Vec<u8>,
     pub raw: Vec<u8>,
+    /// Of the last block, when unpacked.
+    raw_bytes: u32,
+    /// Pieces are unpacked, too; who reads events only needs to know that they are whole.
+    wants_pieces: bool,
     /// Made for the first packed block.
     unpacker: Option<zstd::bulk::Decompressor<'static>>,
 }
@@ -300,7 +322,15 @@ pub(super) enum Next {
 impl<R> BlockReader<R> {
     /// Of what follows a header; the next block begins at `offset`.
     pub fn new(input: R, offset: u64) -> BlockReader<R> {
-        BlockReader { input, offset, stored: Vec::new(), raw: Vec::new(), unpacker: None }
+        BlockReader {
+            input,
+            offset,
+            stored: Vec::new(),
+            raw: Vec::new(),
+            raw_bytes: 0,
+            wants_pieces: false,
+            unpacker: None,
+        }
     }
 }
 
@@ -332,7 +362,9 @@ impl<R: Read> BlockReader<R> {
         if hasher.finalize() != crc {
             return Ok(Next::Bad("a block's checksum is wrong"));
         }
+        self.raw_bytes = if header[5] == PACKING_PLAIN { stored as u32 } else { raw as u32 };
         match header[5] {
+            _ if header[4] == KIND_PIECE && !self.wants_pieces => {}
             PACKING_PLAIN => std::mem::swap(&mut self.raw, &mut self.stored),
             PACKING_ZSTD => {
                 // The size is bounded above, so a bomb gets no more than that.
@@ -350,5 +382,31 @@ impl<R: Read> BlockReader<R> {
         }
         self.offset += (BLOCK_HEADER_BYTES + stored) as u64;
         Ok(Next::Block(header[4]))
+    }
+}
+
+/// The bytes of the piece in the block at `offset` of a recording.
+pub fn read_piece(file: &std::fs::File, offset: u64) -> io::Result<Vec<u8>> {
+    let mut reader = BlockReader::new(At { file, offset }, offset);
+    reader.wants_pieces = true;
+    match reader.next()? {
+        Next::Block(KIND_PIECE) => Ok(reader.raw),
+        Next::Block(_) => Err(io::Error::new(io::ErrorKind::InvalidData, "no piece of an attachment")),
+        Next::End => Err(io::ErrorKind::UnexpectedEof.into()),
+        Next::Bad(reason) => Err(io::Error::new(io::ErrorKind::InvalidData, reason)),
+    }
+}
+
+/// A place in a file that moves on as it is read; the file's own does not move.
+struct At<'a> {
+    file: &'a std::fs::File,
+    offset: u64,
+}
+
+impl Read for At<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = std::os::unix::fs::FileExt::read_at(self.file, buffer, self.offset)?;
+        self.offset += count as u64;
+        Ok(count)
     }
 }

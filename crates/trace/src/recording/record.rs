@@ -1,7 +1,7 @@
 //! Records of everything that is not an allocation or a free: tag, length, body.
 
 use super::{Cursor, Sink, push_varint, unzigzag, zigzag};
-use crate::{Addr, CodeId, Event, Family, FrameId, ModuleId, Nanos, RootKind, StackId};
+use crate::{Addr, AttachmentKind, CodeId, Event, Family, FrameId, ModuleId, Nanos, RootKind, StackId};
 
 const PROCESS: u8 = 1;
 const MODULE: u8 = 2;
@@ -18,6 +18,7 @@ const EXIT: u8 = 12;
 const PLACE: u8 = 13;
 const CODE: u8 = 14;
 const SCRIPT_FRAME: u8 = 15;
+const ATTACHMENT: u8 = 16;
 
 /// Last values, against which the next are written; starts afresh in every block.
 #[derive(Clone, Copy, Default)]
@@ -134,6 +135,12 @@ pub fn push(out: &mut Vec<u8>, body: &mut Vec<u8>, state: &mut State, event: &Ev
             put(addr.0);
             put(kind as u64);
             PLACE
+        }
+        Event::Attachment { at, kind, name } => {
+            put(at.0);
+            put(kind as u64);
+            push_bytes(body, name);
+            ATTACHMENT
         }
         Event::Note { text } => {
             push_bytes(body, text);
@@ -261,6 +268,11 @@ fn decode_one(
         PLACE => {
             let addr = Addr(number(body)?);
             sink.event(Event::Place { addr, kind: RootKind::from_bits(number(body)? as u8) });
+        }
+        ATTACHMENT => {
+            let (at, kind) = (Nanos(number(body)?), AttachmentKind::from_bits(number(body)? as u8));
+            let length = number(body)?;
+            sink.event(Event::Attachment { at, kind, name: body.bytes(length)? });
         }
         NOTE => {
             let length = number(body)?;

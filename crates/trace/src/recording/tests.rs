@@ -1,5 +1,5 @@
 use super::*;
-use crate::{Addr, CodeId, Event, Family, FrameId, ModuleId, Nanos, RootKind, StackId};
+use crate::{Addr, AttachmentKind, CodeId, Event, Family, FrameId, ModuleId, Nanos, RootKind, StackId};
 
 /// A small generator: enough to mix kinds, sizes and addresses.
 struct Random(u64);
@@ -43,6 +43,7 @@ fn endings() -> Vec<Event<'static>> {
         Event::Root { kind: RootKind::Global, place: Addr(1 << 46), target: Addr(64) },
         Event::Edge { from: Addr(64), offset: 8, target: Addr(1 << 40) },
         Event::GraphEnd { at: Nanos(10), certain: true },
+        Event::Attachment { at: Nanos(10), kind: AttachmentKind::HeapSnapshot, name: b"0.1.exit" },
         Event::Note { text: b"note" },
         Event::Exit { at: Nanos(11), code: Some(0), signal: None },
         Event::Exit { at: Nanos(11), code: None, signal: Some(11) },
@@ -227,5 +228,65 @@ fn reading_ends_at_a_block_that_contradicts_itself() {
         assert_eq!(count, events.len());
         assert_eq!(offsets.last(), Some(&(good.len() as u64)));
         assert!(offsets.is_sorted());
+    }
+}
+
+/// Collects the pieces of each attachment.
+#[derive(Default)]
+struct Pieces {
+    open: Vec<(u64, u32)>,
+    attachments: Vec<(String, Vec<(u64, u32)>)>,
+    events: usize,
+}
+
+impl Sink for Pieces {
+    fn event(&mut self, event: Event<'_>) {
+        match event {
+            Event::Attachment { name, .. } => self
+                .attachments
+                .push((String::from_utf8_lossy(name).into_owned(), std::mem::take(&mut self.open))),
+            _ => self.events += 1,
+        }
+    }
+
+    fn piece(&mut self, offset: u64, bytes: u32) {
+        self.open.push((offset, bytes));
+    }
+}
+
+#[test]
+fn attachments_come_back_piece_by_piece() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.heapwise");
+    let mut writer = Writer::new(std::fs::File::create(&path).unwrap()).unwrap();
+    let mut random = Random(7);
+    let texts = [vec![b'x'; 3 * PIECE_BYTES + 5], (0..5000).map(|_| random.next() as u8).collect()];
+    let events = generated(2000);
+    for (name, text) in ["first", "second"].iter().zip(&texts) {
+        for piece in text.chunks(PIECE_BYTES) {
+            events.iter().for_each(|it| writer.event(it));
+            writer.piece(piece);
+        }
+        let name = name.as_bytes();
+        writer.event(&Event::Attachment { at: Nanos(5), kind: AttachmentKind::HeapSnapshot, name });
+    }
+    let (_, failure) = writer.finish();
+    assert!(failure.is_none());
+    let mut found = Pieces::default();
+    assert_eq!(read(&path, &mut found, &mut |_, _| {}).unwrap(), End::Complete);
+    assert_eq!((found.attachments.len(), found.events, found.open.len()), (2, 5 * 2000, 0));
+    let file = std::fs::File::open(&path).unwrap();
+    for (text, (_, pieces)) in texts.iter().zip(&found.attachments) {
+        let mut read = Vec::new();
+        for &(offset, bytes) in pieces {
+            let piece = read_piece(&file, offset).unwrap();
+            assert_eq!(piece.len(), bytes as usize);
+            read.extend(piece);
+        }
+        assert!(read == *text);
+    }
+    // A place where no piece begins is an error.
+    for offset in [0, 23, 25, u64::MAX / 2] {
+        assert!(read_piece(&file, offset).is_err(), "{offset}");
     }
 }

@@ -121,6 +121,10 @@ impl<W: io::Write> Writer<W> {
                     self.flush();
                 }
             }
+            Event::Attachment { .. } => {
+                record::push(&mut self.after, &mut self.body, &mut self.after_state, event);
+                self.flush();
+            }
             _ => {
                 record::push(&mut self.after, &mut self.body, &mut self.after_state, event);
                 if self.after.len() >= BLOCK_BYTES {
@@ -179,6 +183,14 @@ impl<W: io::Write> Writer<W> {
             Ok(()) => self.written += self.packed.len() as u64,
             Err(error) => self.failure = Some(error),
         }
+    }
+
+    /// Writes a piece of an attachment, of at most [`PIECE_BYTES`]; where its block begins. All of one come before
+    /// its event, and none of another in between.
+    pub fn piece(&mut self, raw: &[u8]) -> u64 {
+        let offset = self.written;
+        self.block(KIND_PIECE, raw);
+        offset
     }
 
     /// Writes what is left.

@@ -1,0 +1,265 @@
+// What Heapwise does inside Node: see ../node.rs. Required before the program; must never harm it.
+"use strict";
+(() => {
+  const inbox = process.env.HEAPWISE_NODE;
+  if (!inbox || !process.versions.v8 || process.versions.bun) return;
+  const [when, folder] = [inbox.slice(0, inbox.indexOf(":")), inbox.slice(inbox.indexOf(":") + 1)];
+  // The program may replace these.
+  const { setTimeout, clearTimeout, JSON, Date } = globalThis;
+  const fs = require("fs");
+  const v8 = require("v8");
+  const { isMainThread, threadId } = require("worker_threads");
+  const { PerformanceObserver } = require("perf_hooks");
+
+  // Milliseconds that a snapshot takes at least, and for each MiB in use: measured anew with each one.
+  const FIXED = 150;
+  let rate = 70;
+  // V8 needs this many times the bytes in use while it writes, and this much more.
+  const MEMORY_FACTOR = 14;
+  const MEMORY_MORE = 64 << 20;
+  // Unasked, no snapshot stops the program for longer, and all of them together no longer than this part of the time.
+  const PAUSE_MAX = 5000;
+  const PART = 0.1;
+  const FIRST = 1000;
+  const TICK = 500;
+  const MIB = 1 << 20;
+
+  const start = Date.now();
+  const uptime = () => Date.now() - start;
+  const every = when.startsWith("every=") ? Number(when.slice(6)) : 0;
+  const is = (name) => when.split(",").includes(name);
+  let count = 0;
+  let spent = 0;
+  let last = null; // of the last snapshot: its time, and the bytes in use
+  let isOver = false;
+  let signaled = null;
+  const notes = [];
+  const gc = {};
+
+  const note = (text) => {
+    if (!notes.includes(text) && notes.length < 20) notes.push(text);
+  };
+
+  const put = (reason, kind, write) => {
+    const name = `${folder}/${process.pid}.${threadId}.${++count}.${reason}.${kind}`;
+    const part = `${name}.part`;
+    try {
+      write(part);
+      fs.renameSync(part, name);
+      return true;
+    } catch (error) {
+      try { fs.unlinkSync(part); } catch {}
+      // Heapwise is gone, or there is no room.
+      note(`a file for Heapwise could not be written: ${error.code ?? error.message}`);
+      return false;
+    }
+  };
+
+  const number = (path) => {
+    try {
+      const value = Number(fs.readFileSync(path, "latin1"));
+      return value > 0 ? value : Infinity;
+    } catch {
+      return Infinity;
+    }
+  };
+
+  // Bytes that may be used before the system, or the control group, kills somebody.
+  const available = () => {
+    let free = Infinity;
+    try {
+      free = Number(/^MemAvailable:\s+(\d+)/m.exec(fs.readFileSync("/proc/meminfo", "latin1"))[1]) * 1024;
+    } catch {}
+    let group = "";
+    try {
+      group = /^0::(.*)$/m.exec(fs.readFileSync("/proc/self/cgroup", "latin1"))[1];
+    } catch {}
+    for (let at = group; ; at = at.slice(0, at.lastIndexOf("/"))) {
+      const base = `/sys/fs/cgroup${at === "/" ? "" : at}`;
+      const limit = number(`${base}/memory.max`);
+      if (limit < Infinity) free = Math.min(free, limit - number(`${base}/memory.current`));
+      if (!at.includes("/")) break;
+    }
+    const limit = number("/sys/fs/cgroup/memory/memory.limit_in_bytes");
+    if (limit < 2 ** 50) free = Math.min(free, limit - number("/sys/fs/cgroup/memory/memory.usage_in_bytes"));
+    return free;
+  };
+
+  const resources = () => {
+    const counts = {};
+    for (const name of process.getActiveResourcesInfo?.() ?? []) counts[name] = (counts[name] ?? 0) + 1;
+    return counts;
+  };
+
+  const facts = (reason, more) => {
+    const memory = process.memoryUsage();
+    const told = {
+      reason, thread: threadId, version: process.version, uptime: uptime(), spent, memory, notes, gc, signal: signaled,
+      resources: resources(), ...more,
+    };
+    put(reason, "runtime", (path) => fs.writeFileSync(path, JSON.stringify(told), { mode: 0o600 }));
+  };
+
+  const mib = (bytes) => `${Math.round(bytes / MIB)} MiB`;
+  const used = () => v8.getHeapStatistics().used_heap_size;
+  const estimate = (bytes) => FIXED + (rate * bytes) / MIB;
+
+  const snapshot = (reason, isAsked) => {
+    const bytes = used();
+    const [pause, need, free] = [estimate(bytes), bytes * MEMORY_FACTOR + MEMORY_MORE, available()];
+    if (need > free) {
+      note(`no heap snapshot (${reason}): with ${mib(bytes)} in use it may need ${mib(need)}, and ${mib(free)} are left`);
+      return false;
+    }
+    if (!isAsked && pause > PAUSE_MAX) {
+      note(`no heap snapshot (${reason}): with ${mib(bytes)} in use it would stop the program for about ` +
+        `${Math.round(pause / 1000)} s; --snapshot exit takes it nevertheless`);
+      return false;
+    }
+    const begin = Date.now();
+    const isWritten = put(reason, "heapsnapshot", (path) => v8.writeHeapSnapshot(path));
+    const took = Date.now() - begin;
+    spent += took;
+    rate = Math.max(5, ((took - FIXED) * MIB) / bytes);
+    last = { at: uptime(), bytes };
+    if (isWritten) facts(reason);
+    return isWritten;
+  };
+
+  // The first one early, then whenever the time since the start has doubled, or the heap has grown by half: as long
+  // as that costs little.
+  const isDue = () => {
+    const now = uptime();
+    if (every) return now - (last ? last.at : 0) >= every;
+    if (!is("auto") && !is("peak")) return false;
+    if (!last) return now >= FIRST && estimate(used()) <= Math.max(500, now * PART);
+    const pause = estimate(used());
+    if (pause > PAUSE_MAX || spent + pause > (now + pause) * PART) return false;
+    return (is("auto") && now >= 2 * last.at) || used() >= 1.5 * last.bytes + MIB;
+  };
+
+  const asked = `${folder}/${process.pid}.ask`;
+  const ask = () => {
+    try {
+      fs.unlinkSync(asked);
+    } catch {
+      return;
+    }
+    if (!snapshot("asked", true)) facts("refused");
+  };
+
+  // Parents before children: parent's place, function, script, line, column, bytes that live.
+  const flat = (root) => {
+    const nodes = [];
+    const open = [[root, -1]];
+    while (open.length > 0) {
+      const [node, parent] = open.pop();
+      const { functionName, url, lineNumber, columnNumber } = node.callFrame;
+      const at = nodes.push([parent, functionName, url, lineNumber + 1, columnNumber + 1, node.selfSize]) - 1;
+      for (const child of node.children) open.push([child, at]);
+    }
+    return nodes;
+  };
+
+  // Never disconnected: V8 would number all objects anew, and snapshots could not be compared.
+  let session = null;
+  const profile = () => {
+    let found = null;
+    try {
+      session?.post("HeapProfiler.getSamplingProfile", (error, it) => { if (!error) found = flat(it.profile.head); });
+    } catch {}
+    return found;
+  };
+
+  const observer = new PerformanceObserver((list) => collected(list.getEntries()));
+  const collected = (entries) => {
+    for (const it of entries) {
+      const kind = it.detail?.kind ?? it.kind;
+      const sum = (gc[kind] ??= { count: 0, time: 0, longest: 0 });
+      sum.count += 1;
+      sum.time += it.duration;
+      sum.longest = Math.max(sum.longest, it.duration);
+    }
+  };
+
+  const finish = (reason) => {
+    if (isOver) return;
+    isOver = true;
+    try {
+      collected(observer.takeRecords());
+      observer.disconnect();
+      clearTimeout(timer);
+      const found = profile();
+      const isShort = uptime() < FIRST && !last;
+      if (is("exit") || is("peak") || every || (is("auto") && !isShort)) snapshot(reason, !is("auto"));
+      facts(reason, { end: true, profile: found });
+    } catch (error) {
+      note(String(error));
+    }
+  };
+
+  // A signal that the program does nothing about ends it before anybody can look. While the program has no listener of
+  // its own, a watcher below those that it sees does what is to be done, and lets the signal take its course.
+  const SIGNALS = { SIGINT: 2, SIGTERM: 15, SIGHUP: 1 };
+  const watchers = {};
+  let Watcher = null;
+  // What Node itself watches signals with, shown by its making.
+  const findWatcher = () => {
+    const hook = require("async_hooks").createHook({
+      init: (id, type, trigger, resource) => { if (type === "SIGNALWRAP") Watcher = resource.constructor; },
+    });
+    const nothing = () => {};
+    hook.enable();
+    process.on("SIGCONT", nothing);
+    process.removeListener("SIGCONT", nothing);
+    hook.disable();
+  };
+  const watch = () => {
+    if (!Watcher) findWatcher();
+    if (!Watcher) return;
+    for (const name of Object.keys(SIGNALS)) {
+      const isFree = process.listenerCount(name) === 0;
+      if (isFree && !watchers[name]) {
+        const watcher = new Watcher();
+        watcher.unref();
+        watcher.onsignal = () => {
+          if (process.listenerCount(name) > 0) return;
+          signaled = name;
+          finish("signal");
+          for (const it of Object.values(watchers)) it.close();
+          process.kill(process.pid, name);
+        };
+        if (watcher.start(SIGNALS[name]) === 0) watchers[name] = watcher;
+      } else if (!isFree && watchers[name]) {
+        watchers[name].close();
+        delete watchers[name];
+      }
+    }
+  };
+
+  let timer;
+  const tick = () => {
+    try {
+      if (isMainThread) {
+        watch();
+        ask();
+      }
+      if (isDue()) snapshot(every ? "interval" : last ? "growth" : "start", Boolean(every));
+    } catch (error) {
+      note(String(error));
+    }
+    if (!isOver) timer = setTimeout(tick, TICK).unref();
+  };
+
+  try {
+    observer.observe({ entryTypes: ["gc"] });
+    const { Session } = require("inspector");
+    session = new Session();
+    session.connect();
+    session.post("HeapProfiler.startSampling", { samplingInterval: 1 << 19 });
+  } catch {
+    session = null; // a Node without inspector
+  }
+  timer = setTimeout(tick, TICK).unref();
+  process.on("exit", () => finish("exit"));
+})();
