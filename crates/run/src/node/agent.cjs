@@ -3,13 +3,20 @@
 (() => {
   const inbox = process.env.HEAPWISE_NODE;
   if (!inbox || !process.versions.v8 || process.versions.bun) return;
-  const [when, folder] = [inbox.slice(0, inbox.indexOf(":")), inbox.slice(inbox.indexOf(":") + 1)];
   // The program may replace these.
   const { setTimeout, clearTimeout, JSON, Date } = globalThis;
   const fs = require("fs");
   const v8 = require("v8");
   const { isMainThread, threadId } = require("worker_threads");
   const { PerformanceObserver } = require("perf_hooks");
+
+  // Nobody looks for what a package manager keeps while it runs a script.
+  let isWrapper = false;
+  try {
+    isWrapper = /\/node_modules\/(npm|pnpm|yarn|corepack)\//.test(fs.realpathSync(process.argv[1]));
+  } catch {}
+  const when = isWrapper ? "never" : inbox.slice(0, inbox.indexOf(":"));
+  const folder = inbox.slice(inbox.indexOf(":") + 1);
 
   // Milliseconds that a snapshot takes at least, and for each MiB in use: measured anew with each one.
   const FIXED = 150;
@@ -122,7 +129,7 @@
     spent += took;
     rate = Math.max(5, ((took - FIXED) * MIB) / bytes);
     last = { at: uptime(), bytes };
-    if (isWritten) facts(reason);
+    if (isWritten) facts(reason, { took });
     return isWritten;
   };
 
@@ -161,6 +168,22 @@
     return nodes;
   };
 
+  // Maps of scripts that were made in memory, by a loader of TypeScript; of others, their files tell.
+  const MAPS_MAX = 32 << 20;
+  const sourceMaps = () => {
+    const maps = {};
+    let bytes = 0;
+    const parsed = ({ params: { url, sourceMapURL: map } }) => {
+      if (map?.startsWith("data:") && /^(file:|\/)/.test(url) && (bytes += map.length) < MAPS_MAX) maps[url] = map;
+    };
+    try {
+      session?.on("Debugger.scriptParsed", parsed);
+      session?.post("Debugger.enable");
+      session?.post("Debugger.disable");
+    } catch {}
+    return maps;
+  };
+
   // Never disconnected: V8 would number all objects anew, and snapshots could not be compared.
   let session = null;
   const profile = () => {
@@ -189,10 +212,10 @@
       collected(observer.takeRecords());
       observer.disconnect();
       clearTimeout(timer);
-      const found = profile();
+      const more = { end: true, profile: profile(), maps: sourceMaps() };
       const isShort = uptime() < FIRST && !last;
       if (is("exit") || is("peak") || every || (is("auto") && !isShort)) snapshot(reason, !is("auto"));
-      facts(reason, { end: true, profile: found });
+      facts(reason, more);
     } catch (error) {
       note(String(error));
     }
@@ -237,6 +260,17 @@
     }
   };
 
+  // The user's own signal.
+  const SIGUSR2 = 12;
+  const watchUser = () => {
+    findWatcher();
+    if (!Watcher) return;
+    const watcher = new Watcher();
+    watcher.unref();
+    watcher.onsignal = () => snapshot("asked", true);
+    watcher.start(SIGUSR2);
+  };
+
   let timer;
   const tick = () => {
     try {
@@ -260,6 +294,9 @@
   } catch {
     session = null; // a Node without inspector
   }
+  try {
+    if (is("signal") && isMainThread) watchUser();
+  } catch {}
   timer = setTimeout(tick, TICK).unref();
   process.on("exit", () => finish("exit"));
 })();
