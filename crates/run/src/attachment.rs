@@ -133,7 +133,8 @@ mod tests {
 
     #[test]
     fn what_went_in_comes_out_from_everywhere() {
-        let bytes: Vec<u8> = (0..2 * PIECE_BYTES as u32 + 77).map(|it| (it.wrapping_mul(2_654_435_761) >> 9) as u8).collect();
+        let bytes: Vec<u8> =
+            (0..2 * PIECE_BYTES as u32 + 77).map(|it| (it.wrapping_mul(2_654_435_761) >> 9) as u8).collect();
         let folder = tempfile::tempdir().unwrap();
         let (from, to) = (folder.path().join("from"), folder.path().join("to"));
         std::fs::write(&from, &bytes).unwrap();
