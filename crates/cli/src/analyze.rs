@@ -1,9 +1,10 @@
 //! From what was observed to what is shown: findings, and names for the frames that are shown.
 
+use heapwise_heap::objects::{self, Walked};
 use heapwise_heap::{Analysis, Class, Group, Holding, analyze, program};
 use heapwise_model::{
-    Code, Excerpt, Finding, Frame, Held, Kind, Language, Leaks, Place, Program, Report, ResolvedFrame,
-    RootKind, Rule, Severity, StackId, StackTable, Variable,
+    Code, Engine, Excerpt, Finding, Frame, Held, Kind, Language, Leaks, ObjectHeap, Place, Program, Report,
+    ResolvedFrame, RootKind, Rule, Severity, StackId, StackTable, Variable,
 };
 use heapwise_report::numbers::counted;
 use heapwise_report::place::{self, Located, SiteKey};
@@ -66,6 +67,7 @@ fn build(observation: &Observation, names: Names, filter: Filter<'_>, joins: boo
         timeline: observation.ledger.timeline(),
         ..Report::default()
     };
+    objects(observation, &mut report);
     let holding = holding(observation, &report.findings, names);
     if let Some(holding) = &holding {
         chains(holding, &mut report.findings);
@@ -85,6 +87,19 @@ fn build(observation: &Observation, names: Names, filter: Filter<'_>, joins: boo
     }
     report.sources = excerpts(&report, names);
     report
+}
+
+/// What the last dumps of a runtime's objects tell.
+fn objects(observation: &Observation, report: &mut Report) {
+    let Some((last, older)) = observation.objects.split_last() else { return };
+    let walked = Walked::new(&last.heap);
+    let older: Vec<&ObjectHeap> = older.iter().map(|it| &it.heap).collect();
+    let (totals, told) = match older.as_slice() {
+        [] => objects::analyze(&walked),
+        older => objects::compare(older, &walked),
+    };
+    report.objects = Some(totals);
+    report.findings.extend(told.into_iter().map(|it| Finding { engine: Engine::Run, ..it.finding }));
 }
 
 /// What a script allocated and a runtime still holds at its end is told by what holds it, not as a leak.

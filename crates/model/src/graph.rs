@@ -64,6 +64,11 @@ impl EdgeKind {
         EdgeKind::Key,
         EdgeKind::Item,
     ];
+
+    /// From its number.
+    pub fn from_number(number: u8) -> Option<EdgeKind> {
+        EdgeKind::ALL.get(usize::from(number)).copied()
+    }
 }
 
 /// A reference: target and kind in one word, four bytes on purpose (heaps have hundreds of millions).

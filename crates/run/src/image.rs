@@ -3,6 +3,7 @@
 
 use crate::attachment::Incoming;
 use crate::merge::{Merge, Sink, Wide};
+use crate::objects::{self, Dump};
 use crate::observation::Observation;
 use crate::ring::Ring;
 use crate::script::Scripts;
@@ -267,6 +268,7 @@ impl Image {
                 }
                 self.book.observation.seen(at);
                 self.book.observation.set_graph(found.graph, found.is_certain);
+                self.dump(at);
                 for (addr, kind) in found.places {
                     self.book.emit(&Event::Place { addr, kind });
                 }
@@ -278,6 +280,21 @@ impl Image {
         let header = self.ring.header();
         header.exit.store(EXIT_DONE, SeqCst);
         sys::futex_wake(&header.exit);
+    }
+
+    /// Takes the objects of the runtime that is in the process, which stands still.
+    fn dump(&mut self, at: Nanos) {
+        let Some(interpreter) = &self.book.scripts.interpreter else { return };
+        match objects::read(self.pid, interpreter, &self.book.observation.ledger) {
+            Ok(heap) => {
+                if let Some(writer) = &mut self.book.writer {
+                    objects::events(&heap, at, &mut |event| writer.event(event));
+                }
+                heap.notes.iter().for_each(|note| self.book.note(note));
+                self.book.observation.dumped(Dump { at, heap });
+            }
+            Err(reason) => self.book.note(&format!("the objects of Python are not known: {reason}")),
+        }
     }
 
     /// Stops the process for a moment, finds roots and edges, and lets it go on. `file` gets what the recording holds

@@ -25,6 +25,7 @@ mod mailbox;
 mod maps;
 mod merge;
 mod node;
+mod objects;
 mod observation;
 mod observe;
 mod ring;

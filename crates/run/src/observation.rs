@@ -1,6 +1,7 @@
 //! What is known of a process: fed live by its ring, or from a recording.
 
 use crate::attachment::{Attachment, Pieces};
+use crate::objects::{self, Dump};
 use heapwise_heap::{
     Analysis, Classes, ERRORS_MAX, GraphBuilder, Ledger, ShortestPaths, WildPlace, analyze, classify,
     dominators,
@@ -37,6 +38,8 @@ const BUILD_ID_MAX: usize = 64;
 /// marks of a cut. Bounds the time
 /// of whoever walks every stack.
 const DEPTH_MAX: u16 = 2064;
+/// Dumps of a runtime's objects that are compared with each other.
+const DUMPS_MAX: usize = 3;
 /// Each takes time in proportion to the live blocks; there is one at the end, and the last one counts.
 const GRAPHS_MAX: usize = 16;
 
@@ -64,6 +67,8 @@ pub struct Observation {
     pub threads: BTreeMap<u32, String>,
     pub ledger: Ledger,
     pub graph: Option<Graph>,
+    /// The last dumps of a runtime's objects.
+    pub objects: Vec<Dump>,
     pub notes: Vec<String>,
     /// Time of the last event.
     pub last: Nanos,
@@ -74,6 +79,8 @@ pub struct Observation {
     pieces: Pieces,
     /// Of a graph whose roots and edges are just coming.
     builder: Option<GraphBuilder>,
+    /// Of objects that are just coming.
+    heap: Option<objects::Builder>,
     /// Frames of each stack.
     depths: Vec<u16>,
     /// Graphs and places taken so far.
@@ -95,6 +102,8 @@ impl Default for Observation {
             threads: BTreeMap::new(),
             ledger: Ledger::new(),
             graph: None,
+            objects: Vec::new(),
+            heap: None,
             notes: Vec::new(),
             last: Nanos(0),
             exit: None,
@@ -249,6 +258,18 @@ impl Observation {
                     self.attachments.push(attachment);
                 }
             }
+            Event::Text { .. }
+            | Event::Script { .. }
+            | Event::Object { .. }
+            | Event::ObjectPlace { .. }
+            | Event::ObjectRoot { .. } => self.heap.get_or_insert_default().apply(event),
+            Event::ObjectsEnd { at, language } => {
+                self.seen(at);
+                match self.heap.take().and_then(|it| it.finish(language)) {
+                    Some(heap) => self.dumped(Dump { at, heap }),
+                    None => self.notes.push("objects that contradict each other are left out".to_owned()),
+                }
+            }
             Event::Place { addr, kind } => self.place_errors(addr, kind),
             Event::Note { text } => {
                 if self.notes.len() < NOTES_MAX {
@@ -300,6 +321,14 @@ impl Observation {
             _ => WildPlace::Wild,
         };
         self.ledger.errors_mut().iter_mut().filter(|it| it.addr == addr).for_each(|it| it.set_place(place));
+    }
+
+    /// Takes a dump of a runtime's objects; only the last ones are kept.
+    pub fn dumped(&mut self, dump: Dump) {
+        if self.objects.len() >= DUMPS_MAX {
+            self.objects.remove(0);
+        }
+        self.objects.push(dump);
     }
 
     /// Takes the graph of a scan.

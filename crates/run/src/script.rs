@@ -36,13 +36,18 @@ enum Native {
 /// What an interpreter said of itself.
 pub struct Interpreter {
     /// Address of `_PyRuntime`.
-    #[expect(dead_code)]
     pub runtime: u64,
     /// Address of the evaluation function.
     evaluation: u64,
     /// `3.11.2 (main, ...)`.
-    #[expect(dead_code)]
     pub version: String,
+}
+
+impl Interpreter {
+    /// Of version 3.`minor`.
+    pub fn minor(&self) -> Option<u8> {
+        self.version.strip_prefix("3.")?.split(|it: char| !it.is_ascii_digit()).next()?.parse().ok()
+    }
 }
 
 #[derive(Default)]

@@ -91,6 +91,23 @@ impl AttachmentKind {
     }
 }
 
+/// What an object refers to, as it is written: see [`References::each`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct References<'a>(pub &'a [u8]);
+
+/// A reference of an object.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Reference {
+    /// See `model::EdgeKind`.
+    pub kind: u8,
+    /// It keeps nothing alive.
+    pub is_idle: bool,
+    /// A text's number, or an index, as the kind says.
+    pub label: u32,
+    /// The object that is referred to, in the order of all.
+    pub target: u32,
+}
+
 /// One thing that happened, or was defined, in the order it happened.
 ///
 /// Definitions (`Module`, `Frame`, `Stack`, `Thread`) come before their first use.
@@ -129,6 +146,20 @@ pub enum Event<'a> {
     /// Leak scan: a complete graph ended; what the roots and edges before it describe is the heap at that time.
     /// `certain` is false when the scan had to leave something out (said in a note).
     GraphEnd { at: Nanos, certain: bool },
+    /// Objects of a language's runtime: a text that they are told by. Texts are numbered from 0 on.
+    Text { bytes: &'a [u8] },
+    /// A script that objects are placed in.
+    Script { number: u32, path: &'a [u8] },
+    /// The next object: its kind (see `model::ObjectKind`), its name and its references. `id` is 0 where its address is
+    /// what it is known by in another dump.
+    Object { addr: Addr, size: u64, kind: u8, name: u32, id: u32, references: References<'a> },
+    /// Where an object is written: 1-based line and column, 0 where they are not known.
+    ObjectPlace { object: u32, script: u32, line: u32, column: u32 },
+    /// An object from which others are reached.
+    ObjectRoot { kind: RootKind, object: u32 },
+    /// The objects are complete; what the events since the last such one describe is the heap of a runtime of that
+    /// `language` (see `model::Language`) at that time.
+    ObjectsEnd { at: Nanos, language: u8 },
     /// In what kind of memory an address lies that was freed without being a block's
     /// (`RootKind::Mapping`: none that is known).
     Place { addr: Addr, kind: RootKind },

@@ -118,6 +118,11 @@ impl<'a> Cursor<'a> {
             }
         }
     }
+    /// All that is left.
+    fn rest(&mut self) -> &'a [u8] {
+        std::mem::take(&mut self.rest)
+    }
+
     fn bytes(&mut self, length: u64) -> Option<&'a [u8]> {
         let length = usize::try_from(length).ok()?;
         if length > self.rest.len() {

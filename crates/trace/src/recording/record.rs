@@ -1,7 +1,10 @@
 //! Records of everything that is not an allocation or a free: tag, length, body.
 
 use super::{Cursor, Sink, push_varint, unzigzag, zigzag};
-use crate::{Addr, AttachmentKind, CodeId, Event, Family, FrameId, ModuleId, Nanos, RootKind, StackId};
+use crate::{
+    Addr, AttachmentKind, CodeId, Event, Family, FrameId, ModuleId, Nanos, Reference, References, RootKind,
+    StackId,
+};
 
 const PROCESS: u8 = 1;
 const MODULE: u8 = 2;
@@ -19,6 +22,12 @@ const PLACE: u8 = 13;
 const CODE: u8 = 14;
 const SCRIPT_FRAME: u8 = 15;
 const ATTACHMENT: u8 = 16;
+const TEXT: u8 = 17;
+const SCRIPT: u8 = 18;
+const OBJECT: u8 = 19;
+const OBJECT_PLACE: u8 = 20;
+const OBJECT_ROOT: u8 = 21;
+const OBJECTS_END: u8 = 22;
 
 /// Last values, against which the next are written; starts afresh in every block.
 #[derive(Clone, Copy, Default)]
@@ -56,6 +65,30 @@ fn unstep(last: &mut u64, step: u64) -> u64 {
 fn push_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
     push_varint(out, bytes.len() as u64);
     out.extend_from_slice(bytes);
+}
+
+impl References<'_> {
+    /// Appends a reference to those of the object `from`.
+    pub fn push(out: &mut Vec<u8>, from: u32, reference: &Reference) {
+        push_varint(out, u64::from(reference.kind) << 1 | u64::from(reference.is_idle));
+        push_varint(out, u64::from(reference.label));
+        push_varint(out, zigzag(i64::from(reference.target) - i64::from(from)));
+    }
+
+    /// The references of the object `from`; those behind a damaged one are left out.
+    pub fn each(self, from: u32, mut hear: impl FnMut(Reference)) {
+        let mut cursor = Cursor::new(self.0);
+        let mut next = || {
+            let what = cursor.varint()?;
+            let label = u32::try_from(cursor.varint()?).ok()?;
+            let target = i64::from(from).checked_add(unzigzag(cursor.varint()?))?;
+            let (kind, target) = (u8::try_from(what >> 1).ok()?, u32::try_from(target).ok()?);
+            Some(Reference { kind, is_idle: what & 1 != 0, label, target })
+        };
+        while let Some(reference) = next() {
+            hear(reference);
+        }
+    }
 }
 
 /// Appends a record; `body` is scratch space. Events of `columns` have no record.
@@ -130,6 +163,38 @@ pub fn push(out: &mut Vec<u8>, body: &mut Vec<u8>, state: &mut State, event: &Ev
             put(at.0);
             put(u64::from(certain));
             GRAPH_END
+        }
+        Event::Text { bytes } => {
+            body.extend_from_slice(bytes);
+            TEXT
+        }
+        Event::Script { number, path } => {
+            put(u64::from(number));
+            push_bytes(body, path);
+            SCRIPT
+        }
+        Event::Object { addr, size, kind, name, id, references } => {
+            put(step(&mut state.addr, addr.0));
+            put(size);
+            put(u64::from(kind));
+            put(u64::from(name));
+            put(u64::from(id));
+            body.extend_from_slice(references.0);
+            OBJECT
+        }
+        Event::ObjectPlace { object, script, line, column } => {
+            [object, script, line, column].into_iter().for_each(|it| put(u64::from(it)));
+            OBJECT_PLACE
+        }
+        Event::ObjectRoot { kind, object } => {
+            put(kind as u64);
+            put(u64::from(object));
+            OBJECT_ROOT
+        }
+        Event::ObjectsEnd { at, language } => {
+            put(at.0);
+            put(u64::from(language));
+            OBJECTS_END
         }
         Event::Place { addr, kind } => {
             put(addr.0);
@@ -265,6 +330,29 @@ fn decode_one(
             sink.event(Event::Edge { from, offset, target: Addr(unstep(&mut state.addr, number(body)?)) });
         }
         GRAPH_END => sink.event(Event::GraphEnd { at: Nanos(number(body)?), certain: number(body)? != 0 }),
+        TEXT => sink.event(Event::Text { bytes: body.rest() }),
+        SCRIPT => {
+            let (number, length) = (id(body)?, number(body)?);
+            sink.event(Event::Script { number, path: body.bytes(length)? });
+        }
+        OBJECT => {
+            let addr = Addr(unstep(&mut state.addr, number(body)?));
+            let (size, kind, name, object_id) = (number(body)?, number(body)?, id(body)?, id(body)?);
+            let (kind, references) = (u8::try_from(kind).ok()?, References(body.rest()));
+            sink.event(Event::Object { addr, size, kind, name, id: object_id, references });
+        }
+        OBJECT_PLACE => {
+            let (object, script, line, column) = (id(body)?, id(body)?, id(body)?, id(body)?);
+            sink.event(Event::ObjectPlace { object, script, line, column });
+        }
+        OBJECT_ROOT => {
+            let kind = RootKind::from_bits(number(body)? as u8);
+            sink.event(Event::ObjectRoot { kind, object: id(body)? });
+        }
+        OBJECTS_END => {
+            let (at, language) = (Nanos(number(body)?), u8::try_from(number(body)?).ok()?);
+            sink.event(Event::ObjectsEnd { at, language });
+        }
         PLACE => {
             let addr = Addr(number(body)?);
             sink.event(Event::Place { addr, kind: RootKind::from_bits(number(body)? as u8) });

@@ -1,5 +1,8 @@
 use super::*;
-use crate::{Addr, AttachmentKind, CodeId, Event, Family, FrameId, ModuleId, Nanos, RootKind, StackId};
+use crate::{
+    Addr, AttachmentKind, CodeId, Event, Family, FrameId, ModuleId, Nanos, Reference, References, RootKind,
+    StackId,
+};
 
 /// A small generator: enough to mix kinds, sizes and addresses.
 struct Random(u64);
@@ -44,6 +47,19 @@ fn endings() -> Vec<Event<'static>> {
         Event::Edge { from: Addr(64), offset: 8, target: Addr(1 << 40) },
         Event::GraphEnd { at: Nanos(10), certain: true },
         Event::Attachment { at: Nanos(10), kind: AttachmentKind::HeapSnapshot, name: b"0.1.exit" },
+        Event::Text { bytes: b"dict" },
+        Event::Script { number: 9, path: b"/srv/app.py" },
+        Event::Object {
+            addr: Addr(1 << 40),
+            size: 232,
+            kind: 3,
+            name: 0,
+            id: 0,
+            references: References(&[2 << 1 | 1, 0, 1]),
+        },
+        Event::ObjectPlace { object: 0, script: 9, line: 12, column: 0 },
+        Event::ObjectRoot { kind: RootKind::Global, object: 0 },
+        Event::ObjectsEnd { at: Nanos(10), language: 3 },
         Event::Note { text: b"note" },
         Event::Exit { at: Nanos(11), code: Some(0), signal: None },
         Event::Exit { at: Nanos(11), code: None, signal: Some(11) },
@@ -116,6 +132,26 @@ fn what_is_written_is_read() {
     let written: Vec<_> = events.iter().map(without_time).collect();
     assert_eq!(read.len(), written.len());
     assert_eq!(read, written);
+}
+
+#[test]
+fn references_go_there_and_back() {
+    let mut random = Random(5);
+    let all: Vec<Reference> = (0..1000)
+        .map(|_| Reference {
+            kind: random.below(16) as u8,
+            is_idle: random.below(2) == 0,
+            label: random.next() as u32,
+            target: random.next() as u32,
+        })
+        .collect();
+    let (mut bytes, mut read) = (Vec::new(), Vec::new());
+    all.iter().for_each(|it| References::push(&mut bytes, 7_000_000, it));
+    References(&bytes).each(7_000_000, |it| read.push(it));
+    assert_eq!(read, all);
+    let mut count = 0;
+    References(&bytes[..bytes.len() - 1]).each(7_000_000, |_| count += 1);
+    assert_eq!(count, 999);
 }
 
 #[test]

@@ -1,0 +1,219 @@
+//! The objects of a language's runtime: read from a process, told as events, and put together again.
+
+use crate::script::Interpreter;
+use crate::sys;
+use heapwise_cpython::{Memory, Version};
+use heapwise_heap::Ledger;
+use heapwise_model::{Bits, Edge, EdgeKind, Language, NodeId, ObjectHeap, ObjectKind, ObjectPlace, Root};
+use heapwise_trace::{Addr, Event, Nanos, Reference, References};
+
+/// Objects and references that are kept of a recording, however much a small file of packed blocks says.
+const OBJECTS_MAX: usize = 1 << 26;
+const REFERENCES_MAX: usize = 1 << 28;
+const TEXTS_MAX: usize = 1 << 30;
+
+const LANGUAGES: [Language; 4] =
+    [Language::Native, Language::Python, Language::JavaScript, Language::TypeScript];
+
+/// The objects at one moment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Dump {
+    pub at: Nanos,
+    pub heap: ObjectHeap,
+}
+
+struct Process(u32);
+
+impl Memory for Process {
+    fn read(&self, addr: u64, into: &mut [u8]) -> usize {
+        sys::read_memory(self.0, addr, into)
+    }
+}
+
+/// Reads the objects of a process that stands still.
+pub fn read(pid: u32, interpreter: &Interpreter, ledger: &Ledger) -> Result<ObjectHeap, String> {
+    let minor = interpreter.minor().ok_or_else(|| format!("{} is no version of it", interpreter.version))?;
+    let of = heapwise_cpython::Interpreter { runtime: interpreter.runtime, version: Version::new(3, minor) };
+    let blocks: Vec<(u64, u64)> = ledger.live_blocks().iter().map(|it| (it.addr.0, it.size)).collect();
+    heapwise_cpython::read(&Process(pid), &of, &blocks).map_err(|it| it.to_string())
+}
+
+/// Tells a heap as events.
+pub fn events(heap: &ObjectHeap, at: Nanos, sink: &mut dyn FnMut(&Event<'_>)) {
+    for text in 0..heap.texts.len() as u32 {
+        sink(&Event::Text { bytes: heap.texts.get(text).as_bytes() });
+    }
+    for (number, path) in &heap.scripts {
+        sink(&Event::Script { number: *number, path: path.as_bytes() });
+    }
+    let graph = &heap.graph;
+    let mut references = Vec::new();
+    for node in 0..graph.len() {
+        references.clear();
+        let first = graph.first[node] as usize;
+        for (at, (kind, label, target)) in heap.references(NodeId(node as u32)).enumerate() {
+            let is_idle = graph.idle.has(first + at);
+            let reference = Reference { kind: kind as u8, is_idle, label, target: target.0 };
+            References::push(&mut references, node as u32, &reference);
+        }
+        sink(&Event::Object {
+            addr: Addr(graph.addr.get(node).copied().unwrap_or(0)),
+            size: graph.size[node],
+            kind: heap.kind[node] as u8,
+            name: heap.name[node],
+            id: heap.ids.get(node).copied().unwrap_or(0),
+            references: References(&references),
+        });
+    }
+    for place in &heap.places {
+        let ObjectPlace { node, script, line, column } = *place;
+        sink(&Event::ObjectPlace { object: node.0, script, line, column });
+    }
+    for root in &graph.roots {
+        sink(&Event::ObjectRoot { kind: root.kind, object: root.target.0 });
+    }
+    let language = LANGUAGES.iter().position(|it| *it == heap.language).unwrap_or(0) as u8;
+    sink(&Event::ObjectsEnd { at, language });
+}
+
+/// Puts a heap together from its events.
+#[derive(Default)]
+pub struct Builder {
+    heap: ObjectHeap,
+    idle: Vec<usize>,
+    text_bytes: usize,
+}
+
+impl Builder {
+    /// Takes the next event; those of other matters are passed over.
+    pub fn apply(&mut self, event: &Event<'_>) {
+        let heap = &mut self.heap;
+        match *event {
+            Event::Text { bytes } if self.text_bytes < TEXTS_MAX => {
+                self.text_bytes += bytes.len() + size_of::<u64>();
+                heap.texts.push(&String::from_utf8_lossy(bytes));
+            }
+            Event::Script { number, path } if heap.scripts.len() < OBJECTS_MAX => {
+                heap.scripts.push((number, String::from_utf8_lossy(path).into_owned()));
+            }
+            Event::Object { addr, size, kind, name, id, references } if heap.kind.len() < OBJECTS_MAX => {
+                let graph = &mut heap.graph;
+                let from = heap.kind.len() as u32;
+                graph.first.push(graph.edges.len() as u32);
+                graph.addr.push(addr.0);
+                graph.size.push(size);
+                heap.kind.push(ObjectKind::ALL.get(usize::from(kind)).copied().unwrap_or(ObjectKind::Other));
+                heap.name.push(name);
+                heap.ids.push(id);
+                references.each(from, |it| {
+                    let Some(kind) = EdgeKind::from_number(it.kind) else { return };
+                    if graph.edges.len() < REFERENCES_MAX && (it.target as usize) < NodeId::MAX {
+                        if it.is_idle {
+                            self.idle.push(graph.edges.len());
+                        }
+                        graph.edges.push(Edge::new(NodeId(it.target), kind));
+                        graph.labels.push(it.label);
+                    }
+                });
+            }
+            Event::ObjectPlace { object, script, line, column } if heap.places.len() < OBJECTS_MAX => {
+                heap.places.push(ObjectPlace { node: NodeId(object), script, line, column });
+            }
+            Event::ObjectRoot { kind, object } if heap.graph.roots.len() < OBJECTS_MAX => {
+                heap.graph.roots.push(Root { kind, place: 0, target: NodeId(object), interior: false });
+            }
+            _ => {}
+        }
+    }
+
+    /// The heap of all events so far; `None` where they contradict each other.
+    pub fn finish(self, language: u8) -> Option<ObjectHeap> {
+        let Builder { mut heap, idle, .. } = self;
+        let count = heap.kind.len();
+        let is_node = |it: NodeId| it.index() < count;
+        let graph = &mut heap.graph;
+        graph.first.push(graph.edges.len() as u32);
+        let is_sound = graph.edges.iter().all(|it| is_node(it.target()))
+            && graph.roots.iter().all(|it| is_node(it.target))
+            && heap.places.iter().all(|it| is_node(it.node));
+        if !is_sound || count == 0 {
+            return None;
+        }
+        if !idle.is_empty() {
+            graph.idle = Bits::new(graph.edges.len());
+            for at in idle {
+                graph.idle.insert(at);
+            }
+        }
+        if graph.addr.iter().all(|it| *it == 0) {
+            graph.addr.clear();
+        }
+        if heap.ids.iter().all(|it| *it == 0) {
+            heap.ids.clear();
+        }
+        heap.places.sort_by_key(|it| it.node);
+        heap.scripts.sort();
+        heap.language = LANGUAGES.get(usize::from(language)).copied().unwrap_or_default();
+        Some(heap)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use heapwise_model::RootKind;
+
+    /// Objects that refer to each other at random.
+    fn heap() -> ObjectHeap {
+        let mut heap = ObjectHeap { language: Language::Python, ..ObjectHeap::default() };
+        let names = ["dict", "list", "app", ""].map(|it| heap.texts.push(it));
+        let count = 500u32;
+        for node in 0..count {
+            heap.graph.first.push(heap.graph.edges.len() as u32);
+            for at in 0..node % 7 {
+                let kind = [EdgeKind::Element, EdgeKind::Key, EdgeKind::Weak][at as usize % 3];
+                heap.graph.edges.push(Edge::new(NodeId((node * 31 + at * 17) % count), kind));
+                heap.graph.labels.push(at);
+            }
+            heap.graph.addr.push(u64::from(node) * 48 + 4096);
+            heap.graph.size.push(u64::from(node % 100));
+            heap.kind.push(ObjectKind::ALL[node as usize % ObjectKind::ALL.len()]);
+            heap.name.push(names[node as usize % names.len()]);
+        }
+        heap.graph.first.push(heap.graph.edges.len() as u32);
+        heap.graph.idle = Bits::new(heap.graph.edges.len());
+        for at in (0..heap.graph.edges.len()).step_by(5) {
+            heap.graph.idle.insert(at);
+        }
+        heap.graph.roots =
+            vec![Root { kind: RootKind::Global, place: 0, target: NodeId(3), interior: false }];
+        heap.places = vec![ObjectPlace { node: NodeId(4), script: 2, line: 7, column: 0 }];
+        heap.scripts = vec![(2, "/srv/app.py".to_owned())];
+        heap
+    }
+
+    #[test]
+    fn a_heap_goes_there_and_back() {
+        let heap = heap();
+        let mut builder = Builder::default();
+        let mut language = 0;
+        events(&heap, Nanos(5), &mut |event| match *event {
+            Event::ObjectsEnd { language: it, .. } => language = it,
+            _ => builder.apply(event),
+        });
+        assert_eq!(builder.finish(language), Some(heap));
+    }
+
+    #[test]
+    fn what_contradicts_itself_is_no_heap() {
+        for (target, is_whole) in [(0, true), (1, false)] {
+            let mut builder = Builder::default();
+            let mut references = Vec::new();
+            let reference = Reference { kind: 4, is_idle: false, label: 0, target };
+            References::push(&mut references, 0, &reference);
+            let references = References(&references);
+            builder.apply(&Event::Object { addr: Addr(0), size: 1, kind: 3, name: 0, id: 1, references });
+            assert_eq!(builder.finish(1).is_some(), is_whole);
+        }
+    }
+}
