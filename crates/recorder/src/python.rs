@@ -44,11 +44,13 @@ pub struct Python {
     code_type: u64,
 }
 
-struct Cell(core::cell::UnsafeCell<core::mem::MaybeUninit<Python>>);
-// SAFETY: written once before `IS_HERE` is set, read after.
-unsafe impl Sync for Cell {}
-static PYTHON: Cell = Cell(core::cell::UnsafeCell::new(core::mem::MaybeUninit::uninit()));
+struct Cell<T>(core::cell::UnsafeCell<core::mem::MaybeUninit<T>>);
+// SAFETY: written once before its flag is set, read after.
+unsafe impl<T> Sync for Cell<T> {}
+static PYTHON: Cell<Python> = Cell(core::cell::UnsafeCell::new(core::mem::MaybeUninit::uninit()));
 static IS_HERE: AtomicU32 = AtomicU32::new(0);
+static FOUND: Cell<Found> = Cell(core::cell::UnsafeCell::new(core::mem::MaybeUninit::uninit()));
+static IS_FOUND: AtomicU32 = AtomicU32::new(0);
 
 /// Whether there is an interpreter that is known.
 #[inline(always)]
@@ -80,20 +82,33 @@ pub fn begin() {
         unsafe { real::dlerror() };
         found
     });
-    if let Some((runtime, is_known, version)) = found {
-        let evaluation = stream::unrecorded(|| find(c"_PyEval_EvalFrameDefault")) as u64;
-        let known = u64::from(is_known);
-        stream::with(|thread| {
-            thread.write_blob(
-                blob::PYTHON,
-                &[&(runtime as u64).to_le_bytes(), &evaluation.to_le_bytes(), &known.to_le_bytes(), version],
-            );
-        });
+    if let Some(found) = found {
+        // SAFETY: nobody reads before the flag is set.
+        unsafe { (*FOUND.0.get()).write(found) };
+        IS_FOUND.store(1, Release);
+        stream::with(announce);
     }
 }
 
-/// Address of the runtime, whether its layout is known, and its version.
-fn look() -> Option<(usize, bool, &'static [u8])> {
+/// Tells of the interpreter; the first stream of a forked child does so again.
+pub fn announce(thread: &mut Thread) {
+    if IS_FOUND.load(Acquire) == 0 {
+        return;
+    }
+    // SAFETY: the flag is set.
+    let found = unsafe { (*FOUND.0.get()).assume_init_ref() };
+    let words = [found.runtime as u64, found.evaluation as u64, u64::from(is_here())].map(u64::to_le_bytes);
+    thread.write_blob(blob::PYTHON, &[&words[0], &words[1], &words[2], found.version]);
+}
+
+/// What `heapwise` is told.
+struct Found {
+    runtime: usize,
+    evaluation: usize,
+    version: &'static [u8],
+}
+
+fn look() -> Option<Found> {
     let set_allocator = find(c"PyMem_SetAllocator");
     if set_allocator == 0 {
         return None;
@@ -106,7 +121,6 @@ fn look() -> Option<(usize, bool, &'static [u8])> {
     let version = unsafe { CStr::from_ptr(call!(version, fn() -> *const c_char)()) }.to_bytes();
     let minor = minor(version);
     let python = minor.and_then(|it| found(it, runtime, set_allocator));
-    let is_known = python.is_some();
     if let Some(python) = python {
         // SAFETY: nobody reads before the flag is set.
         unsafe { (*PYTHON.0.get()).write(python) };
@@ -114,7 +128,8 @@ fn look() -> Option<(usize, bool, &'static [u8])> {
         // SAFETY: the interpreter has not started.
         unsafe { objects::wrap() };
     }
-    Some((runtime, is_known, &version[..version.len().min(200)]))
+    let evaluation = find(c"_PyEval_EvalFrameDefault");
+    Some(Found { runtime, evaluation, version: &version[..version.len().min(200)] })
 }
 
 /// Of a version like `3.11.2 (main, ...) [GCC ...]`.

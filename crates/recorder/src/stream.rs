@@ -127,6 +127,9 @@ unsafe fn open<'a>(tls: *mut tls::Tls, level: usize) -> Option<&'a mut Thread> {
         if !it.next_chunk() {
             return None;
         }
+        if it.stream == 0 {
+            python::announce(it);
+        }
         // SAFETY: by the caller.
         unsafe { (*tls).threads[level] = thread };
         Some(it)

@@ -22,16 +22,17 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::*;
+use std::time::{Duration, Instant};
 
 /// Stamps per nanosecond, measured since `heapwise` started.
 pub struct Clock {
     stamp: u64,
-    instant: std::time::Instant,
+    instant: Instant,
 }
 
 impl Clock {
     pub fn start() -> Clock {
-        Clock { stamp: sys::stamp(), instant: std::time::Instant::now() }
+        Clock { stamp: sys::stamp(), instant: Instant::now() }
     }
     fn rate(&self) -> f64 {
         let ns = self.instant.elapsed().as_nanos() as f64;
@@ -48,8 +49,10 @@ pub struct Image {
     merge: Merge,
     book: Book,
     pub is_over: bool,
-    last_flush: std::time::Instant,
-    last_sample: std::time::Instant,
+    last_flush: Instant,
+    last_sample: Instant,
+    /// When the objects of a runtime are looked at next, and the time until then; `None` before there is a runtime.
+    dumps: Option<(Instant, Duration)>,
 }
 
 /// Where the events of an image go.
@@ -124,7 +127,7 @@ impl Image {
             resizing: FxHashMap::default(),
             forks: Vec::new(),
         };
-        let now = std::time::Instant::now();
+        let now = Instant::now();
         let mut image = Image {
             pid,
             fork,
@@ -134,6 +137,7 @@ impl Image {
             is_over: false,
             last_flush: now,
             last_sample: now,
+            dumps: None,
         };
         image.sample();
         image
@@ -188,7 +192,7 @@ impl Image {
 
     /// Puts what was collected into the file.
     pub fn flush(&mut self) {
-        self.last_flush = std::time::Instant::now();
+        self.last_flush = Instant::now();
         if let Some(writer) = &mut self.book.writer {
             writer.flush();
         }
@@ -197,7 +201,7 @@ impl Image {
 
     /// Notes resident bytes and faults.
     fn sample(&mut self) {
-        self.last_sample = std::time::Instant::now();
+        self.last_sample = Instant::now();
         let at = self.book.now();
         let Some(figures) = read_figures(self.pid) else { return };
         self.book.emit(&Event::Sample {
@@ -280,6 +284,26 @@ impl Image {
         let header = self.ring.header();
         header.exit.store(EXIT_DONE, SeqCst);
         sys::futex_wake(&header.exit);
+    }
+
+    /// From time to time the process stands still for a look at the objects of its runtime: what grows from look to look
+    /// is told at its end. The times between looks double, and are long beside what the looks take.
+    pub fn dump_if_due(&mut self, clock: &Clock) {
+        if self.book.scripts.interpreter.is_none() || self.ring.header().exit.load(Acquire) != EXIT_NONE {
+            return;
+        }
+        let now = Instant::now();
+        let (due, interval) = *self.dumps.get_or_insert((now + FIRST_DUMP, FIRST_DUMP));
+        if now < due {
+            return;
+        }
+        let threads = scan::stop_others(self.pid, 0);
+        self.drain(clock, true);
+        let at = self.book.now();
+        self.dump(at);
+        drop(threads);
+        let interval = (interval * 2).max(now.elapsed() * DUMP_PART);
+        self.dumps = Some((Instant::now() + interval, interval));
     }
 
     /// Takes the objects of the runtime that is in the process, which stands still.
@@ -406,8 +430,12 @@ impl Snapshot {
     }
 }
 
-const FLUSH_INTERVAL: std::time::Duration = std::time::Duration::from_millis(90);
-const SAMPLE_INTERVAL: std::time::Duration = std::time::Duration::from_millis(100);
+/// A runtime's start until its objects are looked at first.
+const FIRST_DUMP: Duration = Duration::from_millis(100);
+/// Of the time between two looks, a look takes at most one such part.
+const DUMP_PART: u32 = 25;
+const FLUSH_INTERVAL: Duration = Duration::from_millis(90);
+const SAMPLE_INTERVAL: Duration = Duration::from_millis(100);
 
 impl Book {
     #[inline]

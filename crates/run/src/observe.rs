@@ -226,6 +226,7 @@ impl Follower<'_> {
             let (mut full, mut is_busy) = (0, false);
             for image in self.images.iter_mut().filter(|it| !it.is_over) {
                 full += image.drain(&self.clock, false);
+                image.dump_if_due(&self.clock);
                 if image.wants_scan() {
                     image.scan(&self.clock);
                     is_busy = true;
