@@ -65,6 +65,7 @@ fn build(observation: &Observation, names: Names, filter: Filter<'_>, joins: boo
         stacks: observation.stacks.clone(),
         costs: std::mem::take(&mut analysis.costs),
         timeline: observation.ledger.timeline(),
+        phases: observation.phases.clone(),
         ..Report::default()
     };
     objects(observation, &mut report);
@@ -334,6 +335,7 @@ fn shown_stacks(report: &Report, names: Names) -> Vec<StackId> {
         stacks.extend(places.filter_map(place::stack_of));
         stacks.extend(finding.held.iter().flat_map(|it| &it.steps).map(|it| it.stack));
     }
+    stacks.extend(report.phases.iter().flat_map(|it| &it.sites).map(|it| it.stack));
     let mut dearest: Vec<_> = report.costs.iter().filter(|it| it.peak_bytes > 0).collect();
     dearest.sort_by_key(|it| std::cmp::Reverse(it.peak_bytes));
     stacks.extend(dearest.iter().take(SHOWN_STACKS).map(|it| it.stack));

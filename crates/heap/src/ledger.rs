@@ -274,6 +274,13 @@ impl Ledger {
         self.totals.peak_rss_bytes = self.totals.peak_rss_bytes.max(rss_bytes);
     }
 
+    /// From now on the peak is that of what is yet to come.
+    pub fn forget_peak(&mut self) {
+        self.totals.peak = self.totals.live;
+        self.totals.peak_at = self.totals.now;
+        self.peak_epoch += 1;
+    }
+
     /// Takes an event of a recording; those that say nothing of the ledger's matters are passed over.
     /// A stack counts as defined when it is the next one in order, so ids cannot be made up.
     #[inline]

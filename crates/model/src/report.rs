@@ -135,6 +135,22 @@ pub struct ObjectTotals {
     pub before: Option<Total>,
 }
 
+/// A part of a process's time that the program has named. All figures but times are differences to its begin.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct Phase {
+    pub name: String,
+    pub begin_ns: u64,
+    pub end_ns: u64,
+    pub allocations: u64,
+    pub allocated_bytes: u64,
+    /// Greatest sum of live requested bytes.
+    pub peak_bytes: u64,
+    /// What the sites that hold more at the end than at the begin hold more.
+    pub kept: Total,
+    /// The greatest: `peak_*` and `live_*` are what they hold more at the peak and at the end.
+    pub sites: Vec<StackCost>,
+}
+
 /// What a renderer sees.
 #[derive(Clone, Debug, Default)]
 pub struct Report {
@@ -156,6 +172,8 @@ pub struct Report {
     pub frames: Vec<Vec<ResolvedFrame>>,
     pub costs: Vec<StackCost>,
     pub timeline: Timeline,
+    /// In the order of their begin; of recordings with marks.
+    pub phases: Vec<Phase>,
     /// Source lines for excerpts: path as in `ResolvedFrame::path`, first line's number, lines.
     pub sources: Vec<Excerpt>,
     /// Other processes of the same run: command, pid, recording's path, findings at error.

@@ -8,6 +8,7 @@ mod cxx;
 mod exec;
 mod malloc;
 mod map;
+mod mark;
 #[allow(non_snake_case, reason = "interposed names are given")]
 mod process;
 mod signals;

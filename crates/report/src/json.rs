@@ -10,8 +10,8 @@ use crate::sanitize::clean;
 use crate::{catalog, held, retainers, sanitize};
 use heapwise_model::{
     Child, ClassTotal, Confidence, Engine, FIRST_STEPS, Finding, Fix, Held, HeldStep, Language, LeakTotals,
-    Leaks, Location, ObjectTotals, Place, Program, Related, Report, ResolvedFrame, RetainerStep, Retainers,
-    Safety, Severity, StackId, StackShare, Termination, Total,
+    Leaks, Location, ObjectTotals, Phase, Place, Program, Related, Report, ResolvedFrame, RetainerStep,
+    Retainers, Safety, Severity, StackCost, StackId, StackShare, Termination, Total,
 };
 use serde::Serialize;
 use serde::ser::{SerializeSeq, Serializer};
@@ -85,6 +85,8 @@ struct SummaryJson {
     program: Option<ProgramJson>,
     #[serde(skip_serializing_if = "Option::is_none")]
     heap: Option<HeapJson>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    phases: Vec<PhaseJson>,
     #[serde(skip_serializing_if = "Option::is_none")]
     recording: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -149,6 +151,33 @@ struct ClassJson {
     more_objects: Option<i64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     more_bytes: Option<i64>,
+}
+
+/// A part of the time that the program has named. All figures but times are differences to its begin.
+#[derive(Serialize)]
+struct PhaseJson {
+    name: String,
+    begin_ns: u64,
+    duration_ns: u64,
+    allocations: u64,
+    allocated_bytes: u64,
+    peak_bytes: u64,
+    kept_bytes: u64,
+    kept_blocks: u64,
+    /// The greatest.
+    sites: Vec<PhaseSiteJson>,
+}
+
+#[derive(Serialize)]
+struct PhaseSiteJson {
+    allocations: u64,
+    peak_bytes: u64,
+    kept_bytes: u64,
+    kept_blocks: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    location: Option<LocationJson>,
+    #[serde(flatten)]
+    stack: StackJson,
 }
 
 /// Both keys always: the contract shows `"signal": null`.
@@ -423,9 +452,32 @@ impl<'a> Context<'a> {
             },
             program: self.report.program.as_ref().map(program),
             heap: self.report.objects.as_ref().map(heap),
+            phases: self.report.phases.iter().map(|it| self.phase(it)).collect(),
             recording: self.report.recording.as_deref().map(|path| clean(path).into_owned()),
             files: self.report.read.map(|it| it.files),
             lines: self.report.read.map(|it| it.lines),
+        }
+    }
+
+    fn phase(&self, phase: &Phase) -> PhaseJson {
+        let site = |it: &StackCost| PhaseSiteJson {
+            allocations: it.allocations,
+            peak_bytes: it.peak_bytes,
+            kept_bytes: it.live_bytes,
+            kept_blocks: it.live_blocks,
+            location: self.location(&Place::Stack(it.stack)),
+            stack: self.frames(it.stack),
+        };
+        PhaseJson {
+            name: clean(&phase.name).into_owned(),
+            begin_ns: phase.begin_ns,
+            duration_ns: phase.end_ns - phase.begin_ns,
+            allocations: phase.allocations,
+            allocated_bytes: phase.allocated_bytes,
+            peak_bytes: phase.peak_bytes,
+            kept_bytes: phase.kept.bytes,
+            kept_blocks: phase.kept.blocks,
+            sites: phase.sites.iter().map(site).collect(),
         }
     }
 

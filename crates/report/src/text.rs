@@ -597,6 +597,23 @@ impl<'a> Page<'a> {
         }
     }
 
+    /// The phases that needed most, of a program that names them.
+    fn push_phases(&self, lines: &mut Vec<String>) {
+        let phases = &self.report.phases;
+        let mut greatest: Vec<_> = phases.iter().collect();
+        greatest.sort_by_key(|it| std::cmp::Reverse(it.peak_bytes));
+        let shown = if self.options.verbose { phases.len() } else { TOP_SITES };
+        for (at, phase) in greatest.iter().take(shown).enumerate() {
+            let (peak, kept) = (human_bytes(phase.peak_bytes), human_bytes(phase.kept.bytes));
+            let name = clean_to(&phase.name, self.width.saturating_sub(50).max(24));
+            let label = if at == 0 { "phases" } else { "" };
+            lines.push(self.item(label, &format!("{name}: at most {peak} more, {kept} kept")));
+        }
+        if let Some(more @ 1..) = phases.len().checked_sub(shown) {
+            lines.push(self.item("", &format!("and {more} more (--verbose lists them)")));
+        }
+    }
+
     fn push_program(&self, lines: &mut Vec<String>, program: &Program) {
         let command =
             clean_to(&program.command.join(" "), self.width.saturating_sub(50).max(24)).into_owned();
@@ -620,6 +637,7 @@ impl<'a> Page<'a> {
         }
         lines.push(self.item("peak", &peak));
         self.push_end(lines, program);
+        self.push_phases(lines);
         let top = sites::sites(self.report, Metric::Peak);
         for (at, site) in top.iter().take(TOP_SITES).enumerate() {
             let place = self.function_in(site.place.as_ref(), self.width.saturating_sub(32).max(20));

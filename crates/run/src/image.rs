@@ -73,6 +73,8 @@ struct Book {
     modules: BTreeMap<u64, (u64, ModuleId)>,
     cut: FrameId,
     scripts: Scripts,
+    /// Names of marks whose turn has not come, by number.
+    marks: FxHashMap<u64, Vec<u8>>,
     start_stamp: u64,
     /// Of the last event; its time is `observation.last`.
     last_stamp: u64,
@@ -88,6 +90,8 @@ struct Book {
 const NUMBER_MAX: u64 = 1 << 28;
 /// Snapshots for children that have not shown up.
 const FORKS_MAX: usize = 64;
+/// Marks that are announced and have not come: some per thread.
+const MARKS_MAX: usize = 1 << 12;
 
 impl Image {
     /// `parent` is what a forked child began with.
@@ -121,6 +125,7 @@ impl Image {
             modules: BTreeMap::new(),
             cut: FrameId(0),
             scripts: Scripts::default(),
+            marks: FxHashMap::default(),
             start_stamp,
             last_stamp: 0,
             scale: 1.0 / rate,
@@ -663,6 +668,11 @@ impl Sink for Book {
                 match record.time() {
                     blob::MODULE => self.define_module(&bytes),
                     blob::CODE => self.define_code(&bytes),
+                    blob::MARK if bytes.len() >= 8 && self.marks.len() < MARKS_MAX => {
+                        let name = bytes.split_off(8);
+                        let number = u64::from_le_bytes(bytes.try_into().expect("eight bytes"));
+                        self.marks.insert(number, name);
+                    }
                     blob::PYTHON => {
                         if let Some(note) = self.scripts.interpreter(&bytes) {
                             self.note(&note);
@@ -752,6 +762,11 @@ impl Sink for Book {
                             writer.resize(at, thread, old, addr, size, stack);
                         }
                     }
+                }
+            }
+            tag::WIDE if record.time() == wide::MARK => {
+                if let Some(name) = self.marks.remove(&record.1) {
+                    self.emit(&Event::Mark { at, name: &name });
                 }
             }
             tag::WIDE if record.time() == wide::FORK => {

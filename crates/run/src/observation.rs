@@ -7,7 +7,7 @@ use heapwise_heap::{
     dominators,
 };
 use heapwise_model::{
-    Code, CodeId, Frame, FrameId, HeapGraph, Module, ModuleId, NodeId, StackTable, Termination,
+    Code, CodeId, Frame, FrameId, HeapGraph, Module, ModuleId, NodeId, Phase, StackTable, Termination,
 };
 use heapwise_trace::recording::{self, End, Sink, Writer};
 use heapwise_trace::{Addr, Event, Nanos, RootKind, StackId};
@@ -69,6 +69,8 @@ pub struct Observation {
     pub graph: Option<Graph>,
     /// The last dumps of a runtime's objects.
     pub objects: Vec<Dump>,
+    /// What the marks of a recording divide it into; found by whoever reads it.
+    pub phases: Vec<Phase>,
     pub notes: Vec<String>,
     /// Time of the last event.
     pub last: Nanos,
@@ -104,6 +106,7 @@ impl Default for Observation {
             graph: None,
             objects: Vec::new(),
             heap: None,
+            phases: Vec::new(),
             notes: Vec::new(),
             last: Nanos(0),
             exit: None,
@@ -271,6 +274,7 @@ impl Observation {
                 }
             }
             Event::Place { addr, kind } => self.place_errors(addr, kind),
+            Event::Mark { at, .. } => self.seen(at),
             Event::Note { text } => {
                 if self.notes.len() < NOTES_MAX {
                     self.notes.push(short(text));

@@ -165,6 +165,8 @@ pub enum Event<'a> {
     Place { addr: Addr, kind: RootKind },
     /// A file that belongs to the recording: the pieces since the last one ([`crate::recording::Sink::piece`]).
     Attachment { at: Nanos, kind: AttachmentKind, name: &'a [u8] },
+    /// The program said that something begins, and that what it said before has ended. No name: nothing begins.
+    Mark { at: Nanos, name: &'a [u8] },
     /// Something a reader of the report must know (events lost, scan not possible, ...).
     Note { text: &'a [u8] },
     /// The process ended: exit code, or the signal that killed it.

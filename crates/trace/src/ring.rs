@@ -163,6 +163,8 @@ pub mod wide {
     pub const ADDR: u64 = 2;
     /// The process forks; word 1 is the fork's number.
     pub const FORK: u64 = 3;
+    /// The program says that something begins; word 1 is the number of the `blob::MARK` with its name.
+    pub const MARK: u64 = 4;
 }
 
 /// Second-level kinds of `tag::BLOB`: `address` field = bytes that follow in whole records.
@@ -176,6 +178,8 @@ pub mod blob {
     /// A CPython interpreter: address of its runtime, address of the function that runs frames, whether its layout is
     /// known (8 bytes each), version.
     pub const PYTHON: u64 = 4;
+    /// A mark's number (8 bytes), its name.
+    pub const MARK: u64 = 5;
 }
 
 /// What a frame's number means besides.

@@ -5,9 +5,10 @@ use crate::args::{Common, Format, Report as Args};
 use crate::config::Config;
 use crate::output::{self, Stream};
 use crate::{Failure, analyze, runtime};
+use heapwise_heap::Phases;
 use heapwise_model::{Finding, Report};
 use heapwise_run::{Observation, ReadError};
-use heapwise_trace::Event;
+use heapwise_trace::{Event, recording};
 use std::io::IsTerminal;
 use std::path::Path;
 
@@ -16,7 +17,7 @@ pub fn run(args: &Args, common: &Common) -> Result<u8, Failure> {
         return heap_snapshot::report(args, common);
     }
     let config = Config::load(common.config.as_deref())?;
-    let observation = read(&args.recording, common)?;
+    let observation = read_marked(&args.recording, common)?;
     let names = match args.by {
         Some(_) if common.format == Format::Text => analyze::Names::All,
         _ => output::names(common),
@@ -43,6 +44,20 @@ const PROGRESS_MIN: u64 = 8 << 20;
 /// Reads a recording, with progress on a terminal.
 pub fn read(path: &Path, common: &Common) -> Result<Observation, Failure> {
     read_and(path, common, |_| {})
+}
+
+/// As [`read`], with the phases of a recording that has marks: it is read twice.
+fn read_marked(path: &Path, common: &Common) -> Result<Observation, Failure> {
+    let mut is_marked = false;
+    let mut observation = read_and(path, common, |it| is_marked |= matches!(it, Event::Mark { .. }))?;
+    if is_marked {
+        let mut phases = Phases::new();
+        // It could be read a moment ago.
+        if recording::read(path, &mut phases, &mut |_, _| {}).is_ok() {
+            observation.phases = phases.finish();
+        }
+    }
+    Ok(observation)
 }
 
 /// As [`read`]; `also` hears each event.

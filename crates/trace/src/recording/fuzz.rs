@@ -124,7 +124,7 @@ fn from_events(data: &[u8]) -> Vec<u8> {
             12 => Event::Edge { from: second, offset: size, target: addr },
             13 => Event::GraphEnd { at, certain: stack & 1 != 0 },
             14 => Event::Place { addr, kind },
-            _ => match stack % 5 {
+            _ => match stack % 6 {
                 0 => Event::Sample {
                     at,
                     rss_bytes: size,
@@ -136,6 +136,7 @@ fn from_events(data: &[u8]) -> Vec<u8> {
                 2 => Event::Note { text: event },
                 3 if bytes % 2 == 0 => Event::Exit { at, code: Some(bytes), signal: None },
                 3 => Event::Attachment { at, kind: AttachmentKind::from_bits(bytes % 8), name: event },
+                4 => Event::Mark { at, name: event },
                 _ => {
                     writer.flush();
                     continue;

@@ -28,6 +28,7 @@ const OBJECT: u8 = 19;
 const OBJECT_PLACE: u8 = 20;
 const OBJECT_ROOT: u8 = 21;
 const OBJECTS_END: u8 = 22;
+const MARK: u8 = 23;
 
 /// Last values, against which the next are written; starts afresh in every block.
 #[derive(Clone, Copy, Default)]
@@ -158,6 +159,11 @@ pub fn push(out: &mut Vec<u8>, body: &mut Vec<u8>, state: &mut State, event: &Ev
             put(offset);
             put(step(&mut state.addr, target.0));
             EDGE
+        }
+        Event::Mark { at, name } => {
+            put(at.0);
+            push_bytes(body, name);
+            MARK
         }
         Event::GraphEnd { at, certain } => {
             put(at.0);
@@ -328,6 +334,11 @@ fn decode_one(
             let from = Addr(unstep(&mut state.place, number(body)?));
             let offset = number(body)?;
             sink.event(Event::Edge { from, offset, target: Addr(unstep(&mut state.addr, number(body)?)) });
+        }
+        MARK => {
+            let at = Nanos(number(body)?);
+            let length = number(body)?;
+            sink.event(Event::Mark { at, name: body.bytes(length)? });
         }
         GRAPH_END => sink.event(Event::GraphEnd { at: Nanos(number(body)?), certain: number(body)? != 0 }),
         TEXT => sink.event(Event::Text { bytes: body.rest() }),

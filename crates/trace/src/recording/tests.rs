@@ -60,6 +60,7 @@ fn endings() -> Vec<Event<'static>> {
         Event::ObjectPlace { object: 0, script: 9, line: 12, column: 0 },
         Event::ObjectRoot { kind: RootKind::Global, object: 0 },
         Event::ObjectsEnd { at: Nanos(10), language: 3 },
+        Event::Mark { at: Nanos(10), name: b"test_login" },
         Event::Note { text: b"note" },
         Event::Exit { at: Nanos(11), code: Some(0), signal: None },
         Event::Exit { at: Nanos(11), code: None, signal: Some(11) },
@@ -113,6 +114,27 @@ fn without_time(event: &Event<'_>) -> String {
         }
         _ => text,
     }
+}
+
+#[test]
+fn a_mark_stays_between_its_neighbors() {
+    let alloc = |addr| Event::Alloc {
+        at: Nanos(1 << 20),
+        thread: 1,
+        addr: Addr(addr),
+        size: 8,
+        family: Family::Malloc,
+        stack: StackId(0),
+    };
+    let mark = |name| Event::Mark { at: Nanos(1 << 20), name };
+    let sample =
+        Event::Sample { at: Nanos(1), rss_bytes: 1, minor_faults: 0, major_faults: 0, swap_bytes: 0 };
+    let events = [alloc(16), sample, mark(b"a"), alloc(32), mark(b""), alloc(48)];
+    let mut read = Vec::new();
+    let end = read_slice(&write(&events), &mut |event: Event<'_>| read.push(format!("{event:?}")));
+    assert_eq!(end.expect("readable"), End::Complete);
+    let written: Vec<String> = events.iter().map(|it| format!("{it:?}")).collect();
+    assert_eq!(read, written);
 }
 
 #[test]

@@ -125,6 +125,11 @@ impl<W: io::Write> Writer<W> {
                 record::push(&mut self.after, &mut self.body, &mut self.after_state, event);
                 self.flush();
             }
+            // Between what was before it and what comes after it: the order within a block is another one.
+            Event::Mark { .. } => {
+                self.flush();
+                record::push(&mut self.before, &mut self.body, &mut self.before_state, event);
+            }
             _ => {
                 record::push(&mut self.after, &mut self.body, &mut self.after_state, event);
                 if self.after.len() >= BLOCK_BYTES {
