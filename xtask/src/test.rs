@@ -11,7 +11,7 @@ use crate::args::Args;
 use crate::paths;
 
 /// Programs of the tests and the packages they are in.
-const TOOLS: [(&str, &str); 11] = [
+const TOOLS: [(&str, &str); 12] = [
     ("valgrind", "valgrind"),
     ("heaptrack", "heaptrack"),
     ("jq", "jq"),
@@ -21,6 +21,7 @@ const TOOLS: [(&str, &str); 11] = [
     ("chromium", "chromium"),
     ("g++", "g++"),
     ("git", "git"),
+    ("/usr/bin/pytest-3", "python3-pytest"),
     // They open exports: `go tool pprof`, and the flame graph script.
     ("go", "golang-go"),
     ("/usr/share/perl5/Devel/NYTProf/flamegraph.pl", "libdevel-nytprof-perl"),
@@ -61,6 +62,7 @@ pub fn main(given: &[String]) -> Result<ExitCode, String> {
         cargo(&["test", "--workspace", "--profile", PROFILE, "--no-fail-fast"])
     });
     step("differential", &|| differential_test(count));
+    step("Python package", &python_package);
     step("browser", &browser);
     let minutes = begin.elapsed().as_secs_f64() / 60.0;
     match failed.is_empty() {
@@ -125,6 +127,21 @@ fn shown(command: &mut Command, line: &str) -> Result<bool, String> {
     println!("== {line}");
     let status = command.status().map_err(|error| format!("{line}: {error}"))?;
     Ok(status.success())
+}
+
+/// The tests of `python/`, by a `python3` that has pytest.
+fn python_package() -> Result<bool, String> {
+    let dir = paths::root().join("python");
+    let has_pytest =
+        |it: &&str| paths::output_of(it, &["-c", "import pytest; print(pytest.__version__)"]).is_some();
+    let Some(python) = ["python3", "/usr/bin/python3"].into_iter().find(has_pytest) else {
+        println!("Python package: skipped, no python3 here has pytest");
+        return Ok(true);
+    };
+    let mut command = Command::new(python);
+    command.args(["-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "heapwise.pytest_plugin", "tests"]);
+    command.env("PYTHONPATH", dir.join("src")).env("PYTHONDONTWRITEBYTECODE", "1").env("HEAPWISE", tested());
+    shown(command.current_dir(&dir), "python3 -m pytest python/tests")
 }
 
 /// The report's HTML page in a real browser, and exports in the tools of npm.

@@ -7,8 +7,7 @@
 
 use crate::ledger::{Ledger, Totals};
 use heapwise_model::{Nanos, Phase, StackCost, Total};
-use heapwise_trace::recording::Sink;
-use heapwise_trace::{Addr, Event, StackId};
+use heapwise_trace::Event;
 
 /// Phases of a recording that are told.
 const PHASES_MAX: usize = 10_000;
@@ -35,6 +34,15 @@ impl Phases {
     /// To be fed from a recording's begin.
     pub fn new() -> Phases {
         Phases::default()
+    }
+
+    /// Takes the next event.
+    #[inline]
+    pub fn apply(&mut self, event: &Event<'_>) {
+        match *event {
+            Event::Mark { at, name } => self.mark(at, name),
+            _ => self.ledger.apply(event),
+        }
     }
 
     /// The phases in the order of their begin. One that has not ended ends with the recording.
@@ -72,21 +80,6 @@ impl Phases {
             kept,
             sites: greatest(sites),
         });
-    }
-}
-
-impl Sink for Phases {
-    #[inline(always)]
-    fn event(&mut self, event: Event<'_>) {
-        match event {
-            Event::Mark { at, name } => self.mark(at, name),
-            event => self.ledger.apply(&event),
-        }
-    }
-
-    #[inline(always)]
-    fn expect(&mut self, touched: &[(Addr, StackId)]) {
-        self.ledger.warm(touched);
     }
 }
 
@@ -128,15 +121,15 @@ fn greatest(mut sites: Vec<StackCost>) -> Vec<StackCost> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use heapwise_model::{Family, FrameId};
+    use heapwise_model::{Addr, Family, FrameId, StackId};
 
     fn feed(events: &[Event<'_>]) -> Vec<Phase> {
         let mut phases = Phases::new();
         for id in 1..4 {
-            phases.event(Event::Stack { id: StackId(id), parent: StackId(0), frame: FrameId(id) });
+            phases.apply(&Event::Stack { id: StackId(id), parent: StackId(0), frame: FrameId(id) });
         }
         for event in events {
-            phases.event(event.clone());
+            phases.apply(event);
         }
         phases.finish()
     }

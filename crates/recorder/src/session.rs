@@ -179,7 +179,8 @@ fn prepare() -> Option<&'static Identity> {
         if environ.is_null() {
             return None;
         }
-        let Some(session) = variable(environ, SESSION_ENV) else {
+        let session = variable(environ, SESSION_ENV).filter(|_| variable(environ, OFF_ENV).is_none());
+        let Some(session) = session else {
             stop();
             return None;
         };

@@ -37,6 +37,8 @@ pub const RECORDS_PER_CHUNK: usize = (CHUNK_BYTES - CHUNK_HEADER_BYTES) / 16;
 
 /// Names of the environment variables and files both sides use.
 pub const SESSION_ENV: &[u8] = b"HEAPWISE_SESSION";
+/// Set to anything: this program is not observed, nor what it starts.
+pub const OFF_ENV: &[u8] = b"HEAPWISE_OFF";
 pub const CONTROL_FILE: &[u8] = b"control";
 
 /// `SESSION/control`.

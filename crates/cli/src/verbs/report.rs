@@ -53,7 +53,7 @@ fn read_marked(path: &Path, common: &Common) -> Result<Observation, Failure> {
     if is_marked {
         let mut phases = Phases::new();
         // It could be read a moment ago.
-        if recording::read(path, &mut phases, &mut |_, _| {}).is_ok() {
+        if recording::read(path, &mut |event: Event<'_>| phases.apply(&event), &mut |_, _| {}).is_ok() {
             observation.phases = phases.finish();
         }
     }
