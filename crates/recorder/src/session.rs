@@ -142,6 +142,13 @@ pub fn stop() {
     MODE.store(OFF, Relaxed);
 }
 
+/// Stops recording at once, for all threads.
+pub fn end() {
+    stop();
+    // No stream is of this generation.
+    identity().generation.store(0, Release);
+}
+
 /// Makes this image's ring; true when events can be recorded. Called with the thread's state `OWN`.
 #[cold]
 pub fn start() -> bool {

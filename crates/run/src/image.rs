@@ -277,7 +277,7 @@ impl Image {
                 }
                 self.book.observation.seen(at);
                 self.book.observation.set_graph(found.graph, found.is_certain);
-                self.dump(at);
+                self.dump(at, true);
                 for (addr, kind) in found.places {
                     self.book.emit(&Event::Place { addr, kind });
                 }
@@ -305,24 +305,28 @@ impl Image {
         let threads = scan::stop_others(self.pid, 0);
         self.drain(clock, true);
         let at = self.book.now();
-        self.dump(at);
+        self.dump(at, false);
         drop(threads);
         let interval = (interval * 2).max(now.elapsed() * DUMP_PART);
         self.dumps = Some((Instant::now() + interval, interval));
     }
 
     /// Takes the objects of the runtime that is in the process, which stands still.
-    fn dump(&mut self, at: Nanos) {
+    /// Before the end a moment may be an unlucky one, in the middle of a collection: nothing is said of that.
+    fn dump(&mut self, at: Nanos, is_last: bool) {
         let Some(interpreter) = &self.book.scripts.interpreter else { return };
         match objects::read(self.pid, interpreter, &self.book.observation.ledger) {
             Ok(heap) => {
                 if let Some(writer) = &mut self.book.writer {
                     objects::events(&heap, at, &mut |event| writer.event(event));
                 }
-                heap.notes.iter().for_each(|note| self.book.note(note));
+                heap.notes.iter().filter(|_| is_last).for_each(|note| self.book.note(note));
                 self.book.observation.dumped(Dump { at, heap });
             }
-            Err(reason) => self.book.note(&format!("the objects of Python are not known: {reason}")),
+            Err(reason) if is_last => {
+                self.book.note(&format!("the objects of Python are not known: {reason}"))
+            }
+            Err(_) => {}
         }
     }
 

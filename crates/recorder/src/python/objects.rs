@@ -248,7 +248,7 @@ unsafe extern "C" fn before_finalization(_: Pointer, _: Pointer) -> Pointer {
     if session::header().is_some() {
         // SAFETY: the process is about to end.
         unsafe { exit::wait_for_scan(0, EXIT_CODE_UNKNOWN) };
-        session::stop();
+        session::end();
     }
     let python = python();
     // SAFETY: `None` is an object that lives for ever; a reference to it is handed out.
