@@ -73,6 +73,11 @@ struct Book {
     modules: BTreeMap<u64, (u64, ModuleId)>,
     cut: FrameId,
     scripts: Scripts,
+    /// Definitions that came before what they build on.
+    waiting: Vec<Record>,
+    /// Definitions that came, and how many of them had when `waiting` was looked at.
+    defined: u64,
+    settled: u64,
     /// Names of marks whose turn has not come, by number.
     marks: FxHashMap<u64, Vec<u8>>,
     start_stamp: u64,
@@ -86,6 +91,8 @@ struct Book {
     forks: Vec<(u64, Observation)>,
 }
 
+/// Definitions that wait for others.
+const WAITING_MAX: usize = 1 << 20;
 /// Greatest recorder's number that is believed.
 const NUMBER_MAX: u64 = 1 << 28;
 /// Snapshots for children that have not shown up.
@@ -125,6 +132,9 @@ impl Image {
             modules: BTreeMap::new(),
             cut: FrameId(0),
             scripts: Scripts::default(),
+            waiting: Vec::new(),
+            defined: 0,
+            settled: 0,
             marks: FxHashMap::default(),
             start_stamp,
             last_stamp: 0,
@@ -554,15 +564,24 @@ impl Book {
         set(&mut self.frames, number, id.0);
     }
 
-    fn define_stack(&mut self, number: u64, key: u64) {
+    /// False: what it builds on is not defined yet.
+    fn define_stack(&mut self, number: u64, key: u64) -> bool {
         if number >= NUMBER_MAX {
-            return;
+            return true;
         }
-        let parent = self.stack((key >> 32) as u32);
+        let number_of_parent = (key >> 32) as u32;
+        let parent = self.stack(number_of_parent);
+        let is_missing = |number: u32, id: u32| number != 0 && id == 0;
+        if is_missing(number_of_parent, parent.0) {
+            return false;
+        }
         let number_of_frame = key as u32;
         let id = if number_of_frame != FRAME_CUT && number_of_frame & frame::LINK != 0 {
             let mut merged = StackId(0);
             let script = self.stack(number_of_frame & !frame::LINK);
+            if script.0 == 0 {
+                return false;
+            }
             for frame in self.scripts.merge(&self.observation, parent, script) {
                 merged = self.extend(merged, frame);
             }
@@ -572,6 +591,9 @@ impl Book {
                 FRAME_CUT => self.frame(FRAME_CUT),
                 number => self.frame(number & !frame::ENTRY),
             };
+            if frame.0 == 0 {
+                return false;
+            }
             match number_of_frame & frame::ENTRY {
                 0 if self.scripts.is_recorder(frame) => parent,
                 0 => self.extend(parent, frame),
@@ -587,6 +609,34 @@ impl Book {
             }
         };
         set(&mut self.stacks, number, id.0);
+        true
+    }
+
+    /// Takes the definitions that came before what they build on, which another thread made.
+    #[cold]
+    fn settle(&mut self) {
+        self.settled = self.defined;
+        loop {
+            let waiting = std::mem::take(&mut self.waiting);
+            let count = waiting.len();
+            for record in waiting {
+                self.define_place(record);
+            }
+            if self.waiting.len() == count {
+                return;
+            }
+        }
+    }
+
+    /// A stack, or a frame of a script.
+    fn define_place(&mut self, record: Record) {
+        let is_defined = match record.tag() {
+            tag::STACK => self.define_stack(record.field(), record.1),
+            _ => self.define_script_frame(record.field(), record.1),
+        };
+        if !is_defined && self.waiting.len() < WAITING_MAX {
+            self.waiting.push(record);
+        }
     }
 
     /// The stack of `frame` called from `parent`.
@@ -617,14 +667,16 @@ impl Book {
         self.scripts.codes.insert(number, id);
     }
 
-    fn define_script_frame(&mut self, number: u64, word: u64) {
+    /// False: its function is not defined yet.
+    fn define_script_frame(&mut self, number: u64, word: u64) -> bool {
         if number >= NUMBER_MAX {
-            return;
+            return true;
         }
-        let code = self.scripts.codes.get(&((word >> 32) as u32)).copied().unwrap_or_default();
+        let Some(&code) = self.scripts.codes.get(&((word >> 32) as u32)) else { return false };
         let id = FrameId(self.observation.frames.len() as u32);
         self.emit(&Event::ScriptFrame { id, code, line: word as u32 });
         set(&mut self.frames, number, id.0);
+        true
     }
 
     fn define_module(&mut self, bytes: &[u8]) {
@@ -656,12 +708,11 @@ fn set(column: &mut Vec<u32>, number: u64, id: u32) {
 
 impl Sink for Book {
     fn define(&mut self, record: Record, payload: &[Record]) {
+        self.defined += 1;
         match record.tag() {
-            tag::FRAME if record.time() == frame::SCRIPT => {
-                self.define_script_frame(record.field(), record.1)
-            }
+            tag::FRAME if record.time() == frame::SCRIPT => self.define_place(record),
             tag::FRAME => self.define_frame(record.field(), record.1),
-            tag::STACK => self.define_stack(record.field(), record.1),
+            tag::STACK => self.define_place(record),
             _ => {
                 let mut bytes: Vec<u8> = payload
                     .iter()
@@ -708,6 +759,10 @@ impl Sink for Book {
 
     #[inline(always)]
     fn event(&mut self, stream: u32, thread: u32, stamp: u64, record: Record, wide: &Wide) {
+        // All that is older than an event is defined by now.
+        if !self.waiting.is_empty() && self.settled != self.defined {
+            self.settle();
+        }
         if stamp != self.last_stamp {
             self.last_stamp = stamp;
             // After a snapshot a record may come that a stopped thread had begun.
