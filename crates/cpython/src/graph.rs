@@ -428,11 +428,6 @@ impl Places {
                     self.code(reader, code, node);
                 }
             }
-            Shape::Module => {
-                if let Some(file) = reader.file_of_module(addr) {
-                    self.file(file, 1, node);
-                }
-            }
             Shape::Frame => {
                 if let Some(code) = reader.code_of_frame(addr) {
                     self.code(reader, code, node);
@@ -449,12 +444,7 @@ impl Places {
     }
 
     fn place(&mut self, reader: &mut Reader<'_>, code: u64, line: u32, node: NodeId) {
-        if let Some(name) = reader.file_of_code(code) {
-            self.file(name, line, node);
-        }
-    }
-
-    fn file(&mut self, name: u32, line: u32, node: NodeId) {
+        let Some(name) = reader.file_of_code(code) else { return };
         let count = self.files.len() as u32;
         let script = *self.files.entry(name).or_insert(count);
         self.places.push(ObjectPlace { node, script, line, column: 0 });
@@ -510,19 +500,6 @@ impl Reader<'_> {
     fn file_of_code(&mut self, code: u64) -> Option<u32> {
         let name = self.memory.pointer(code + self.layout.code.filename)?;
         self.names.of_text(&mut self.memory, &self.layout, name)
-    }
-
-    fn file_of_module(&mut self, addr: u64) -> Option<u32> {
-        let dict = self.memory.pointer(addr + 16)?;
-        let mut file = None;
-        let layout = self.layout;
-        crate::dicts::entries(&mut self.memory, &self.layout, dict, |memory, key, value| {
-            let is_it = crate::names::text(memory, &layout, key, 10).as_deref() == Some("__file__");
-            file = is_it.then_some(value);
-            !is_it
-        });
-        let file = file.filter(|&it| self.is_shape(it, Shape::Text))?;
-        self.names.of_text(&mut self.memory, &self.layout, file)
     }
 
     fn code_of_function(&mut self, addr: u64) -> Option<u64> {

@@ -3,29 +3,15 @@
 //! Every interpreter that is installed runs `truth.py`, which builds objects of all kinds and writes what `gc` and `sys`
 //! tell of each; then its memory is read from outside.
 
-use heapwise_cpython::{Interpreter, Memory, Version, read};
+mod process;
+
+use heapwise_cpython::Version;
 use heapwise_model::{Bits, EdgeKind, NodeId, ObjectHeap, ObjectKind, RootKind};
+use process::{interpreters, objects};
 use std::collections::{BTreeMap, HashSet};
-use std::fs::File;
 use std::io::{BufRead, BufReader};
-use std::os::unix::fs::FileExt;
-use std::path::PathBuf;
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
-
-struct Process(File);
-
-impl Memory for Process {
-    fn read(&self, addr: u64, into: &mut [u8]) -> usize {
-        let mut done = 0;
-        while done < into.len() {
-            match self.0.read_at(&mut into[done..], addr + done as u64) {
-                Ok(0) | Err(_) => break,
-                Ok(count) => done += count,
-            }
-        }
-        done
-    }
-}
 
 /// What an interpreter says of an object.
 struct Said {
@@ -49,19 +35,8 @@ impl Drop for Truth {
     }
 }
 
-fn interpreters() -> Vec<PathBuf> {
-    let mut found = vec![PathBuf::from("/usr/bin/python3")];
-    let home = std::env::var_os("HOME").map(PathBuf::from).unwrap_or_default();
-    for version in std::fs::read_dir(home.join(".pyenv/versions")).into_iter().flatten().flatten() {
-        found.push(version.path().join("bin/python3"));
-    }
-    found.retain(|it| it.is_file());
-    found.sort();
-    found
-}
-
 /// Runs the script; `None` where the interpreter is too old for it, or for us.
-fn truth(python: &PathBuf) -> Option<Truth> {
+fn truth(python: &Path) -> Option<Truth> {
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/truth.py");
     let mut child = Command::new(python)
         .arg(script)
@@ -89,30 +64,14 @@ fn truth(python: &PathBuf) -> Option<Truth> {
         let referents = words.next().expect("a word").split(',').filter_map(|it| it.parse().ok()).collect();
         said.insert(first.parse().expect("a number"), Said { is_tracked, size, kind, referents });
     };
-    stands_still(child.id());
-    let memory = Process(File::open(format!("/proc/{}/mem", child.id())).expect("memory of a child"));
     let version = Version::from_hex(numbers[1] as u32);
     if version < Version::new(3, 8) {
+        let _ = child.kill();
+        let _ = child.wait();
         return None;
     }
-    let heap = read(&memory, &Interpreter { runtime: numbers[0], version }, &[]).expect("a runtime");
+    let heap = objects(child.id(), numbers[0], version);
     Some(Truth { child, said, heap, version })
-}
-
-/// Waits until all threads of a process wait.
-fn stands_still(pid: u32) {
-    let waits = |task: std::fs::DirEntry| {
-        let stat = std::fs::read_to_string(task.path().join("stat")).unwrap_or_default();
-        stat.rsplit_once(") ").is_some_and(|it| it.1.starts_with('S'))
-    };
-    for _ in 0..1000 {
-        std::thread::sleep(std::time::Duration::from_millis(20));
-        let mut tasks = std::fs::read_dir(format!("/proc/{pid}/task")).expect("a process").flatten();
-        if tasks.all(waits) {
-            return;
-        }
-    }
-    panic!("process {pid} does not come to rest");
 }
 
 #[test]

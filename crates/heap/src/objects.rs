@@ -3,7 +3,7 @@
 //!
 //! ```text
 //!   ObjectHeap -> Walked (dominators, shortest chains) -> totals by class
-//!                                                      -> suspects, detached nodes, duplicates   (one dump)
+//!                                                      -> suspects, detached nodes, duplicates, cycles   (one dump)
 //!                                                      -> growth of containers                   (two or three)
 //! ```
 //!
@@ -15,6 +15,7 @@ mod chain;
 mod classes;
 mod containers;
 mod contents;
+mod cycles;
 mod detached;
 mod duplicates;
 mod growth;
@@ -25,8 +26,8 @@ use crate::dominators::{DominatorTree, Dominators, dominators};
 use crate::paths::ShortestPaths;
 use anchors::Anchor;
 use heapwise_model::{
-    Confidence, Engine, Finding, Kind, Language, Location, NodeId, ObjectHeap, ObjectKind, ObjectTotals,
-    Place, RootKind, Rule, Severity, Total,
+    Confidence, Engine, Finding, Kind, Location, NodeId, ObjectHeap, ObjectKind, ObjectTotals, Place,
+    RootKind, Rule, Severity, Total,
 };
 
 /// Classes told.
@@ -88,7 +89,10 @@ impl<'a> Walked<'a> {
     ) -> Finding {
         let retainers = chain::chain(self, node);
         let known = retainers.as_ref().and_then(chain::place);
-        let place = known.or_else(|| anchor.map(|it| it.place.clone()));
+        let seen = anchor.map(|it| it.place.clone());
+        // Who fills a container says more than who holds it, but not more than where it is written itself.
+        let is_better = anchor.is_some_and(|it| it.is_filler) && chain::location(self.heap, node).is_none();
+        let place = if is_better { seen.or(known) } else { known.or(seen) };
         let retained = self.retained(node);
         Finding {
             rule,
@@ -96,7 +100,7 @@ impl<'a> Walked<'a> {
             severity,
             confidence: Confidence::Certain,
             engine: Engine::Snapshot,
-            language: Some(Language::JavaScript),
+            language: Some(self.heap.language),
             message: String::new(),
             place: place.map_or(Place::Unknown, Place::Source),
             related: anchor.map(Anchor::related).into_iter().collect(),
@@ -125,7 +129,8 @@ pub fn analyze(walked: &Walked<'_>) -> (ObjectTotals, Vec<Told>) {
         before: None,
     };
     findings.extend(detached::detached(walked).into_iter().map(Told::from));
-    findings.extend(duplicates::duplicates(walked).map(Told::from));
+    findings.extend(duplicates::duplicates(walked).into_iter().map(Told::from));
+    findings.extend(cycles::cycles(walked).into_iter().map(Told::from));
     (totals, findings)
 }
 
@@ -143,6 +148,7 @@ pub fn compare(older: &[&ObjectHeap], last: &Walked<'_>) -> (ObjectTotals, Vec<T
     };
     let (grown, mut findings) = growth::growth(older, last);
     findings.extend(survivors::survivors(older, last, &grown));
+    findings.extend(cycles::cycles(last).into_iter().map(Told::from));
     (totals, findings)
 }
 
@@ -150,8 +156,8 @@ pub fn compare(older: &[&ObjectHeap], last: &Walked<'_>) -> (ObjectTotals, Vec<T
 /// all of the runtime's own (whoever takes a dump holds many objects for a moment).
 fn groups(heap: &ObjectHeap) -> [Vec<NodeId>; 4] {
     let graph = &heap.graph;
-    let root = graph.roots.iter().find(|it| it.kind == RootKind::Mapping).map(|it| it.target);
-    let known = graph.roots.iter().filter(|it| it.kind == RootKind::Global).map(|it| it.target).collect();
+    let of = |kind: RootKind| graph.roots.iter().filter(move |it| it.kind == kind).map(|it| it.target);
+    let root = of(RootKind::Mapping).next();
     let is_group = |it: &NodeId| heap.kind[it.index()] == ObjectKind::Synthetic && Some(*it) != root;
     let below = |node: NodeId| graph.kept(node).filter(is_group).collect::<Vec<_>>();
     let groups = root.map(below).unwrap_or_default();
@@ -159,7 +165,13 @@ fn groups(heap: &ObjectHeap) -> [Vec<NodeId>; 4] {
     let (stack, parts): (Vec<_>, Vec<_>) =
         parts.into_iter().partition(|it| heap.name(*it) == "(Stack roots)");
     let is_lasting = |it: &NodeId| !matches!(heap.name(*it), "(Handle scope)" | "(Strong roots)");
-    [known, parts.into_iter().filter(is_lasting).collect(), stack, root.into_iter().collect()]
+    let lasting = parts.into_iter().filter(is_lasting);
+    [
+        of(RootKind::Global).collect(),
+        of(RootKind::ThreadLocal).chain(lasting).collect(),
+        of(RootKind::Stack).chain(stack).collect(),
+        of(RootKind::Mapping).collect(),
+    ]
 }
 
 /// `place`, or where that is not known, `other`.

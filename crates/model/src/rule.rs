@@ -100,5 +100,6 @@ names! {
         InconsistentLock = "inconsistent-lock",
         Task = "task",
         ReadAll = "read-all",
+        Object = "object",
     }
 }

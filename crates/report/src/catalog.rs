@@ -52,7 +52,6 @@ const BOTH: &[Engine] = &[Engine::Run, Engine::Check];
 const ALL: &[Engine] = &[Engine::Run, Engine::Check, Engine::Snapshot];
 const CHECK_SNAPSHOT: &[Engine] = &[Engine::Check, Engine::Snapshot];
 const SNAPSHOT: &[Engine] = &[Engine::Snapshot];
-const JAVASCRIPT: &[Language] = &[Language::JavaScript, Language::TypeScript];
 
 const CATALOG: &[CatalogEntry] = &[
     CatalogEntry {
@@ -106,7 +105,7 @@ const CATALOG: &[CatalogEntry] = &[
         kinds: &[Kind::Uncollected, Kind::Finalizer, Kind::Closure],
         cwe: &[401],
         languages: PYTHON,
-        engines: CHECK,
+        engines: CHECK_SNAPSHOT,
         title: "Objects keep each other alive",
         summary: "Objects that hold each other are freed only by the cycle collector, late or never.",
         severity: Severity::Warning,
@@ -338,9 +337,9 @@ const CATALOG: &[CatalogEntry] = &[
     },
     CatalogEntry {
         rule: Rule::DuplicateContent,
-        kinds: &[Kind::String],
+        kinds: &[Kind::String, Kind::Object],
         cwe: &[],
-        languages: JAVASCRIPT,
+        languages: SCRIPTS,
         engines: SNAPSHOT,
         title: "The same content is held many times",
         summary: "Many strings of the heap say the same, and each has memory of its own.",

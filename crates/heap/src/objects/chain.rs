@@ -1,10 +1,10 @@
 //! Why an object is alive, in terms of the source.
 
 use super::Walked;
-use super::containers::{container, is_part};
-use crate::paths::keep_ends;
+use super::containers::{container, container_name, is_part};
+use crate::paths::{Step, keep_ends};
 use crate::text::{counted, grouped};
-use heapwise_model::{EdgeKind, Location, NodeId, ObjectHeap, ObjectKind, RetainerStep, Retainers};
+use heapwise_model::{EdgeKind, Language, Location, NodeId, ObjectHeap, ObjectKind, RetainerStep, Retainers};
 
 /// Steps told of a long chain before its object.
 const LAST_STEPS: usize = 6;
@@ -21,11 +21,18 @@ pub fn chain(walked: &Walked<'_>, node: NodeId) -> Option<Retainers> {
     let global = chain.iter().rposition(|it| is_global_object(heap, it.node));
     let groups = chain.iter().take_while(|it| heap.kind[it.node.index()] == ObjectKind::Synthetic).count();
     let begin = global.unwrap_or(groups.saturating_sub(1).min(chain.len() - 1));
+    let mut steps = told_steps(heap, &chain[begin..]);
+    let left_out = keep_ends(&mut steps, LAST_STEPS);
+    Some(Retainers { steps, left_out, retained: walked.retained(node) })
+}
+
+/// Steps in terms of the source. What is part of an object is told as that object; the way out of it is the one that
+/// tells something.
+pub fn told_steps(heap: &ObjectHeap, chain: &[Step]) -> Vec<RetainerStep> {
     let mut steps: Vec<RetainerStep> = Vec::new();
-    for step in &chain[begin..] {
+    for step in chain {
         let reference = step.edge.map_or(String::new(), |edge| reference(heap, step.node, edge));
         match steps.last_mut() {
-            // What is part of an object is told as that object; the way out of it is the one that tells something.
             Some(last) if is_part(heap, step.node) => {
                 if !reference.is_empty() || step.edge.is_none() {
                     last.reference = reference;
@@ -38,8 +45,7 @@ pub fn chain(walked: &Walked<'_>, node: NodeId) -> Option<Retainers> {
             }),
         }
     }
-    let left_out = keep_ends(&mut steps, LAST_STEPS);
-    Some(Retainers { steps, left_out, retained: walked.retained(node) })
+    steps
 }
 
 /// The place nearest to the chain's end that is known.
@@ -60,16 +66,24 @@ pub fn called(retainers: Option<&Retainers>) -> Option<String> {
 
 /// `\`sessions\`, a Map`, or `a Map`.
 pub fn introduce(heap: &ObjectHeap, node: NodeId, called: Option<&str>) -> String {
-    let class = match heap.name(node) {
-        "" => "object",
-        name => name,
+    let class = match (heap.kind[node.index()], short_name(heap, node)) {
+        (ObjectKind::Closure, _) => "function",
+        (_, "") => "object",
+        (_, name) => name,
     };
-    let class = if heap.kind[node.index()] == ObjectKind::Closure { "function" } else { class };
     let article =
         if class.starts_with(['A', 'E', 'I', 'O', 'U', 'a', 'e', 'i', 'o', 'u']) { "an" } else { "a" };
     match called {
         Some(name) => format!("`{name}`, {article} {class},"),
         None => format!("{article} {class}"),
+    }
+}
+
+/// What objects of the same class are called.
+pub fn introduce_class(heap: &ObjectHeap, node: NodeId) -> String {
+    match heap.kind[node.index()] {
+        ObjectKind::Object | ObjectKind::Native => short_name(heap, node).to_owned(),
+        _ => object(heap, node),
     }
 }
 
@@ -94,20 +108,38 @@ pub fn object(heap: &ObjectHeap, node: NodeId) -> String {
         ObjectKind::Closure if name.is_empty() => "an anonymous function".to_owned(),
         ObjectKind::Closure => format!("function {name}"),
         kind if kind.is_string() => format!("string \"{}\"", beginning(name)),
+        ObjectKind::Module => format!("module {name}"),
+        ObjectKind::Class => format!("class {}", short_name(heap, node)),
+        ObjectKind::Frame => format!("call of {name}"),
+        ObjectKind::Bytes => beginning(name),
         ObjectKind::Object | ObjectKind::Native => {
             let entries = container(heap, node).map_or(0, |it| it.entries);
-            let is_collection = matches!(name, "Map" | "Set" | "WeakMap" | "WeakSet" | "Array");
-            match name {
-                _ if entries >= TOLD_ENTRIES && is_collection => {
-                    format!("{name} of {}", entries_of(entries))
-                }
-                "" => "an object".to_owned(),
-                _ => name.to_owned(),
+            match (container_name(heap, node), short_name(heap, node)) {
+                (Some(name), _) if entries >= TOLD_ENTRIES => format!("{name} of {}", entries_of(entries)),
+                (Some(name), _) => name.to_owned(),
+                (None, "") => "an object".to_owned(),
+                (None, name) if is_instance(heap, node) => format!("{name} instance"),
+                (None, name) => name.to_owned(),
             }
         }
         _ if name.is_empty() => "an object".to_owned(),
         _ => name.to_owned(),
     }
+}
+
+/// A class as it is written where it is used: containers, and what the program itself defines, without their module.
+pub fn short_name(heap: &ObjectHeap, node: NodeId) -> &str {
+    let name = heap.name(node);
+    match container_name(heap, node) {
+        Some(name) => name,
+        None if heap.language == Language::Python => name.strip_prefix("__main__.").unwrap_or(name),
+        None => name,
+    }
+}
+
+/// Whether an object is one of a class that Python code defines, or that a library brings.
+fn is_instance(heap: &ObjectHeap, node: NodeId) -> bool {
+    heap.language == Language::Python && heap.name(node).contains('.')
 }
 
 /// `20,000 entries`, `1 entry`.
@@ -129,6 +161,8 @@ fn reference(heap: &ObjectHeap, from: NodeId, edge: u32) -> String {
         EdgeKind::Property if name.starts_with("<symbol ") => format!("[{}]", beginning(name)),
         EdgeKind::Property => format!("[\"{}\"]", beginning(name)),
         EdgeKind::Context => format!("variable {name}"),
+        EdgeKind::Key => format!("[\"{}\"]", beginning(name)),
+        EdgeKind::Item => format!("[{}]", beginning(name)),
         EdgeKind::Element if heap.kind[from.index()] != ObjectKind::Synthetic => format!("[{label}]"),
         _ => String::new(),
     }
@@ -141,14 +175,19 @@ fn is_identifier(name: &str) -> bool {
 
 /// Where a node's function is written, or its class.
 pub fn location(heap: &ObjectHeap, node: NodeId) -> Option<Location> {
-    let (path, place) = heap.place(node)?;
-    if path.starts_with("node:") || path.starts_with("internal/") {
+    let class = |it| heap.internal(it, &["__class__"]);
+    let (path, place) = heap.place(node).or_else(|| heap.place(class(node)?))?;
+    let is_runtimes = match heap.language {
+        Language::Python => path.starts_with('<'),
+        _ => path.starts_with("node:") || path.starts_with("internal/"),
+    };
+    if is_runtimes {
         return None;
     }
     Some(Location {
         path: path.to_owned(),
         line: place.line,
-        column: Some(place.column),
+        column: Some(place.column).filter(|it| *it > 0),
         ..Location::default()
     })
 }

@@ -1,24 +1,35 @@
 //! Objects by class.
 
 use super::Walked;
-use heapwise_model::{ClassTotal, NodeId, ObjectHeap, ObjectKind, Total};
+use heapwise_model::{ClassTotal, Language, NodeId, ObjectHeap, ObjectKind, Total};
 use rustc_hash::FxHashMap;
 
 /// What a class is told by: the name of an object, or what kind of thing it is.
 fn key(heap: &ObjectHeap, node: NodeId) -> usize {
     let kind = heap.kind[node.index()];
     match kind {
-        ObjectKind::Object | ObjectKind::Native => {
-            (heap.name[node.index()] as usize).min(heap.texts.len()) + ObjectKind::ALL.len()
+        ObjectKind::Object | ObjectKind::Native => by_name(heap, node),
+        // What is the runtime's own in one language is a class in another.
+        ObjectKind::Number | ObjectKind::Array | ObjectKind::Hidden | ObjectKind::Attributes
+            if heap.language == Language::Python =>
+        {
+            by_name(heap, node)
         }
         kind => kind as usize,
     }
+}
+
+fn by_name(heap: &ObjectHeap, node: NodeId) -> usize {
+    (heap.name[node.index()] as usize).min(heap.texts.len()) + ObjectKind::ALL.len()
 }
 
 fn name(heap: &ObjectHeap, key: usize) -> &str {
     let Some(kind) = ObjectKind::ALL.get(key) else {
         return element(heap.texts.get((key - ObjectKind::ALL.len()) as u32));
     };
+    if heap.language == Language::Python {
+        return python_name(*kind);
+    }
     match kind {
         ObjectKind::Object => "Object",
         ObjectKind::Native => "(native)",
@@ -34,12 +45,22 @@ fn name(heap: &ObjectHeap, key: usize) -> &str {
         ObjectKind::Synthetic => "(roots)",
         ObjectKind::Symbol => "(symbol)",
         ObjectKind::BigInt => "(bigint)",
-        ObjectKind::Other => "(other)",
+        _ => "(other)",
+    }
+}
+
+/// Of kinds that are not told by a class of their own.
+fn python_name(kind: ObjectKind) -> &'static str {
+    match kind {
+        ObjectKind::String => "str",
         ObjectKind::Bytes => "bytes",
         ObjectKind::Module => "module",
         ObjectKind::Class => "type",
         ObjectKind::Frame => "frame",
-        ObjectKind::Attributes => "(attributes)",
+        ObjectKind::Closure => "function",
+        ObjectKind::Code => "code",
+        ObjectKind::Synthetic => "(roots)",
+        _ => "(other)",
     }
 }
 

@@ -1,7 +1,7 @@
 //! What a container holds most of.
 
 use super::Walked;
-use super::chain::{location, object};
+use super::chain::{location, object, short_name};
 use super::containers::is_part;
 use heapwise_model::{Location, NodeId, ObjectKind};
 use rustc_hash::FxHashMap;
@@ -52,7 +52,7 @@ pub fn contents(
     }
     let most = classes.into_values().max_by_key(|it| (it.2, it.1, it.0)).map(|(one, count, bytes)| {
         let are_functions = heap.kind[one.index()] == ObjectKind::Closure;
-        let name = if are_functions { object(heap, one) } else { heap.name(one).to_owned() };
+        let name = if are_functions { object(heap, one) } else { short_name(heap, one).to_owned() };
         Contents { name, count, bytes, place: location(heap, one), are_functions }
     });
     (all, most)

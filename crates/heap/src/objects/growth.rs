@@ -1,7 +1,7 @@
 //! Containers that hold more from dump to dump.
 //!
-//! Objects keep their ids, so a container of the last dump is looked up in the earlier ones. What holds more each time
-//! grows: with two dumps it may have been about to, with three or more it did so again.
+//! Objects keep what they are known by, so a container of the last dump is looked up in the earlier ones. What holds more
+//! each time grows: with two dumps it may have been about to, with three or more it did so again.
 
 use super::Walked;
 use super::anchors::{Anchor, anchors};
@@ -10,7 +10,7 @@ use super::containers::{Container, container, is_part};
 use super::contents::{Contents, contents};
 use super::{Told, place_or};
 use crate::text::grouped;
-use heapwise_model::{Finding, Kind, NodeId, ObjectHeap, Place, Rule, Severity};
+use heapwise_model::{Finding, Kind, Language, NodeId, ObjectHeap, Place, Rule, Severity};
 use rustc_hash::FxHashMap;
 
 /// New entries from which on a container is told, and their part of what it held.
@@ -21,25 +21,23 @@ const FINDINGS_MAX: usize = 10;
 /// What grew, and findings about it; that by most bytes first.
 pub fn growth(older: &[&ObjectHeap], last: &Walked<'_>) -> (Vec<NodeId>, Vec<Told>) {
     let heap = last.heap;
-    let newest = older.first().map_or(0, |it| newest(it));
+    let ages = Ages::new(older, heap);
     let mut grown: Vec<Grown> = Vec::new();
-    let known: Vec<FxHashMap<u64, u64>> = older.iter().map(|it| entries(it)).collect();
+    let known: Vec<FxHashMap<Known<'_>, u64>> = older.iter().map(|it| entries(it)).collect();
     for node in (0..heap.graph.len() as u32).map(NodeId).filter(|&it| !is_part(heap, it)) {
         let Some(now) = container(heap, node).filter(|it| it.entries >= ENTRIES_MIN) else { continue };
         // What was not there at first began empty.
         let mut counts: Vec<u64> =
-            known.iter().map(|it| it.get(&heap.id(node)).copied().unwrap_or(0)).collect();
+            known.iter().map(|it| it.get(&known_by(heap, node)).copied().unwrap_or(0)).collect();
         counts.push(now.entries);
-        let is_new = known.last().is_some_and(|it| !it.contains_key(&heap.id(node)));
+        let is_new = known.last().is_some_and(|it| !it.contains_key(&known_by(heap, node)));
         let grows = counts.windows(2).all(|pair| pair[0] < pair[1]);
         let more = now.entries - counts[0].min(now.entries);
         if grows && !is_new && more >= ENTRIES_MIN && more >= counts[0] / PART {
-            // What the embedder makes counts as new only within what is.
-            let is_new = |it: NodeId| heap.id(it) % 2 == 1 && heap.id(it) > newest;
-            let (bytes, most) = contents(last, node, is_new);
+            let (bytes, most) = contents(last, node, |it| ages.of(it).is_some_and(|it| it > 0));
             // Entries that were there before, or that others keep, are told of where they are kept: what only a second
-            // name leads to is no growth.
-            if bytes > 0 {
+            // name leads to is no growth. In CPython the container's own memory has grown.
+            if bytes > 0 || heap.language == Language::Python {
                 grown.push(Grown { node, now, counts, bytes, most });
             }
         }
@@ -62,15 +60,52 @@ struct Grown {
     most: Option<Contents>,
 }
 
-/// Entries of each container, by id.
-fn entries(heap: &ObjectHeap) -> FxHashMap<u64, u64> {
-    let nodes = (0..heap.graph.len() as u32).map(NodeId);
-    nodes.filter_map(|it| Some((heap.id(it), container(heap, it)?.entries))).collect()
+/// What an object is known by in another dump: addresses are used again, mostly for objects of another class.
+type Known<'a> = (u64, &'a str);
+
+fn known_by(heap: &ObjectHeap, node: NodeId) -> Known<'_> {
+    (heap.id(node), heap.name(node))
 }
 
-/// The newest id of a dump. Ids of the heap's own objects are odd and rise; those of the embedder are even and do not.
-pub fn newest(heap: &ObjectHeap) -> u64 {
-    heap.ids.iter().copied().filter(|id| id % 2 == 1).max().map(u64::from).unwrap_or(0)
+/// Entries of each container.
+fn entries(heap: &ObjectHeap) -> FxHashMap<Known<'_>, u64> {
+    let nodes = (0..heap.graph.len() as u32).map(NodeId);
+    nodes.filter_map(|it| Some((known_by(heap, it), container(heap, it)?.entries))).collect()
+}
+
+/// Which dump an object appeared in.
+pub struct Ages<'a> {
+    older: &'a [&'a ObjectHeap],
+    last: &'a ObjectHeap,
+    /// The newest id of each older dump. Ids of V8's own objects are odd and rise; those of the embedder are even and do
+    /// not.
+    newest: Vec<u64>,
+}
+
+impl<'a> Ages<'a> {
+    pub fn new(older: &'a [&'a ObjectHeap], last: &'a ObjectHeap) -> Ages<'a> {
+        let newest = |heap: &&ObjectHeap| heap.ids.iter().copied().filter(|id| id % 2 == 1).max();
+        Ages { older, last, newest: older.iter().map(|it| newest(it).map_or(0, u64::from)).collect() }
+    }
+
+    /// The number of the first dump that has an object of the last one; `None` where nothing tells.
+    pub fn of(&self, node: NodeId) -> Option<usize> {
+        if self.last.ids.is_empty() {
+            return Some(self.by_address(node));
+        }
+        let id = self.last.id(node);
+        (id % 2 == 1).then(|| self.newest.iter().take_while(|newest| **newest < id).count())
+    }
+
+    /// What has no number is known by its address, as long as an object of the same class stands there.
+    fn by_address(&self, node: NodeId) -> usize {
+        let (addr, name) = (self.last.graph.addr.get(node.index()), self.last.name(node));
+        let has_it = |heap: &&ObjectHeap| {
+            let at = addr.and_then(|it| heap.graph.addr.binary_search(it).ok());
+            at.is_some_and(|it| heap.name(NodeId(it as u32)) == name)
+        };
+        self.older.len() - self.older.iter().rev().take_while(|it| has_it(it)).count()
+    }
 }
 
 fn finding(last: &Walked<'_>, grown: &Grown, anchor: Option<&Anchor>) -> Told {

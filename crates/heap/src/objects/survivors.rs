@@ -6,12 +6,12 @@
 
 use super::Told;
 use super::Walked;
-use super::chain::{called, location, object};
+use super::chain::{called, location, object, short_name};
 use super::containers::is_part;
-use super::growth::newest;
+use super::growth::Ages;
 use crate::dominators::Dominator;
 use crate::text::grouped;
-use heapwise_model::{Bits, Kind, NodeId, ObjectHeap, ObjectKind, Place, Rule, Severity};
+use heapwise_model::{Bits, Kind, Language, NodeId, ObjectHeap, ObjectKind, Place, Rule, Severity};
 use rustc_hash::FxHashMap;
 
 /// Objects of a class from which on they are told, in each of both spans.
@@ -30,15 +30,18 @@ struct Group {
 
 /// Findings for what `grown`, the containers that are told already, do not explain.
 pub fn survivors(older: &[&ObjectHeap], last: &Walked<'_>, grown: &[NodeId]) -> Vec<Told> {
-    let [first, second, ..] = older else { return Vec::new() };
-    let (first, second) = (newest(first), newest(second));
+    if older.len() < 2 {
+        return Vec::new();
+    }
+    let ages = Ages::new(older, last.heap);
     let covered = covered(last, grown);
     let mut groups: FxHashMap<(ObjectKind, u32, u32), Group> = FxHashMap::default();
     for node in (0..last.heap.graph.len() as u32).map(NodeId) {
-        let id = last.heap.id(node);
-        if id <= first || id.is_multiple_of(2) || !is_told(last.heap, node) {
+        // What nothing holds is told with its cycle.
+        if matches!(last.dominators.of(node), Dominator::Unreachable) || !is_told(last.heap, node) {
             continue;
         }
+        let Some(age) = ages.of(node).filter(|it| *it > 0) else { continue };
         let place = location(last.heap, node);
         let key = (
             last.heap.kind[node.index()],
@@ -50,7 +53,7 @@ pub fn survivors(older: &[&ObjectHeap], last: &Walked<'_>, grown: &[NodeId]) -> 
             came: Vec::new(),
             is_written: place.is_some(),
         });
-        if id <= second { &mut group.stayed } else { &mut group.came }.push(node);
+        if age == 1 { &mut group.stayed } else { &mut group.came }.push(node);
     }
     let mut groups: Vec<Group> = groups.into_values().filter(is_steady).collect();
     groups.retain(|it| {
@@ -75,6 +78,8 @@ pub fn survivors(older: &[&ObjectHeap], last: &Walked<'_>, grown: &[NodeId]) -> 
 /// Objects with a class, functions, and texts that were put together.
 fn is_told(heap: &ObjectHeap, node: NodeId) -> bool {
     match heap.kind[node.index()] {
+        // Classes that Python itself brings are in everything.
+        ObjectKind::Object if heap.language == Language::Python => location(heap, node).is_some(),
         ObjectKind::Object => !is_part(heap, node) && !heap.name(node).is_empty(),
         ObjectKind::Closure => location(heap, node).is_some(),
         ObjectKind::ConcatenatedString => true,
@@ -185,7 +190,7 @@ fn finding(last: &Walked<'_>, group: &Group, members: &Bits) -> Told {
         let what = if is_function {
             format!("instances of {}", object(heap, node))
         } else {
-            format!("{} objects", heap.name(node))
+            format!("{} objects", short_name(heap, node))
         };
         format!(
             "{} {what} stayed from between the first two snapshots, and {} came since: {} bytes",
