@@ -74,7 +74,7 @@ pub fn entries(
     if values != 0 {
         return shared(memory, table, values_start(layout, values), table.count, tell);
     }
-    for at in (0..table.count).map(|it| table.entries + (it + 1) * table.width - 16) {
+    for at in (0..memory.take(table.count)).map(|it| table.entries + (it + 1) * table.width - 16) {
         let (key, value) = (memory.word(at)?, memory.word(at + 8)?);
         if key != 0 && value != 0 && !tell(memory, key, value) {
             break;
@@ -99,7 +99,7 @@ pub fn shared(
     count: u64,
     mut tell: impl FnMut(&mut Copy<'_>, u64, u64) -> bool,
 ) -> Option<()> {
-    for at in 0..count.min(table.count) {
+    for at in 0..memory.take(count.min(table.count)) {
         let value = memory.word(values.checked_add(at * 8)?)?;
         let key = memory.word(table.entries + (at + 1) * table.width - 16)?;
         if value != 0 && !tell(memory, key, value) {

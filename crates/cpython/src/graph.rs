@@ -42,6 +42,10 @@ pub fn read(memory: &dyn Memory, of: &Interpreter, blocks: &[(u64, u64)]) -> Res
         return Err(Error::NotARuntime { version: of.version, what });
     }
     let mut heap = emit(&mut reader, &mut found, &state, blocks);
+    if reader.memory.is_exhausted() {
+        notes
+            .push("objects claim more memory than there is: some of their references are missing".to_owned());
+    }
     if reader.memory.is_damaged() {
         notes.push("many references lead to no memory: some objects may be missing".to_owned());
     }

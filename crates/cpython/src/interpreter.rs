@@ -93,13 +93,13 @@ fn one(
             }
         }
     }
-    let mut met = FxHashSet::default();
+    let (mut met, mut frames) = (FxHashSet::default(), FxHashSet::default());
     let mut at = memory.pointer(addr + places.threads);
     while let Some(addr) = at.filter(|it| it % 8 == 0 && *it < 1 << 56 && met.insert(*it)) {
         if met.len() > THREADS_MAX {
             break;
         }
-        state.threads.push(thread(memory, layout, addr));
+        state.threads.push(thread(memory, layout, addr, &mut frames));
         at = memory.pointer(addr + layout.thread.next);
     }
     Ok(())
@@ -124,7 +124,8 @@ fn collector(memory: &mut Copy<'_>, version: Version, first: u64, state: &mut St
     Ok(())
 }
 
-fn thread(memory: &mut Copy<'_>, layout: &Layout, addr: u64) -> Thread {
+/// `met`: the frames of all threads.
+fn thread(memory: &mut Copy<'_>, layout: &Layout, addr: u64, met: &mut FxHashSet<u64>) -> Thread {
     let places = layout.thread;
     let held = [places.dict, places.context].map(|at| memory.pointer(addr + at));
     let mut thread = Thread { held: held.into_iter().flatten().collect(), frames: Vec::new() };
@@ -132,7 +133,6 @@ fn thread(memory: &mut Copy<'_>, layout: &Layout, addr: u64) -> Thread {
     if let Some(then) = places.frame_then {
         at = at.and_then(|it| memory.pointer(it.checked_add(then)?));
     }
-    let mut met = FxHashSet::default();
     while let Some(addr) = at.filter(|it| it % 8 == 0 && (4096..1 << 56).contains(it) && met.insert(*it)) {
         if met.len() > FRAMES_MAX {
             break;

@@ -37,12 +37,31 @@ pub struct Copy<'a> {
     by_number: FxHashMap<u64, u32>,
     last: (u64, u32),
     unmapped: u32,
+    /// Words that were mapped in the pieces read, and those that were asked for by [`Copy::take`].
+    mapped: u64,
+    taken: u64,
 }
 
 impl<'a> Copy<'a> {
     pub fn new(memory: &'a dyn Memory) -> Copy<'a> {
         let by_number = FxHashMap::default();
-        Copy { memory, pieces: Vec::new(), by_number, last: (u64::MAX, NONE), unmapped: 0 }
+        let last = (u64::MAX, NONE);
+        Copy { memory, pieces: Vec::new(), by_number, last, unmapped: 0, mapped: 0, taken: 0 }
+    }
+
+    /// Of `count` words as many as may still be looked at. Objects do not overlap, so those that are sound have no more
+    /// words in all than there is memory; each is looked at a few times.
+    #[inline]
+    pub fn take(&mut self, count: u64) -> u64 {
+        const TIMES: u64 = 8;
+        let count = count.min((self.mapped * TIMES).saturating_sub(self.taken));
+        self.taken += count;
+        count
+    }
+
+    /// Whether more words were asked for than sound objects have.
+    pub fn is_exhausted(&self) -> bool {
+        self.taken >= self.mapped * 8
     }
 
     /// Whether so many addresses lead nowhere that others are no longer asked for.
@@ -72,6 +91,7 @@ impl<'a> Copy<'a> {
         let piece =
             if self.is_damaged() { Piece::default() } else { read(self.memory, number << PIECE_SHIFT) };
         self.unmapped += u32::from(piece.mapped == 0 && !self.is_damaged());
+        self.mapped += u64::from(piece.mapped.count_ones()) * (PAGE as u64 / 8);
         self.pieces.push(piece);
         self.by_number.insert(number, at);
         at

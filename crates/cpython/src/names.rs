@@ -102,6 +102,9 @@ impl Names {
         kind: u64,
     ) -> Option<u32> {
         let compared = length.min(COMPARED as u64) as usize;
+        if memory.take(length.min(COMPARED as u64) / 8) < compared as u64 / 8 {
+            return None;
+        }
         let mut buffer = std::mem::take(&mut self.buffer);
         buffer.resize(compared, 0);
         let number = (compared == 0 || memory.copy(addr, &mut buffer)).then(|| {

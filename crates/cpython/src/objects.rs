@@ -178,7 +178,7 @@ impl<S: Sink> Scan<'_, '_, S> {
     }
 
     fn items(&mut self, first: u64, count: u64) {
-        for at in 0..count.min(ITEMS_MAX) {
+        for at in 0..self.memory.take(count.min(ITEMS_MAX)) {
             match first.checked_add(at * 8).and_then(|it| self.memory.word(it)) {
                 Some(0) => {}
                 Some(target) => {
@@ -201,11 +201,12 @@ impl<S: Sink> Scan<'_, '_, S> {
         if dict != DictAt::Nowhere {
             self.instance_dict(addr, of, dict);
         }
-        for at in 0..count {
+        for at in 0..self.memory.take(count as u64) as usize {
             let it = self.types.all[of].fields[at];
             self.field(addr + u64::from(it.offset), it.kind, it.label);
         }
-        for at in 0..self.types.all[of].unknown.len() {
+        let count = self.types.all[of].unknown.len();
+        for at in 0..self.memory.take(count as u64) as usize {
             let offset = self.types.all[of].unknown[at];
             if let Some(word) = self.memory.pointer(addr + u64::from(offset)) {
                 self.sink.maybe(word, offset / 8);
@@ -346,7 +347,7 @@ impl<S: Sink> Scan<'_, '_, S> {
     fn set(&mut self, addr: u64) -> Option<()> {
         let (mask, table) = (self.memory.word(addr + 32)?, self.memory.pointer(addr + 40)?);
         let mut index = 0;
-        for at in (0..=mask.min(ITEMS_MAX)).map(|it| table.saturating_add(it * 16)) {
+        for at in (0..self.memory.take(mask.min(ITEMS_MAX) + 1)).map(|it| table.saturating_add(it * 16)) {
             let (key, hash) = (self.memory.word(at)?, self.memory.word(at + 8)?);
             // A hash of -1 marks an entry that was taken out.
             if key != 0 && hash != u64::MAX {
@@ -410,7 +411,7 @@ impl<S: Sink> Scan<'_, '_, S> {
                         (self.memory.pointer(addr + 64)?, u64::try_from(count).ok()?)
                     }
                 };
-                for at in 0..count.min(SLOTS_MAX) {
+                for at in 0..self.memory.take(count.min(SLOTS_MAX)) {
                     self.field(first + at * 8, EdgeKind::Internal, self.fixed.stack);
                 }
             }
@@ -428,7 +429,7 @@ impl<S: Sink> Scan<'_, '_, S> {
         for tuple in tuples.into_iter().flatten() {
             let names = self.memory.pointer(code + tuple)?;
             let count = self.memory.word(names + 16)?.min(SLOTS_MAX);
-            for at in 0..count {
+            for at in 0..self.memory.take(count) {
                 let name = self.memory.pointer(names + 24 + at * 8)?;
                 if let Some(value) = self.memory.pointer(first + slot * 8) {
                     self.sink.reference(value, EdgeKind::Context, Label::Text(name), true);
@@ -454,7 +455,8 @@ impl<S: Sink> Scan<'_, '_, S> {
         let slots = self.slots(code, first)?;
         // While a frame runs, only the processor knows where its stack ends.
         let top = self.memory.half(addr + layout.stacktop)? as i32;
-        for at in slots..u64::try_from(top).ok()?.min(SLOTS_MAX) {
+        let more = u64::try_from(top).ok()?.min(SLOTS_MAX).saturating_sub(slots);
+        for at in (slots..).take(self.memory.take(more) as usize) {
             self.field(first + at * 8, EdgeKind::Internal, self.fixed.stack);
         }
         Some(())
@@ -473,7 +475,7 @@ impl<S: Sink> Scan<'_, '_, S> {
         let (named, count) = (self.memory.word(names + 16)?, self.memory.word(closure + 16)?);
         // Free variables are the last ones.
         let skipped = named.checked_sub(count)?;
-        for slot in 0..count.min(SLOTS_MAX) {
+        for slot in 0..self.memory.take(count.min(SLOTS_MAX)) {
             let (name, cell) = (names + 24 + (skipped + slot) * 8, closure + 24 + slot * 8);
             let (name, cell) = (self.memory.pointer(name)?, self.memory.pointer(cell)?);
             self.sink.reference(cell, EdgeKind::Context, Label::Text(name), false);
@@ -485,7 +487,7 @@ impl<S: Sink> Scan<'_, '_, S> {
         let count = self.memory.word(addr + 16)?;
         let mut block = self.memory.pointer(addr + 24)?;
         let mut slot = self.memory.word(addr + 40)?;
-        for index in 0..count.min(ITEMS_MAX) {
+        for index in 0..self.memory.take(count.min(ITEMS_MAX)) {
             if slot >= DEQUE_ITEMS {
                 block = self.memory.pointer(block.checked_add(8 + DEQUE_ITEMS * 8)?)?;
                 slot = 0;

@@ -168,6 +168,8 @@ const NAME_MAX: usize = 200;
 /// Classes above each other, and members of one.
 const DEPTH_MAX: usize = 200;
 const MEMBERS_MAX: u64 = 2000;
+/// Attributes of a class that are searched for its module's name.
+const ATTRIBUTES_MAX: u32 = 1000;
 /// Bytes of an instance of fixed size: larger ones are those of damaged memory.
 const BASIC_SIZE_MAX: u64 = 1 << 24;
 /// Words of an instance that are looked through.
@@ -354,12 +356,13 @@ fn type_name(memory: &mut Copy<'_>, layout: &Layout, addr: u64, flags: u64, base
     let own = memory.pointer(addr + layout.heap_type.qualname).and_then(|it| text(memory, it));
     let own = own.unwrap_or_else(|| told.clone());
     let module = memory.pointer(addr + field::DICT).and_then(|dict| {
-        let mut module = None;
+        let (mut module, mut left) = (None, ATTRIBUTES_MAX);
         crate::dicts::entries(memory, layout, dict, |memory, key, value| {
-            if module.is_none() && text(memory, key).as_deref() == Some("__module__") {
+            if text(memory, key).as_deref() == Some("__module__") {
                 module = Some(value);
             }
-            module.is_none()
+            left -= 1;
+            module.is_none() && left > 0
         });
         text(memory, module?)
     });
@@ -394,6 +397,9 @@ fn members(memory: &mut Copy<'_>, addr: u64, basic_size: u64, names: &mut Names,
     const KINDS: [u32; 2] = [6, 16];
     let Some(first) = memory.pointer(addr + field::MEMBERS) else { return };
     for at in (0..MEMBERS_MAX).map(|it| first.saturating_add(it * 40)) {
+        if memory.take(1) == 0 {
+            return;
+        }
         let Some(name) = memory.pointer(at).and_then(|it| memory.c_string(it, NAME_MAX)) else { return };
         let (Some(kind), Some(offset)) = (memory.half(at + 8), memory.word(at + 16)) else { return };
         if KINDS.contains(&kind) && (16..basic_size).contains(&offset) && offset % 8 == 0 {
