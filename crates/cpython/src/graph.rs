@@ -41,7 +41,7 @@ pub fn read(memory: &dyn Memory, of: &Interpreter, blocks: &[(u64, u64)]) -> Res
         let what = format!("{count} objects are more than can be told");
         return Err(Error::NotARuntime { version: of.version, what });
     }
-    let mut heap = emit(&mut reader, &mut found, &state, blocks);
+    let mut heap = emit(&mut reader, &mut found, count as usize, &state, blocks);
     if reader.memory.is_exhausted() {
         notes
             .push("objects claim more memory than there is: some of their references are missing".to_owned());
@@ -62,12 +62,15 @@ struct Found {
     parts: Marks,
     /// Frames that are no objects, but stand among them by their addresses.
     records: FxHashSet<u64>,
+    /// References met: as many as there will be at most.
+    references: usize,
     open: Vec<u64>,
     maybe: Vec<u64>,
 }
 
 impl Sink for Found {
     fn reference(&mut self, target: u64, _: EdgeKind, _: Label, _: bool) {
+        self.references += 1;
         if !self.marks.has(target) {
             self.open.push(target);
         }
@@ -86,6 +89,7 @@ impl Sink for Found {
     }
 
     fn maybe(&mut self, target: u64, _: u32) {
+        self.references += 1;
         if target.is_multiple_of(8) && !self.marks.has(target) {
             self.maybe.push(target);
         }
@@ -99,6 +103,7 @@ impl Found {
             attributes: Marks::new(),
             parts: Marks::new(),
             records: FxHashSet::default(),
+            references: 0,
             open: Vec::new(),
             maybe: Vec::new(),
         }
@@ -186,6 +191,9 @@ struct Columns<'f> {
     /// Reference counts minus references found.
     spare: Vec<i32>,
     weak: Vec<u32>,
+    /// Live blocks of the allocator by address, and those of them that have an owner.
+    blocks: &'f [(u64, u64)],
+    owned: FxHashSet<u64>,
 }
 
 impl Columns<'_> {
@@ -202,6 +210,21 @@ impl Columns<'_> {
         }
         self.heap.graph.edges.push(Edge::new(target, kind));
         self.heap.graph.labels.push(label);
+    }
+}
+
+impl Columns<'_> {
+    /// A block that is no object, and that a field of C code points to, is memory of the object that is being told.
+    fn own(&mut self, target: u64) {
+        let Ok(block) = self.blocks.binary_search_by_key(&target, |it| it.0) else { return };
+        // Objects that the collector tracks stand behind the beginnings of their blocks.
+        let is_object = [16, 32].iter().any(|it| self.found.marks.has(target.saturating_add(*it)));
+        if !is_object
+            && self.owned.insert(target)
+            && let Some(size) = self.heap.graph.size.last_mut()
+        {
+            *size = size.saturating_add(self.blocks[block].1);
+        }
     }
 }
 
@@ -232,15 +255,24 @@ impl Sink for Columns<'_> {
     }
 
     fn maybe(&mut self, target: u64, index: u32) {
-        if let Some(node) = self.node(target) {
-            self.edge(node, EdgeKind::Hidden, index);
+        match self.node(target) {
+            Some(node) => self.edge(node, EdgeKind::Hidden, index),
+            None => self.own(target),
         }
     }
 }
 
-fn emit(reader: &mut Reader<'_>, found: &mut Found, state: &State, blocks: &[(u64, u64)]) -> ObjectHeap {
-    let mut addrs: Vec<u64> = (1..=MADE_UP.len() as u64).map(|it| it * 8).collect();
-    addrs.extend(found.marks.iter());
+/// The columns of so many `objects`.
+fn emit(
+    reader: &mut Reader<'_>,
+    found: &mut Found,
+    objects: usize,
+    state: &State,
+    blocks: &[(u64, u64)],
+) -> ObjectHeap {
+    let mut addrs: Vec<u64> = Vec::with_capacity(MADE_UP.len() + objects);
+    addrs.extend((1..=MADE_UP.len() as u64).map(|it| it * 8));
+    found.marks.append_to(&mut addrs);
     let count = addrs.len();
     let mut heap = ObjectHeap { language: Language::Python, ..ObjectHeap::default() };
     heap.graph.addr = addrs;
@@ -248,7 +280,10 @@ fn emit(reader: &mut Reader<'_>, found: &mut Found, state: &State, blocks: &[(u6
     heap.graph.first.reserve_exact(count + 1);
     heap.kind.reserve_exact(count);
     heap.name.reserve_exact(count);
-    let mut columns = Columns { found, heap, spare: vec![0; count], weak: Vec::new() };
+    heap.graph.edges.reserve_exact(found.references + state.held.len());
+    heap.graph.labels.reserve_exact(found.references + state.held.len());
+    let mut columns =
+        Columns { found, heap, spare: vec![0; count], weak: Vec::new(), blocks, owned: FxHashSet::default() };
     for name in MADE_UP {
         columns.heap.graph.first.push(columns.heap.graph.edges.len() as u32);
         columns.heap.graph.size.push(0);
@@ -263,7 +298,7 @@ fn emit(reader: &mut Reader<'_>, found: &mut Found, state: &State, blocks: &[(u6
     }
     let mut places = Places::default();
     for at in MADE_UP.len()..count {
-        node(reader, &mut columns, NodeId(at as u32), blocks, &mut places);
+        node(reader, &mut columns, NodeId(at as u32), &mut places);
     }
     let edges = columns.heap.graph.edges.len();
     columns.heap.graph.first.push(edges as u32);
@@ -284,17 +319,12 @@ fn emit(reader: &mut Reader<'_>, found: &mut Found, state: &State, blocks: &[(u6
     places.finish(reader, &mut heap);
     roots::find(&mut heap, held, &spare, C_CODE);
     heap.texts = std::mem::take(&mut reader.names.texts);
+    heap.texts.shrink();
     heap
 }
 
 /// One object's row.
-fn node(
-    reader: &mut Reader<'_>,
-    columns: &mut Columns<'_>,
-    at: NodeId,
-    blocks: &[(u64, u64)],
-    places: &mut Places,
-) {
+fn node(reader: &mut Reader<'_>, columns: &mut Columns<'_>, at: NodeId, places: &mut Places) {
     let addr = columns.heap.graph.addr[at.index()];
     columns.heap.graph.first.push(columns.heap.graph.edges.len() as u32);
     if columns.found.records.contains(&addr)
@@ -307,10 +337,7 @@ fn node(
         Some(kind) => (kind.shape, kind.name),
         None => (Shape::Fields, 0),
     };
-    let size = match blocks.binary_search_by_key(&addr, |it| it.0) {
-        Ok(block) if is_size_unknown(shape) => blocks[block].1,
-        _ => reader.size(addr, of),
-    };
+    let size = reader.size(addr, of);
     let is_attributes = shape == Shape::Dict && columns.found.attributes.has(addr);
     columns.heap.graph.size.push(size);
     columns.heap.kind.push(match shape {
@@ -350,11 +377,6 @@ fn record(
     columns.heap.name.push(name);
     places.code(reader, code, at);
     reader.scan_record(addr, layout, columns);
-}
-
-/// Whether only the allocator knows how much an object takes.
-fn is_size_unknown(_: Shape) -> bool {
-    false
 }
 
 fn kind(shape: Shape) -> ObjectKind {

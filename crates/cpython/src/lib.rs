@@ -59,7 +59,7 @@ pub enum Error {
 }
 
 /// The objects of all interpreters of a process that stands still. `blocks`: address and size of the allocator's live
-/// blocks, ascending, as far as they are known; they tell how large objects are whose types do not.
+/// blocks, ascending, as far as they are known; what fields of C code point to is counted with its object by them.
 pub fn read(
     memory: &dyn Memory,
     interpreter: &Interpreter,

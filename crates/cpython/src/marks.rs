@@ -3,12 +3,12 @@
 //! A bit for each eight bytes, in pieces by address. Numbers are ranks: how many marks stand below, so that ascending
 //! numbers are ascending addresses, and a number costs no memory but a count for each 64 bits: a 40th of the heap in all.
 
+use crate::memory::Recent;
 use rustc_hash::FxHashMap;
 
 /// Words of 64 bits in a piece, each for 512 bytes: 256 KiB.
 const WORDS: usize = 512;
 const PIECE_SHIFT: u32 = 18;
-const NONE: u32 = u32::MAX;
 
 struct Piece {
     number: u64,
@@ -21,12 +21,12 @@ struct Piece {
 pub struct Marks {
     pieces: Vec<Piece>,
     by_number: FxHashMap<u64, u32>,
-    last: (u64, u32),
+    recent: Recent,
 }
 
 impl Marks {
     pub fn new() -> Marks {
-        Marks { pieces: Vec::new(), by_number: FxHashMap::default(), last: (u64::MAX, NONE) }
+        Marks { pieces: Vec::new(), by_number: FxHashMap::default(), recent: Recent::default() }
     }
 
     #[inline]
@@ -36,10 +36,12 @@ impl Marks {
 
     #[inline]
     fn find(&mut self, number: u64) -> Option<usize> {
-        if self.last.0 != number {
-            self.last = (number, self.by_number.get(&number).copied().unwrap_or(NONE));
+        if let Some(at) = self.recent.get(number) {
+            return Some(at as usize);
         }
-        (self.last.1 != NONE).then_some(self.last.1 as usize)
+        let at = *self.by_number.get(&number)?;
+        self.recent.set(number, at);
+        Some(at as usize)
     }
 
     /// Adds `addr`; whether it is new. Never what is not a multiple of eight.
@@ -55,7 +57,6 @@ impl Marks {
                 let at = self.pieces.len();
                 self.pieces.push(Piece { number, words: Box::new([0; WORDS]), ranks: Vec::new() });
                 self.by_number.insert(number, at as u32);
-                self.last = (number, at as u32);
                 at
             }
         };
@@ -74,7 +75,7 @@ impl Marks {
     /// Sorts and counts. How many marks there are.
     pub fn number(&mut self) -> u64 {
         self.pieces.sort_by_key(|it| it.number);
-        self.last = (u64::MAX, NONE);
+        self.recent = Recent::default();
         self.by_number = self.pieces.iter().map(|it| it.number).zip(0..).collect();
         let mut rank = 0u64;
         for piece in &mut self.pieces {
@@ -100,19 +101,18 @@ impl Marks {
         (bits & bit != 0).then(|| piece.ranks[word] + (bits & (bit - 1)).count_ones())
     }
 
-    /// All marks, ascending once they are numbered.
-    pub fn iter(&self) -> impl Iterator<Item = u64> + '_ {
-        self.pieces.iter().flat_map(|piece| {
-            piece.words.iter().enumerate().flat_map(move |(at, &word)| {
+    /// Adds all marks, ascending once they are numbered.
+    pub fn append_to(&self, addrs: &mut Vec<u64>) {
+        for piece in &self.pieces {
+            for (at, &word) in piece.words.iter().enumerate() {
                 let start = (piece.number << PIECE_SHIFT) + ((at as u64) << 9);
                 let mut rest = word;
-                std::iter::from_fn(move || {
-                    let bit = (rest != 0).then(|| rest.trailing_zeros())?;
+                while rest != 0 {
+                    addrs.push(start + u64::from(rest.trailing_zeros()) * 8);
                     rest &= rest - 1;
-                    Some(start + u64::from(bit) * 8)
-                })
-            })
-        })
+                }
+            }
+        }
     }
 }
 
@@ -134,7 +134,9 @@ mod tests {
                 prop_assert_eq!(marks.insert(addr), addr.is_multiple_of(8) && twin.insert(addr));
             }
             prop_assert_eq!(marks.number(), twin.len() as u64);
-            prop_assert_eq!(marks.iter().collect::<Vec<_>>(), twin.iter().copied().collect::<Vec<_>>());
+            let mut addrs = Vec::new();
+            marks.append_to(&mut addrs);
+            prop_assert_eq!(addrs, twin.iter().copied().collect::<Vec<_>>());
             for (addr, rank) in twin.iter().zip(0..) {
                 prop_assert_eq!(marks.rank(*addr), Some(rank));
             }

@@ -20,7 +20,30 @@ const PAGE_SHIFT: u32 = 12;
 const KEPT_MAX: usize = 768 << 20;
 /// Pieces without a mapped page that are asked for: more are those of damaged memory.
 const UNMAPPED_MAX: u32 = 20_000;
-const NONE: u32 = u32::MAX;
+
+/// Where pieces stand that were asked for of late, by the last bits of their numbers.
+pub struct Recent([(u64, u32); RECENT]);
+
+const RECENT: usize = 64;
+
+impl Default for Recent {
+    fn default() -> Recent {
+        Recent([(u64::MAX, 0); RECENT])
+    }
+}
+
+impl Recent {
+    #[inline]
+    pub fn get(&self, number: u64) -> Option<u32> {
+        let (known, at) = self.0[number as usize % RECENT];
+        (known == number).then_some(at)
+    }
+
+    #[inline]
+    pub fn set(&mut self, number: u64, at: u32) {
+        self.0[number as usize % RECENT] = (number, at);
+    }
+}
 
 #[derive(Default)]
 struct Piece {
@@ -35,7 +58,7 @@ pub struct Copy<'a> {
     memory: &'a dyn Memory,
     pieces: Vec<Piece>,
     by_number: FxHashMap<u64, u32>,
-    last: (u64, u32),
+    recent: Recent,
     unmapped: u32,
     /// Words that were mapped in the pieces read, and those that were asked for by [`Copy::take`].
     mapped: u64,
@@ -45,8 +68,8 @@ pub struct Copy<'a> {
 impl<'a> Copy<'a> {
     pub fn new(memory: &'a dyn Memory) -> Copy<'a> {
         let by_number = FxHashMap::default();
-        let last = (u64::MAX, NONE);
-        Copy { memory, pieces: Vec::new(), by_number, last, unmapped: 0, mapped: 0, taken: 0 }
+        let recent = Recent::default();
+        Copy { memory, pieces: Vec::new(), by_number, recent, unmapped: 0, mapped: 0, taken: 0 }
     }
 
     /// Of `count` words as many as may still be looked at. Objects do not overlap, so those that are sound have no more
@@ -73,10 +96,15 @@ impl<'a> Copy<'a> {
     #[inline]
     fn piece(&mut self, addr: u64) -> (&Piece, usize) {
         let number = addr >> PIECE_SHIFT;
-        if self.last.0 != number {
-            self.last = (number, self.find(number));
-        }
-        (&self.pieces[self.last.1 as usize], (addr & (PIECE - 1)) as usize)
+        let at = match self.recent.get(number) {
+            Some(at) => at,
+            None => {
+                let at = self.find(number);
+                self.recent.set(number, at);
+                at
+            }
+        };
+        (&self.pieces[at as usize], (addr & (PIECE - 1)) as usize)
     }
 
     fn find(&mut self, number: u64) -> u32 {
@@ -86,6 +114,7 @@ impl<'a> Copy<'a> {
         if self.pieces.len() >= KEPT_MAX >> PIECE_SHIFT {
             self.pieces.clear();
             self.by_number.clear();
+            self.recent = Recent::default();
         }
         let at = self.pieces.len() as u32;
         let piece =
@@ -105,6 +134,9 @@ impl<'a> Copy<'a> {
         if length == 0 || end > PIECE as usize {
             return None;
         }
+        if piece.mapped == u64::MAX {
+            return Some(&piece.bytes[at..end]);
+        }
         let (first, last) = (at >> PAGE_SHIFT, (end - 1) >> PAGE_SHIFT);
         let wanted = (u64::MAX << first) & (u64::MAX >> (63 - last));
         (piece.mapped & wanted == wanted).then(|| &piece.bytes[at..end])
@@ -113,6 +145,18 @@ impl<'a> Copy<'a> {
     /// The eight bytes at `addr`.
     #[inline]
     pub fn word(&mut self, addr: u64) -> Option<u64> {
+        let at = (addr & (PIECE - 1)) as usize;
+        if let Some(piece) = self.recent.get(addr >> PIECE_SHIFT).map(|it| &self.pieces[it as usize])
+            && piece.mapped == u64::MAX
+            && let Some(bytes) = piece.bytes[at..].first_chunk::<8>()
+        {
+            return Some(u64::from_le_bytes(*bytes));
+        }
+        self.slow_word(addr)
+    }
+
+    #[cold]
+    fn slow_word(&mut self, addr: u64) -> Option<u64> {
         if let Some(bytes) = self.slice(addr, 8) {
             return Some(u64::from_le_bytes(bytes.try_into().expect("eight bytes")));
         }

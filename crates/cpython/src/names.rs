@@ -15,7 +15,6 @@ const COMPARED: usize = 1 << 20;
 pub struct Names {
     pub texts: Texts,
     by_hash: FxHashMap<u64, u32>,
-    buffer: Vec<u8>,
 }
 
 /// Where a text's characters stand: address, characters, bytes of each.
@@ -105,19 +104,19 @@ impl Names {
         if memory.take(length.min(COMPARED as u64) / 8) < compared as u64 / 8 {
             return None;
         }
-        let mut buffer = std::mem::take(&mut self.buffer);
-        buffer.resize(compared, 0);
-        let number = (compared == 0 || memory.copy(addr, &mut buffer)).then(|| {
-            let hash = hash(&buffer, kind, length);
-            // Whole characters of all widths.
-            let shown = buffer.len().min(SHOWN);
-            self.by_content(hash, |texts| texts.push(&tell(&buffer[..shown], shown as u64 == length)))
-        });
-        if buffer.capacity() > 1 << 16 {
-            buffer = Vec::new();
+        if compared <= SHOWN
+            && let Some(bytes) = memory.slice(addr, compared)
+        {
+            return Some(self.by_content(hash(bytes, kind, length), |texts| texts.push(&tell(bytes, true))));
         }
-        self.buffer = buffer;
-        number
+        let mut buffer = vec![0; compared];
+        if !memory.copy(addr, &mut buffer) {
+            return None;
+        }
+        let hash = hash(&buffer, kind, length);
+        // Whole characters of all widths.
+        let shown = compared.min(SHOWN);
+        Some(self.by_content(hash, |texts| texts.push(&tell(&buffer[..shown], shown as u64 == length))))
     }
 }
 

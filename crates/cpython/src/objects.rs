@@ -314,7 +314,7 @@ impl<S: Sink> Scan<'_, '_, S> {
     }
 
     fn values(&mut self, of: usize, values: u64, count: u64) -> Option<()> {
-        let keys = dicts::keys(self.memory, self.layout, self.types.all[of].cached_keys)?;
+        let keys = self.types.all[of].cached_keys?;
         let sink = &mut *self.sink;
         dicts::shared(self.memory, keys, values, count, |_, key, value| {
             sink.reference(value, EdgeKind::Property, Label::Text(key), true);

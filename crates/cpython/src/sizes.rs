@@ -60,13 +60,32 @@ impl Reader<'_> {
                 let (allocated, descriptor) = (memory.word(addr + 32)?, memory.pointer(addr + 40)?);
                 allocated.checked_mul(u64::from(memory.half(descriptor + 4)?))?
             }
-            Shape::NumpyArray => 0,
+            Shape::NumpyArray => self.numpy_size(addr)?,
             _ => {
                 let count = if item == 0 { 0 } else { (memory.word(addr + 16)? as i64).unsigned_abs() };
                 count.checked_mul(item)?
             }
         };
         basic.checked_add(beside)
+    }
+
+    /// Dimensions and strides of an array, and its items if they are its own.
+    fn numpy_size(&mut self, addr: u64) -> Option<u64> {
+        const OWN: u32 = 4;
+        let memory = &mut self.memory;
+        let (dimensions, flags) = (u64::from(memory.half(addr + 24)?).min(64), memory.half(addr + 64)?);
+        let shape = dimensions * 16;
+        if flags & OWN == 0 || dimensions == 0 {
+            return Some(shape);
+        }
+        // The outermost dimension's items are all of them.
+        let (sizes, strides) = (memory.pointer(addr + 32)?, memory.pointer(addr + 40)?);
+        let mut items = 0u64;
+        for at in 0..dimensions {
+            let (count, stride) = (memory.word(sizes + at * 8)?, memory.word(strides + at * 8)?);
+            items = items.max(count.checked_mul(stride)?);
+        }
+        shape.checked_add(items)
     }
 
     fn text_size(&mut self, addr: u64) -> Option<u64> {

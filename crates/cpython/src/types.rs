@@ -4,6 +4,7 @@
 //! themselves name fields (`tp_members`), `__slots__` among them. What no table and no type tells is looked through word
 //! by word.
 
+use crate::dicts::{Keys, keys};
 use crate::layouts::{Attributes, CLOSED, FIELDS, Layout};
 use crate::memory::Copy;
 use crate::names::Names;
@@ -157,7 +158,7 @@ pub struct Type {
     /// Classes made at run time are counted by their instances, and told from those that the interpreter brings.
     pub is_heap_type: bool,
     /// Keys that instances share.
-    pub cached_keys: u64,
+    pub cached_keys: Option<Keys>,
     pub fields: Vec<FieldAt>,
     /// Words that may hold references nobody tells of.
     pub unknown: Vec<u32>,
@@ -305,11 +306,10 @@ impl Type {
             has_inline_values: flags & flag::INLINE_VALUES != 0 && layout.attributes == Attributes::Inline,
             head_size: 16 * u64::from(is_collected) + 16 * u64::from(has_fields_before),
             is_heap_type,
-            cached_keys: if is_heap_type {
-                memory.word(addr + layout.heap_type.cached_keys).unwrap_or(0)
-            } else {
-                0
-            },
+            cached_keys: is_heap_type
+                .then(|| memory.pointer(addr + layout.heap_type.cached_keys))
+                .flatten()
+                .and_then(|it| keys(memory, layout, it)),
             fields,
             unknown,
         })

@@ -109,6 +109,12 @@ impl Texts {
         self.ends.is_empty()
     }
 
+    /// Gives back the room for more.
+    pub fn shrink(&mut self) {
+        self.bytes.shrink_to_fit();
+        self.ends.shrink_to_fit();
+    }
+
     /// Memory that it takes.
     pub fn bytes(&self) -> usize {
         self.bytes.capacity() + self.ends.capacity() * 8

@@ -26,6 +26,7 @@ pub const FIELDS: &[(&str, &[Field])] = &[
     ("dict_items", &[(16, "mapping")]),
     ("collections.defaultdict", &[(48, "default_factory")]),
     ("functools._lru_cache_wrapper", &[(72, "(cache)"), (88, "__wrapped__")]),
+    ("numpy.ndarray", &[(48, "base"), (56, "dtype")]),
     ("functools._lru_list_elem", &[(40, "(key)"), (48, "(result)")]),
 ];
 
