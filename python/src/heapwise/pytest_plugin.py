@@ -5,6 +5,7 @@ the recording. When all tests have run, the recording is read once; reports of t
 """
 
 import gc
+import itertools
 import os
 import re
 import shutil
@@ -22,6 +23,8 @@ from heapwise import _binary
 INNER = "HEAPWISE_PYTEST"
 UNITS = {"B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
 SITES_SHOWN = 3
+# Sites with less than this part of the whole say nothing.
+SHARE_SHOWN = 20
 FRAMES_SHOWN = 4
 TESTS_SHOWN = 5
 
@@ -128,7 +131,7 @@ class Limit:
         what = "needed {} at once" if figure == "peak_bytes" else "left {} behind"
         lines = [f"{self.name}: the test {what.format(human(found))}, {human(self.bytes)} are allowed"]
         sites = sorted(phase["sites"], key=lambda it: -it[figure])
-        for site in [it for it in sites if it[figure]][:SITES_SHOWN]:
+        for site in [it for it in sites if it[figure] * SHARE_SHOWN >= found][:SITES_SHOWN]:
             frames = shown_frames(site)
             lines.append(f"  {human(site[figure]):>10}  {frames[0]}")
             lines += [f"  {'':>10}    called by {frame}" for frame in frames[1:]]
@@ -154,9 +157,9 @@ def human(count):
 
 
 def shown_frames(site):
-    """The Python frames of a site from the innermost on, without pytest's own; else where it is."""
+    """The Python frames of a site from the innermost on, up to pytest's own; else where it is."""
     frames = [it for it in site.get("stack", ()) if it.get("language") == "python" and it.get("line")]
-    inside = [it for it in frames if not is_pytests(it["path"])]
+    inside = list(itertools.takewhile(lambda it: not is_pytests(it["path"]), frames))
     if not inside:
         place = site.get("location") or {}
         return [f"{place.get('function', 'unknown')} ({place.get('module') or place.get('path', 'unknown')})"]
