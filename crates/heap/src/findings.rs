@@ -56,7 +56,9 @@ impl Analysis {
         let mut apart = Vec::new();
         let mut groups: BTreeMap<(Rule, Option<Kind>, u32), Vec<Finding>> = BTreeMap::new();
         for finding in findings {
+            // What is told of an object is told of this one.
             let site = match finding.rule {
+                _ if finding.retainers.is_some() => None,
                 Rule::MemoryLeak | Rule::TemporaryAllocations | Rule::UnboundedGrowth => {
                     site_of(StackId(stack_of(&finding.place)))
                 }

@@ -93,6 +93,8 @@ impl<'a> Walked<'a> {
         // Who fills a container says more than who holds it, but not more than where it is written itself.
         let is_better = anchor.is_some_and(|it| it.is_filler) && chain::location(self.heap, node).is_none();
         let place = if is_better { seen.or(known) } else { known.or(seen) };
+        // Nothing tells better who makes it, or who adds to it.
+        let stack = self.heap.stack(node).map(Place::Stack);
         let retained = self.retained(node);
         Finding {
             rule,
@@ -102,7 +104,7 @@ impl<'a> Walked<'a> {
             engine: Engine::Snapshot,
             language: Some(self.heap.language),
             message: String::new(),
-            place: place.map_or(Place::Unknown, Place::Source),
+            place: stack.or(place.map(Place::Source)).unwrap_or(Place::Unknown),
             related: anchor.map(Anchor::related).into_iter().collect(),
             help: None,
             bytes: Some(retained.bytes),

@@ -2,7 +2,7 @@
 //!
 //! All columns are parallel to the graph's nodes, and all text is a number in [`Texts`].
 
-use crate::{Bits, EdgeKind, HeapGraph, Language, NodeId};
+use crate::{Bits, EdgeKind, HeapGraph, Language, NodeId, StackId};
 
 /// What an object is to its runtime.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -146,6 +146,8 @@ pub struct ObjectHeap {
     pub name: Vec<u32>,
     /// Stays the same between two dumps of one process. Empty where the address does, see [`ObjectHeap::id`].
     pub ids: Vec<u32>,
+    /// Where an object got its memory; of a container, where it last got more. Empty where that is not known.
+    pub stacks: Vec<StackId>,
     /// Parts of a document tree that is no longer shown.
     pub detached: Bits,
     pub texts: Texts,
@@ -169,6 +171,11 @@ impl ObjectHeap {
             Some(&id) => u64::from(id),
             None => self.graph.addr.get(node.index()).copied().unwrap_or(0),
         }
+    }
+
+    /// Where an object got its memory, if that is known.
+    pub fn stack(&self, node: NodeId) -> Option<StackId> {
+        self.stacks.get(node.index()).copied().filter(|it| *it != StackId::UNKNOWN)
     }
 
     /// Kind, label and target of a node's references.

@@ -5,7 +5,7 @@ use crate::sys;
 use heapwise_cpython::{Memory, Version};
 use heapwise_heap::Ledger;
 use heapwise_model::{Bits, Edge, EdgeKind, Language, NodeId, ObjectHeap, ObjectKind, ObjectPlace, Root};
-use heapwise_trace::{Addr, Event, Nanos, Reference, References};
+use heapwise_trace::{Addr, Event, Nanos, Reference, References, StackId};
 
 /// Objects and references that are kept of a recording, however much a small file of packed blocks says.
 const OBJECTS_MAX: usize = 1 << 26;
@@ -35,7 +35,44 @@ pub fn read(pid: u32, interpreter: &Interpreter, ledger: &Ledger) -> Result<Obje
     let minor = interpreter.minor().ok_or_else(|| format!("{} is no version of it", interpreter.version))?;
     let of = heapwise_cpython::Interpreter { runtime: interpreter.runtime, version: Version::new(3, minor) };
     let blocks: Vec<(u64, u64)> = ledger.live_blocks().iter().map(|it| (it.addr.0, it.size)).collect();
-    heapwise_cpython::read(&Process(pid), &of, &blocks).map_err(|it| it.to_string())
+    let mut heap = heapwise_cpython::read(&Process(pid), &of, &blocks).map_err(|it| it.to_string())?;
+    heap.stacks = stacks(&Process(pid), &heap, ledger);
+    Ok(heap)
+}
+
+/// References from which on an object is looked at for memory that it holds besides its own block.
+const HOLDS_MIN: usize = 8;
+/// Bytes of an object in which it says where that is.
+const HEAD_BYTES: usize = 112;
+/// What lies before an object in its block: nothing, the collector's words, and those of its attributes before these.
+const BEFORE: [u64; 3] = [0, 16, 32];
+
+/// Where each object got its memory: its own block, or of one that holds many others the block in which it notes them.
+/// Such a block is made anew when it is full, so its stack is that of somebody who adds.
+fn stacks(memory: &dyn Memory, heap: &ObjectHeap, ledger: &Ledger) -> Vec<StackId> {
+    let graph = &heap.graph;
+    let is_object = |addr: u64| graph.addr.binary_search(&addr).is_ok();
+    let noted = |addr: u64| {
+        let mut head = [0; HEAD_BYTES];
+        let length = memory.read(addr, &mut head);
+        let words = head[..length].chunks_exact(8);
+        let words = words.map(|it| u64::from_le_bytes(it.try_into().expect("eight bytes")));
+        let blocks = words.filter(|&it| it != 0 && it % 8 == 0).filter_map(|it| ledger.block_at(Addr(it)));
+        // Of two that are as large the second is the end to which is added.
+        let blocks = blocks.filter(|it| BEFORE.iter().all(|before| !is_object(it.addr.0 + before)));
+        blocks.max_by_key(|it| it.size)
+    };
+    let stack = |(node, &addr): (usize, &u64)| {
+        if addr == 0 {
+            return StackId::UNKNOWN;
+        }
+        let holds_many = heap.kind[node] == ObjectKind::Object
+            && graph.first[node + 1] - graph.first[node] >= HOLDS_MIN as u32;
+        let noted = if holds_many { noted(addr) } else { None };
+        let own = || BEFORE.iter().find_map(|before| ledger.block_at(Addr(addr.wrapping_sub(*before))));
+        noted.or_else(own).map_or(StackId::UNKNOWN, |it| it.stack)
+    };
+    graph.addr.iter().enumerate().map(stack).collect()
 }
 
 /// Tells a heap as events.
@@ -62,6 +99,7 @@ pub fn events(heap: &ObjectHeap, at: Nanos, sink: &mut dyn FnMut(&Event<'_>)) {
             kind: heap.kind[node] as u8,
             name: heap.name[node],
             id: heap.ids.get(node).copied().unwrap_or(0),
+            stack: heap.stack(NodeId(node as u32)).unwrap_or_default(),
             references: References(&references),
         });
     }
@@ -96,7 +134,9 @@ impl Builder {
             Event::Script { number, path } if heap.scripts.len() < OBJECTS_MAX => {
                 heap.scripts.push((number, String::from_utf8_lossy(path).into_owned()));
             }
-            Event::Object { addr, size, kind, name, id, references } if heap.kind.len() < OBJECTS_MAX => {
+            Event::Object { addr, size, kind, name, id, stack, references }
+                if heap.kind.len() < OBJECTS_MAX =>
+            {
                 let graph = &mut heap.graph;
                 let from = heap.kind.len() as u32;
                 graph.first.push(graph.edges.len() as u32);
@@ -105,6 +145,7 @@ impl Builder {
                 heap.kind.push(ObjectKind::ALL.get(usize::from(kind)).copied().unwrap_or(ObjectKind::Other));
                 heap.name.push(name);
                 heap.ids.push(id);
+                heap.stacks.push(stack);
                 references.each(from, |it| {
                     let Some(kind) = EdgeKind::from_number(it.kind) else { return };
                     if graph.edges.len() < REFERENCES_MAX && (it.target as usize) < NodeId::MAX {
@@ -151,6 +192,9 @@ impl Builder {
         if heap.ids.iter().all(|it| *it == 0) {
             heap.ids.clear();
         }
+        if heap.stacks.iter().all(|it| *it == StackId::UNKNOWN) {
+            heap.stacks.clear();
+        }
         heap.places.sort_by_key(|it| it.node);
         heap.scripts.sort();
         heap.language = LANGUAGES.get(usize::from(language)).copied().unwrap_or_default();
@@ -177,6 +221,7 @@ mod tests {
             }
             heap.graph.addr.push(u64::from(node) * 48 + 4096);
             heap.graph.size.push(u64::from(node % 100));
+            heap.stacks.push(StackId(node % 3));
             heap.kind.push(ObjectKind::ALL[node as usize % ObjectKind::ALL.len()]);
             heap.name.push(names[node as usize % names.len()]);
         }
@@ -212,7 +257,15 @@ mod tests {
             let reference = Reference { kind: 4, is_idle: false, label: 0, target };
             References::push(&mut references, 0, &reference);
             let references = References(&references);
-            builder.apply(&Event::Object { addr: Addr(0), size: 1, kind: 3, name: 0, id: 1, references });
+            builder.apply(&Event::Object {
+                addr: Addr(0),
+                size: 1,
+                kind: 3,
+                name: 0,
+                id: 1,
+                stack: StackId(0),
+                references,
+            });
             assert_eq!(builder.finish(1).is_some(), is_whole);
         }
     }

@@ -151,8 +151,8 @@ pub enum Event<'a> {
     /// A script that objects are placed in.
     Script { number: u32, path: &'a [u8] },
     /// The next object: its kind (see `model::ObjectKind`), its name and its references. `id` is 0 where its address is
-    /// what it is known by in another dump.
-    Object { addr: Addr, size: u64, kind: u8, name: u32, id: u32, references: References<'a> },
+    /// what it is known by in another dump, `stack` where it got its memory.
+    Object { addr: Addr, size: u64, kind: u8, name: u32, id: u32, stack: StackId, references: References<'a> },
     /// Where an object is written: 1-based line and column, 0 where they are not known.
     ObjectPlace { object: u32, script: u32, line: u32, column: u32 },
     /// An object from which others are reached.

@@ -179,12 +179,13 @@ pub fn push(out: &mut Vec<u8>, body: &mut Vec<u8>, state: &mut State, event: &Ev
             push_bytes(body, path);
             SCRIPT
         }
-        Event::Object { addr, size, kind, name, id, references } => {
+        Event::Object { addr, size, kind, name, id, stack, references } => {
             put(step(&mut state.addr, addr.0));
             put(size);
             put(u64::from(kind));
             put(u64::from(name));
             put(u64::from(id));
+            put(u64::from(stack.0));
             body.extend_from_slice(references.0);
             OBJECT
         }
@@ -349,8 +350,9 @@ fn decode_one(
         OBJECT => {
             let addr = Addr(unstep(&mut state.addr, number(body)?));
             let (size, kind, name, object_id) = (number(body)?, number(body)?, id(body)?, id(body)?);
-            let (kind, references) = (u8::try_from(kind).ok()?, References(body.rest()));
-            sink.event(Event::Object { addr, size, kind, name, id: object_id, references });
+            let (kind, stack) = (u8::try_from(kind).ok()?, StackId(id(body)?));
+            let references = References(body.rest());
+            sink.event(Event::Object { addr, size, kind, name, id: object_id, stack, references });
         }
         OBJECT_PLACE => {
             let (object, script, line, column) = (id(body)?, id(body)?, id(body)?, id(body)?);

@@ -55,6 +55,7 @@ fn endings() -> Vec<Event<'static>> {
             kind: 3,
             name: 0,
             id: 0,
+            stack: StackId(2),
             references: References(&[2 << 1 | 1, 0, 1]),
         },
         Event::ObjectPlace { object: 0, script: 9, line: 12, column: 0 },
