@@ -110,8 +110,11 @@ impl Found {
     }
 
     fn discover(&mut self, reader: &mut Reader<'_>, state: &State, notes: &mut Vec<String>) {
+        if state.is_collecting {
+            notes.push("the collector was at work: young objects may be missing".to_owned());
+        }
         for &head in &state.lists {
-            self.list(reader, head, notes);
+            self.list(reader, head, state.is_collecting, notes);
         }
         self.open.extend(state.held.iter().map(|it| it.0));
         for thread in &state.threads {
@@ -140,7 +143,8 @@ impl Found {
     }
 
     /// The objects of one of the collector's lists, and what they lead to.
-    fn list(&mut self, reader: &mut Reader<'_>, head: u64, notes: &mut Vec<String>) {
+    fn list(&mut self, reader: &mut Reader<'_>, head: u64, is_collecting: bool, notes: &mut Vec<String>) {
+        // As every member has one before it, the list ends; without that the number of members is bounded.
         let mut links = head;
         loop {
             // The collector keeps a bit of its own in a link while it works.
@@ -153,7 +157,7 @@ impl Found {
             }
             let Some(object) = next.checked_add(LINKS).filter(|_| next >= 4096) else { return };
             let has_links_to = reader.memory.word(next + 8).map(|it| it & !7) == Some(links);
-            if !has_links_to {
+            if !has_links_to && (!is_collecting || reader.memory.take(1) == 0) {
                 notes.push("a list of the collector's is damaged: objects are missing".to_owned());
                 return;
             }

@@ -12,6 +12,7 @@ const FRAMES_MAX: usize = 1 << 22;
 /// From the collector's first generation on: the others, what is frozen, and `gc.garbage`.
 const GENERATIONS: [u64; 4] = [0, 24, 48, 80];
 const GARBAGE: u64 = 184;
+const COLLECTING: u64 = 176;
 /// Bytes before an object that the collector's lists link.
 pub const LINKS: u64 = 16;
 
@@ -25,6 +26,8 @@ pub struct State {
     pub threads: Vec<Thread>,
     /// Heads of the collector's lists.
     pub lists: Vec<u64>,
+    /// Whether a collector was at work: it takes lists apart and keeps numbers in their links.
+    pub is_collecting: bool,
 }
 
 #[derive(Debug, Default)]
@@ -107,11 +110,14 @@ fn one(
 
 /// The lists of a collector: circular, with heads in the collector itself.
 fn collector(memory: &mut Copy<'_>, version: Version, first: u64, state: &mut State) -> Result<(), Error> {
+    let is_collecting = memory.half(first.wrapping_add(COLLECTING)) == Some(1);
+    state.is_collecting |= is_collecting;
     for head in GENERATIONS.map(|it| first.wrapping_add(it)) {
         let next = memory.word(head).filter(|it| it % 4 == 0 && *it != 0);
         // The last one of a list leads back, and so does the first one backwards.
-        let is_list =
-            next.is_some_and(|next| memory.word(next.wrapping_add(8)).is_some_and(|back| back & !7 == head));
+        let is_list = next.is_some_and(|next| {
+            memory.word(next.wrapping_add(8)).is_some_and(|back| back & !7 == head || is_collecting)
+        });
         if !is_list {
             let what = format!("no list of the collector's at {head:#x}");
             return Err(Error::NotARuntime { version, what });

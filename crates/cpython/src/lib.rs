@@ -16,7 +16,7 @@
 //! is told, with notes. Only the objects of the collector's lists are there to begin with; texts, numbers, and tuples of
 //! them are found as what others refer to.
 //!
-//! Cost: every object is read twice, memory in pieces of 256 KiB; beside the result 1/40 of the process's heap, and
+//! Cost: every object is read twice, memory in pieces of 64 KiB; beside the result 1/40 of the process's heap, and
 //! the pieces.
 //!
 //! Absent on purpose: free-threaded builds, whose objects are in no lists.

@@ -13,18 +13,20 @@ pub trait Memory {
 
 /// Bytes of a piece, a power of two.
 const PIECE: u64 = 1 << PIECE_SHIFT;
-const PIECE_SHIFT: u32 = 18;
+const PIECE_SHIFT: u32 = 16;
 const PAGE: usize = 1 << PAGE_SHIFT;
 const PAGE_SHIFT: u32 = 12;
+/// All pages of a piece.
+const ALL: u64 = (1 << (PIECE >> PAGE_SHIFT)) - 1;
 /// Bytes that are kept.
-const KEPT_MAX: usize = 768 << 20;
+const KEPT_MAX: usize = 1 << 30;
 /// Pieces without a mapped page that are asked for: more are those of damaged memory.
 const UNMAPPED_MAX: u32 = 20_000;
 
 /// Where pieces stand that were asked for of late, by the last bits of their numbers.
 pub struct Recent([(u64, u32); RECENT]);
 
-const RECENT: usize = 64;
+const RECENT: usize = 256;
 
 impl Default for Recent {
     fn default() -> Recent {
@@ -134,7 +136,7 @@ impl<'a> Copy<'a> {
         if length == 0 || end > PIECE as usize {
             return None;
         }
-        if piece.mapped == u64::MAX {
+        if piece.mapped == ALL {
             return Some(&piece.bytes[at..end]);
         }
         let (first, last) = (at >> PAGE_SHIFT, (end - 1) >> PAGE_SHIFT);
@@ -147,7 +149,7 @@ impl<'a> Copy<'a> {
     pub fn word(&mut self, addr: u64) -> Option<u64> {
         let at = (addr & (PIECE - 1)) as usize;
         if let Some(piece) = self.recent.get(addr >> PIECE_SHIFT).map(|it| &self.pieces[it as usize])
-            && piece.mapped == u64::MAX
+            && piece.mapped == ALL
             && let Some(bytes) = piece.bytes[at..].first_chunk::<8>()
         {
             return Some(u64::from_le_bytes(*bytes));
@@ -219,7 +221,6 @@ fn read(memory: &dyn Memory, start: u64) -> Piece {
         // The page that could not be read, or not whole, is passed over.
         at = ((end >> PAGE_SHIFT) + 1) << PAGE_SHIFT;
     }
-    debug_assert!(PIECE as usize / PAGE == 64);
     if mapped == 0 { Piece::default() } else { Piece { bytes, mapped } }
 }
 

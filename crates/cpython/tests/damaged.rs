@@ -3,6 +3,7 @@
 mod image;
 
 use heapwise_cpython::{Error, Interpreter, Version, read};
+use heapwise_heap::objects::{Walked, analyze, compare};
 use heapwise_model::{EdgeKind, NodeId, ObjectHeap, ObjectKind, RootKind};
 use image::{BASE, Image};
 use proptest::prelude::*;
@@ -109,8 +110,13 @@ fn a_list_that_is_cut_keeps_its_beginning() {
     assert!(heap.graph.addr.contains(&image.module));
 }
 
+/// `PROPTEST_CASES`, or a few.
+fn cases() -> u32 {
+    std::env::var("PROPTEST_CASES").ok().and_then(|it| it.parse().ok()).unwrap_or(1000)
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(2000))]
+    #![proptest_config(ProptestConfig::with_cases(cases()))]
     /// Words are exchanged for others, mostly addresses within the memory.
     #[test]
     fn any_damage(
@@ -132,6 +138,9 @@ proptest! {
             prop_assert_eq!(*heap.graph.first.last().expect("one"), heap.graph.edges.len() as u32);
             prop_assert!(heap.graph.edges.iter().all(|it| it.target().index() < heap.graph.len()));
             prop_assert!(heap.kind.len() == heap.graph.len() && heap.name.len() == heap.graph.len());
+            let walked = Walked::new(&heap);
+            analyze(&walked);
+            compare(&[&heap, &heap], &walked);
         }
     }
 }
