@@ -1,6 +1,6 @@
 //! From what was observed to what is shown: findings, and names for the frames that are shown.
 
-use heapwise_heap::objects::{self, Walked};
+use heapwise_heap::objects::{self, Told, Walked};
 use heapwise_heap::{Analysis, Class, Group, Holding, analyze, program};
 use heapwise_model::{
     Code, Engine, Excerpt, Finding, Frame, Held, Kind, Language, Leaks, ObjectHeap, Place, Program, Report,
@@ -8,7 +8,7 @@ use heapwise_model::{
 };
 use heapwise_report::numbers::counted;
 use heapwise_report::place::{self, Located, SiteKey};
-use heapwise_run::Observation;
+use heapwise_run::{Dump, Observation};
 use heapwise_symbols::Symbolizer;
 use rustc_hash::FxHashMap;
 use std::collections::{BTreeMap, BTreeSet};
@@ -94,13 +94,30 @@ fn build(observation: &Observation, names: Names, filter: Filter<'_>, joins: boo
 fn objects(observation: &Observation, report: &mut Report) {
     let Some((last, older)) = observation.objects.split_last() else { return };
     let walked = Walked::new(&last.heap);
-    let older: Vec<&ObjectHeap> = older.iter().map(|it| &it.heap).collect();
-    let (totals, told) = match older.as_slice() {
+    let (totals, mut told) = match older {
         [] => objects::analyze(&walked),
-        older => objects::compare(older, &walked),
+        older => objects::compare(&heaps(older), &walked),
     };
     report.objects = Some(totals);
+    let findings = std::mem::take(&mut report.findings);
+    report.findings = objects::without_held(&walked, &told, &observation.ledger, findings);
+    // What grew until a function returned, as the program ended, is no longer there.
+    if let Some((before, oldest)) = older.split_last().filter(|it| !it.1.is_empty()) {
+        let mut earlier = objects::compare(&heaps(oldest), &Walked::new(&before.heap)).1;
+        let is_told = |it: &Told| told.iter().any(|other| is_same(it, other));
+        earlier.retain(|it| it.finding.rule == Rule::UnboundedGrowth && !is_told(it));
+        told.append(&mut earlier);
+    }
     report.findings.extend(told.into_iter().map(|it| Finding { engine: Engine::Run, ..it.finding }));
+}
+
+fn heaps(dumps: &[Dump]) -> Vec<&ObjectHeap> {
+    dumps.iter().map(|it| &it.heap).collect()
+}
+
+/// Whether two findings of different dumps are about one object.
+fn is_same(one: &Told, other: &Told) -> bool {
+    one.finding.rule == other.finding.rule && one.finding.kind == other.finding.kind && one.name == other.name
 }
 
 /// What a script allocated and a runtime still holds at its end is told by what holds it, not as a leak.

@@ -19,6 +19,7 @@ mod cycles;
 mod detached;
 mod duplicates;
 mod growth;
+mod sites;
 mod survivors;
 mod suspects;
 
@@ -29,6 +30,7 @@ use heapwise_model::{
     Confidence, Engine, Finding, Kind, Location, NodeId, ObjectHeap, ObjectKind, ObjectTotals, Place,
     RootKind, Rule, Severity, Total,
 };
+pub use sites::without_held;
 
 /// Classes told.
 const CLASSES_MAX: usize = 50;
@@ -38,11 +40,13 @@ pub struct Told {
     pub finding: Finding,
     /// A property's or a variable's name.
     pub name: Option<String>,
+    /// The object.
+    pub node: Option<NodeId>,
 }
 
 impl From<Finding> for Told {
     fn from(finding: Finding) -> Told {
-        Told { finding, name: None }
+        Told { finding, name: None, node: None }
     }
 }
 

@@ -452,7 +452,7 @@ impl Snapshot {
 /// A runtime's start until its objects are looked at first.
 const FIRST_DUMP: Duration = Duration::from_millis(100);
 /// Of the time between two looks, a look takes at most one such part.
-const DUMP_PART: u32 = 25;
+const DUMP_PART: u32 = 10;
 const FLUSH_INTERVAL: Duration = Duration::from_millis(90);
 const SAMPLE_INTERVAL: Duration = Duration::from_millis(100);
 

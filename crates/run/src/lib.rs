@@ -39,5 +39,6 @@ pub use attachment::Attachment;
 pub use heapwise_trace::AttachmentKind;
 pub use launch::{LaunchError, check_command};
 pub use mailbox::{SnapshotError, snapshot};
+pub use objects::Dump;
 pub use observation::{Observation, ReadError};
 pub use observe::{Destination, Observed, Options, Process, RunError, Snapshots, observe};

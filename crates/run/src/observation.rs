@@ -39,7 +39,7 @@ const BUILD_ID_MAX: usize = 64;
 /// of whoever walks every stack.
 const DEPTH_MAX: u16 = 2064;
 /// Dumps of a runtime's objects that are compared with each other.
-const DUMPS_MAX: usize = 3;
+const DUMPS_MAX: usize = 4;
 /// Each takes time in proportion to the live blocks; there is one at the end, and the last one counts.
 const GRAPHS_MAX: usize = 16;
 

@@ -155,7 +155,7 @@ fn finding(last: &Walked<'_>, grown: &Grown, anchor: Option<&Anchor>) -> Told {
         blocks: Some(grown.now.entries - grown.counts[0].min(grown.now.entries)),
         ..finding
     };
-    Told { finding, name: called }
+    Told { finding, name: called, node: Some(grown.node) }
 }
 
 /// Whether a container is an emitter's list of the functions that wait for an event.

@@ -216,5 +216,5 @@ fn finding(last: &Walked<'_>, group: &Group, members: &Bits) -> Told {
     }
     finding.bytes = Some(bytes);
     finding.blocks = Some(stayed + came);
-    Told { finding, name: name.filter(|_| is_text) }
+    Told { finding, name: name.filter(|_| is_text), node: None }
 }

@@ -100,5 +100,5 @@ fn finding(walked: &Walked<'_>, node: NodeId, all: u64, anchor: Option<&Anchor>)
         }),
         ..finding
     };
-    Told { finding, name: called }
+    Told { finding, name: called, node: Some(node) }
 }
