@@ -132,6 +132,7 @@ pub struct CodeLayout {
     pub filename: u64,
     pub name: u64,
     pub first_line: u64,
+    pub argument_count: u64,
     /// Numbers of a frame's slots: of its stack, and of its variables where that is a number.
     pub stack_size: u64,
     pub slots: Option<u64>,

@@ -235,7 +235,10 @@ impl<S: Sink> Scan<'_, '_, S> {
                 self.borrowed(addr + 16, EdgeKind::Weak, self.fixed.referent);
                 self.field(addr + 24, EdgeKind::Internal, self.fixed.callback);
             }
-            Shape::Function => self.closure(addr)?,
+            Shape::Function => {
+                self.defaults(addr);
+                self.closure(addr)?;
+            }
             Shape::Deque => self.deque(addr)?,
             Shape::LruCache => self.lru_cache(addr, of),
             Shape::HamtPairs => {
@@ -367,6 +370,9 @@ impl<S: Sink> Scan<'_, '_, S> {
         // Of static types of 3.12 and later it is a number.
         if self.memory.pointer(addr + field::SUBCLASSES).is_some_and(|it| it > 4096) {
             self.field(addr + field::SUBCLASSES, EdgeKind::Internal, self.fixed.subclasses);
+            if let Some(subclasses) = self.memory.pointer(addr + field::SUBCLASSES) {
+                self.sink.part(subclasses);
+            }
         }
         if is_heap_type {
             self.field(addr + heap_type.name, EdgeKind::Internal, self.fixed.name);
@@ -458,6 +464,28 @@ impl<S: Sink> Scan<'_, '_, S> {
         let more = u64::try_from(top).ok()?.min(SLOTS_MAX).saturating_sub(slots);
         for at in (slots..).take(self.memory.take(more) as usize) {
             self.field(first + at * 8, EdgeKind::Internal, self.fixed.stack);
+        }
+        Some(())
+    }
+
+    /// What a function's arguments are by default, by their names.
+    fn defaults(&mut self, addr: u64) -> Option<()> {
+        let defaults = self.memory.pointer(addr + u64::from(at(self.layout.function, "__defaults__")?))?;
+        let code = self.memory.pointer(addr + u64::from(at(self.layout.function, "__code__")?))?;
+        let arguments = u64::from(self.memory.half(code + self.layout.code.argument_count)?);
+        let names = match self.layout.code.variables {
+            Variables::Tuples([variables, ..]) => variables,
+            Variables::Tuple(all) => all,
+        };
+        let names = self.memory.pointer(code + names)?;
+        let (named, count) = (self.memory.word(names + 16)?, self.memory.word(defaults + 16)?);
+        // The last ones have defaults.
+        let skipped = arguments.min(named).checked_sub(count)?;
+        self.sink.part(defaults);
+        for slot in 0..self.memory.take(count.min(SLOTS_MAX)) {
+            let name = self.memory.pointer(names + 24 + (skipped + slot) * 8)?;
+            let value = self.memory.pointer(defaults + 24 + slot * 8)?;
+            self.sink.reference(value, EdgeKind::Context, Label::Text(name), false);
         }
         Some(())
     }

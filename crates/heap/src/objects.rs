@@ -22,6 +22,7 @@ mod growth;
 mod sites;
 mod survivors;
 mod suspects;
+mod texts;
 
 use crate::dominators::{DominatorTree, Dominators, dominators};
 use crate::paths::ShortestPaths;
@@ -154,6 +155,7 @@ pub fn compare(older: &[&ObjectHeap], last: &Walked<'_>) -> (ObjectTotals, Vec<T
     };
     let (grown, mut findings) = growth::growth(older, last);
     findings.extend(survivors::survivors(older, last, &grown));
+    findings.extend(texts::texts(older, last));
     findings.extend(cycles::cycles(last).into_iter().map(Told::from));
     (totals, findings)
 }

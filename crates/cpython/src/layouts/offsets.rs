@@ -55,6 +55,7 @@ pub fn told(
     layout.code.filename = words[35];
     layout.code.name = words[37];
     layout.code.first_line = words[39];
+    layout.code.argument_count = words[40];
     layout.code.variables = Variables::Tuple(words[41]);
     Ok(layout)
 }

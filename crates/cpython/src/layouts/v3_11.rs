@@ -30,6 +30,7 @@ pub const LAYOUT: Layout = Layout {
         filename: 112,
         name: 128,
         first_line: 72,
+        argument_count: 56,
         stack_size: 68,
         slots: Some(76),
         variables: Variables::Tuple(96),

@@ -36,6 +36,7 @@ pub const LAYOUT: Layout = Layout {
         filename: 112,
         name: 128,
         first_line: 68,
+        argument_count: 52,
         stack_size: 64,
         slots: Some(72),
         variables: Variables::Tuple(96),

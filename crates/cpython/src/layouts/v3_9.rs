@@ -16,6 +16,7 @@ pub const LAYOUT: Layout = Layout {
         filename: 104,
         name: 112,
         first_line: 40,
+        argument_count: 16,
         stack_size: 32,
         slots: None,
         variables: Variables::Tuples([72, 88, 80]),

@@ -17,6 +17,11 @@ use rustc_hash::FxHashMap;
 const ENTRIES_MIN: u64 = 10;
 const PART: u64 = 10;
 const FINDINGS_MAX: usize = 10;
+/// New entries, and their bytes, up to which growth is no more than a warning, as is what grew that much slower once
+/// than at another time: it may end soon.
+const LITTLE: u64 = 50;
+const LITTLE_BYTES: u64 = 4 << 10;
+const SLOWER: u64 = 5;
 
 /// What grew, and findings about it; that by most bytes first.
 pub fn growth(older: &[&ObjectHeap], last: &Walked<'_>) -> (Vec<NodeId>, Vec<Told>) {
@@ -110,7 +115,12 @@ impl<'a> Ages<'a> {
 
 fn finding(last: &Walked<'_>, grown: &Grown, anchor: Option<&Anchor>) -> Told {
     let heap = last.heap;
-    let severity = if grown.counts.len() > 2 { Severity::Error } else { Severity::Warning };
+    let more = grown.now.entries - grown.counts[0].min(grown.now.entries);
+    let is_little = more < LITTLE && grown.bytes < LITTLE_BYTES;
+    let steps = || grown.counts.windows(2).map(|it| it[1].saturating_sub(it[0]));
+    let is_steady = steps().max() <= steps().min().map(|it| it * SLOWER);
+    let is_sure = grown.counts.len() > 2 && !is_little && is_steady;
+    let severity = if is_sure { Severity::Error } else { Severity::Warning };
     let (rule, kind) = if is_listeners(last, grown) {
         (Rule::RetainedObject, Kind::Listener)
     } else {
@@ -152,7 +162,7 @@ fn finding(last: &Walked<'_>, grown: &Grown, anchor: Option<&Anchor>) -> Told {
         },
         help: Some(help.to_owned()),
         bytes: Some(grown.bytes),
-        blocks: Some(grown.now.entries - grown.counts[0].min(grown.now.entries)),
+        blocks: Some(more),
         ..finding
     };
     Told { finding, name: called, node: Some(grown.node) }
