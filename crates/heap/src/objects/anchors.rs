@@ -130,7 +130,10 @@ mod python {
             }
         }
         let mut found: FxHashMap<NodeId, Anchor> = FxHashMap::default();
-        for function in nodes().filter(|it| heap.kind[it.index()] == ObjectKind::Closure) {
+        // The code of a module itself is a function, too, while it runs.
+        let is_function =
+            |it: &NodeId| heap.kind[it.index()] == ObjectKind::Closure && heap.name(*it) != "<module>";
+        for function in nodes().filter(is_function) {
             let Some(globals) = property(heap, function, "__globals__") else { continue };
             let scopes = classes.iter().filter(|it| is_method(heap, function, *it.1)).map(|it| *it.0);
             let scopes: Vec<NodeId> = scopes.chain([globals]).filter(|it| holders.contains_key(it)).collect();

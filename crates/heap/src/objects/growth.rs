@@ -118,7 +118,7 @@ fn finding(last: &Walked<'_>, grown: &Grown, anchor: Option<&Anchor>) -> Told {
     let more = grown.now.entries - grown.counts[0].min(grown.now.entries);
     let is_little = more < LITTLE && grown.bytes < LITTLE_BYTES;
     let steps = || grown.counts.windows(2).map(|it| it[1].saturating_sub(it[0]));
-    let is_steady = steps().max() <= steps().min().map(|it| it * SLOWER);
+    let is_steady = steps().max() <= steps().min().map(|it| it.saturating_mul(SLOWER));
     let is_sure = grown.counts.len() > 2 && !is_little && is_steady;
     let severity = if is_sure { Severity::Error } else { Severity::Warning };
     let (rule, kind) = if is_listeners(last, grown) {
