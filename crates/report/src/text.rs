@@ -25,8 +25,8 @@ use crate::sanitize::{self, clean, clean_to};
 use crate::sites::{self, Metric};
 use crate::style::Paint;
 use heapwise_model::{
-    Child, Engine, FIRST_STEPS, Finding, Held, HeldStep, Kind, ObjectTotals, Place, Program, Report,
-    ResolvedFrame, Retainers, Rule, Safety, Severity, StackId, Termination, Total,
+    Child, Engine, FIRST_STEPS, Finding, Held, HeldStep, Kind, Language, ObjectTotals, Place, Program,
+    Report, ResolvedFrame, Retainers, Rule, Safety, Severity, StackId, Termination, Total,
 };
 use std::borrow::Cow;
 use std::io::{self, Write};
@@ -328,11 +328,12 @@ impl<'a> Page<'a> {
         };
         let frames: Vec<&ResolvedFrame> = self.report.resolved(stack).take(MAX_FRAMES).collect();
         let frames = inside_main(&frames);
-        let called = frames.get(..at).and_then(<[_]>::last).filter(|it| says_more(it));
+        let told = |part: Option<&[&'a ResolvedFrame]>| without_interpreter(frames, part.unwrap_or_default());
+        let called = told(frames.get(..at)).last().copied().filter(|it| says_more(it));
         if let Some(frame) = called {
             self.push_list(lines, vec![format!("calls {}", self.frame(frame, 13))]);
         }
-        let callers = self.frames(frames.get(at + 1..).unwrap_or_default(), STACK_LINES, 17);
+        let callers = self.frames(&told(frames.get(at + 1..)), STACK_LINES, 17);
         let label = |at| if at == 0 { "called by " } else { "          " };
         self.push_list(
             lines,
@@ -766,6 +767,17 @@ fn is_folded(finding: &Finding) -> bool {
 fn worst_child(children: &[Child]) -> Option<&str> {
     let bad = children.iter().filter(|it| it.errors > 0 && it.recording.is_some());
     bad.max_by_key(|it| it.errors)?.recording.as_deref()
+}
+
+/// Part of a stack; of a script's without the interpreter's own functions between its lines.
+fn without_interpreter<'a>(stack: &[&ResolvedFrame], part: &[&'a ResolvedFrame]) -> Vec<&'a ResolvedFrame> {
+    let is_scripted = stack.iter().any(|it| it.language == Some(Language::Python));
+    let is_interpreter = |it: &ResolvedFrame| {
+        it.language != Some(Language::Python)
+            && it.is_library
+            && (it.module.starts_with("libpython") || it.module.starts_with("python3"))
+    };
+    part.iter().copied().filter(|it| !(is_scripted && is_interpreter(it))).collect()
 }
 
 /// Whether a frame inside of the site tells more than that it allocates.

@@ -450,9 +450,9 @@ impl Snapshot {
 }
 
 /// A runtime's start until its objects are looked at first.
-const FIRST_DUMP: Duration = Duration::from_millis(100);
+const FIRST_DUMP: Duration = Duration::from_millis(60);
 /// Of the time between two looks, a look takes at most one such part.
-const DUMP_PART: u32 = 10;
+const DUMP_PART: u32 = 5;
 const FLUSH_INTERVAL: Duration = Duration::from_millis(90);
 const SAMPLE_INTERVAL: Duration = Duration::from_millis(100);
 
