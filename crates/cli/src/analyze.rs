@@ -96,23 +96,38 @@ fn objects(observation: &Observation, report: &mut Report) {
     let walked = Walked::new(&last.heap);
     let (totals, mut told) = match older {
         [] => objects::analyze(&walked),
-        older => objects::compare(&heaps(older), &walked),
+        older => objects::compare(&recent(older), &walked),
     };
     report.objects = Some(totals);
     let findings = std::mem::take(&mut report.findings);
     report.findings = objects::without_held(&walked, &told, &observation.ledger, findings);
     // What grew until a function returned, as the program ended, is no longer there.
     if let Some((before, oldest)) = older.split_last().filter(|it| !it.1.is_empty()) {
-        let mut earlier = objects::compare(&heaps(oldest), &Walked::new(&before.heap)).1;
+        let mut earlier = objects::compare(&recent(oldest), &Walked::new(&before.heap)).1;
         let is_told = |it: &Told| told.iter().any(|other| is_same(it, other));
         earlier.retain(|it| it.finding.rule == Rule::UnboundedGrowth && !is_told(it));
         told.append(&mut earlier);
     }
     report.findings.extend(told.into_iter().map(|it| Finding { engine: Engine::Run, ..it.finding }));
+    report.findings.retain(|it| !is_importing(observation, it));
 }
 
-fn heaps(dumps: &[Dump]) -> Vec<&ObjectHeap> {
-    dumps.iter().map(|it| &it.heap).collect()
+/// The last two: those before may be of the program's start.
+fn recent(dumps: &[Dump]) -> Vec<&ObjectHeap> {
+    dumps[dumps.len().saturating_sub(2)..].iter().map(|it| &it.heap).collect()
+}
+
+/// Whether what grows does so because modules are imported.
+fn is_importing(observation: &Observation, finding: &Finding) -> bool {
+    let Place::Stack(stack) = finding.place else { return false };
+    let is_import = |it: Frame| match it {
+        Frame::Script { code, .. } => {
+            observation.codes.get(code.index()).is_some_and(|it| it.path == "<frozen importlib._bootstrap>")
+        }
+        Frame::Native { .. } => false,
+    };
+    let mut frames = observation.stacks.frames(stack).filter_map(|it| observation.frames.get(it.index()));
+    finding.rule == Rule::UnboundedGrowth && frames.any(|it| is_import(*it))
 }
 
 /// Whether two findings of different dumps are about one object.
