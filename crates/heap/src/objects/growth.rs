@@ -155,7 +155,10 @@ fn finding(last: &Walked<'_>, grown: &Grown, anchor: Option<&Anchor>) -> Told {
         _ => "bound it, or remove entries when they are done",
     };
     let finding = Finding {
-        message: format!("{what} grew {steps}; {new} {} bytes alive", grouped(bytes)),
+        message: match bytes {
+            0 => format!("{what} grew {steps}"),
+            _ => format!("{what} grew {steps}; {new} {} bytes alive", grouped(bytes)),
+        },
         place: match place {
             Some(place) if rule == Rule::RetainedObject => Place::Source(place),
             place => place_or(finding.place.clone(), place),
