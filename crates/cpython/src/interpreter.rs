@@ -1,7 +1,7 @@
 //! Interpreters, threads, frames, and the collector's lists.
 
 use crate::layouts::{Frames, Layout, Version};
-use crate::memory::Copy;
+use crate::memory::{ADDRESS_MAX, Copy};
 use crate::{Error, Interpreter};
 use rustc_hash::FxHashSet;
 
@@ -57,7 +57,7 @@ pub fn state(memory: &mut Copy<'_>, layout: &Layout, of: &Interpreter) -> Result
     let mut state = State::default();
     let mut interpreters = Vec::new();
     let mut at = memory.pointer(of.runtime.wrapping_add(layout.interpreters));
-    while let Some(addr) = at.filter(|it| it % 8 == 0 && *it < 1 << 56 && !interpreters.contains(it)) {
+    while let Some(addr) = at.filter(|it| it % 8 == 0 && *it < ADDRESS_MAX && !interpreters.contains(it)) {
         if interpreters.len() == INTERPRETERS_MAX {
             break;
         }
@@ -98,7 +98,7 @@ fn one(
     }
     let (mut met, mut frames) = (FxHashSet::default(), FxHashSet::default());
     let mut at = memory.pointer(addr + places.threads);
-    while let Some(addr) = at.filter(|it| it % 8 == 0 && *it < 1 << 56 && met.insert(*it)) {
+    while let Some(addr) = at.filter(|it| it % 8 == 0 && *it < ADDRESS_MAX && met.insert(*it)) {
         if met.len() > THREADS_MAX {
             break;
         }
@@ -139,7 +139,8 @@ fn thread(memory: &mut Copy<'_>, layout: &Layout, addr: u64, met: &mut FxHashSet
     if let Some(then) = places.frame_then {
         at = at.and_then(|it| memory.pointer(it.checked_add(then)?));
     }
-    while let Some(addr) = at.filter(|it| it % 8 == 0 && (4096..1 << 56).contains(it) && met.insert(*it)) {
+    while let Some(addr) = at.filter(|it| it % 8 == 0 && (4096..ADDRESS_MAX).contains(it) && met.insert(*it))
+    {
         if met.len() > FRAMES_MAX {
             break;
         }

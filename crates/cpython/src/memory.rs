@@ -16,6 +16,8 @@ const PIECE: u64 = 1 << PIECE_SHIFT;
 const PIECE_SHIFT: u32 = 16;
 const PAGE: usize = 1 << PAGE_SHIFT;
 const PAGE_SHIFT: u32 = 12;
+/// No memory of a process is beyond.
+pub const ADDRESS_MAX: u64 = 1 << 56;
 /// All pages of a piece.
 const ALL: u64 = (1 << (PIECE >> PAGE_SHIFT)) - 1;
 /// Bytes that are kept.
@@ -177,10 +179,10 @@ impl<'a> Copy<'a> {
         self.slice(addr, 1).map(|it| it[0])
     }
 
-    /// A pointer that is not null.
+    /// A pointer that is not null. Offsets can be added to it.
     #[inline]
     pub fn pointer(&mut self, addr: u64) -> Option<u64> {
-        self.word(addr).filter(|&it| it != 0)
+        self.word(addr).filter(|it| (1..ADDRESS_MAX).contains(it))
     }
 
     /// Fills `into`, across pieces; whether all of it is mapped.

@@ -1,7 +1,7 @@
 //! Texts of the process, and the names that the graph takes from them, each once.
 
 use crate::layouts::{Layout, TextLayout};
-use crate::memory::Copy;
+use crate::memory::{ADDRESS_MAX, Copy};
 use heapwise_model::Texts;
 use rustc_hash::{FxHashMap, FxHasher};
 use std::hash::Hasher;
@@ -29,7 +29,10 @@ pub struct Characters {
 
 /// The text object at `addr`.
 pub fn characters(memory: &mut Copy<'_>, layout: &TextLayout, addr: u64) -> Option<Characters> {
-    let count = memory.word(addr.checked_add(16)?)?;
+    if addr >= ADDRESS_MAX {
+        return None;
+    }
+    let count = memory.word(addr + 16)?;
     let state = memory.half(addr + 32)?;
     let (width, is_compact, is_ascii) = (u64::from(state >> 2 & 7), state >> 5 & 1 != 0, state >> 6 & 1 != 0);
     if !matches!(width, 1 | 2 | 4) || count > 1 << 40 {

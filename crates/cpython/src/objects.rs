@@ -4,7 +4,7 @@
 
 use crate::dicts;
 use crate::layouts::{Attributes, Field, Frames, Integers, Layout, RecordLayout, StackTop, Variables};
-use crate::memory::Copy;
+use crate::memory::{ADDRESS_MAX, Copy};
 use crate::names::{self, Names};
 use crate::types::{DictAt, Shape, Type, Types, field, flag};
 use heapwise_model::EdgeKind;
@@ -115,7 +115,7 @@ impl<'a> Reader<'a> {
     /// The type of what stands at `addr`, if that is an object.
     #[inline]
     pub fn type_of(&mut self, addr: u64) -> Option<u32> {
-        if !addr.is_multiple_of(8) || addr >= 1 << 56 {
+        if !addr.is_multiple_of(8) || addr >= ADDRESS_MAX {
             return None;
         }
         let class = self.memory.word(addr + 8)?;
@@ -292,12 +292,12 @@ impl<S: Sink> Scan<'_, '_, S> {
         match self.layout.attributes {
             Attributes::Dict => {}
             Attributes::TwoFields => {
-                if let Some(values) = self.memory.pointer(addr - 32) {
+                if let Some(values) = self.memory.pointer(addr.wrapping_sub(32)) {
                     self.values(of, values, u64::MAX);
                 }
-                self.attributes_at(addr - 24);
+                self.attributes_at(addr.wrapping_sub(24));
             }
-            Attributes::OneField => match self.memory.pointer(addr - 24)? {
+            Attributes::OneField => match self.memory.pointer(addr.wrapping_sub(24))? {
                 values if values & 1 != 0 => self.values(of, values + 1, u64::MAX)?,
                 dict => self.attributes(dict),
             },
@@ -310,7 +310,7 @@ impl<S: Sink> Scan<'_, '_, S> {
                         self.values(of, values + 8, u64::from(head[0]));
                     }
                 }
-                self.attributes_at(addr - 24);
+                self.attributes_at(addr.wrapping_sub(24));
             }
         }
         Some(())

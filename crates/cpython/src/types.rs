@@ -6,7 +6,7 @@
 
 use crate::dicts::{Keys, keys};
 use crate::layouts::{Attributes, CLOSED, FIELDS, Layout};
-use crate::memory::Copy;
+use crate::memory::{ADDRESS_MAX, Copy};
 use crate::names::Names;
 use heapwise_model::EdgeKind;
 use rustc_hash::{FxHashMap, FxHashSet};
@@ -209,7 +209,7 @@ impl Types {
     }
 
     fn read(&mut self, addr: u64, memory: &mut Copy<'_>, layout: &Layout, names: &mut Names) -> Option<u32> {
-        if !addr.is_multiple_of(8) || addr < 4096 || self.refused.contains(&addr) {
+        if !addr.is_multiple_of(8) || !(4096..ADDRESS_MAX).contains(&addr) || self.refused.contains(&addr) {
             return None;
         }
         let Some(read) = is_type(memory, addr).then(|| Type::read(addr, memory, layout, names)).flatten()
@@ -230,7 +230,7 @@ impl Types {
 fn is_type(memory: &mut Copy<'_>, addr: u64) -> bool {
     let mut at = addr;
     for _ in 0..DEPTH_MAX {
-        let Some(class) = memory.pointer(at + 8).filter(|it| it % 8 == 0 && *it < 1 << 56) else {
+        let Some(class) = memory.pointer(at + 8).filter(|it| it % 8 == 0 && *it < ADDRESS_MAX) else {
             return false;
         };
         let Some(flags) = memory.word(class + field::FLAGS) else { return false };
@@ -333,7 +333,7 @@ fn is_native_name(name: &str) -> bool {
 fn bases(memory: &mut Copy<'_>, addr: u64) -> Vec<Base> {
     let mut found = Vec::new();
     let mut at = Some(addr);
-    while let Some(addr) = at.filter(|it| it % 8 == 0 && *it < 1 << 56 && found.len() < DEPTH_MAX) {
+    while let Some(addr) = at.filter(|it| it % 8 == 0 && *it < ADDRESS_MAX && found.len() < DEPTH_MAX) {
         let name = memory.pointer(addr + field::NAME).and_then(|it| memory.c_string(it, NAME_MAX));
         let name = name.unwrap_or_default();
         let is_heap_type = memory.word(addr + field::FLAGS).is_some_and(|it| it & flag::HEAP_TYPE != 0);

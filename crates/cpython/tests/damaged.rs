@@ -120,7 +120,7 @@ proptest! {
     /// Words are exchanged for others, mostly addresses within the memory.
     #[test]
     fn any_damage(
-        damage in prop::collection::vec((any::<prop::sample::Index>(), any::<u64>(), 0u8..4), 1..40),
+        damage in prop::collection::vec((any::<prop::sample::Index>(), any::<u64>(), 0u8..6), 1..40),
     ) {
         let mut image = Image::new();
         let words = image.bytes.len() / 8;
@@ -128,6 +128,7 @@ proptest! {
             let value = match kind {
                 0 => value,
                 1 => value % 1000,
+                2 => u64::MAX - value % 200,
                 _ => BASE + value % (words as u64) * 8,
             };
             image.put(BASE + at.index(words) as u64 * 8, value);
