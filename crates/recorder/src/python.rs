@@ -181,6 +181,8 @@ fn join(thread: &mut Thread, native: u32) -> u32 {
         let state = call!(python.thread_state, fn() -> u64)();
         chain::capture(thread, &python.layout, state)
     };
+    // Other allocators may have been put in place of the wrapped ones (`PYTHONMALLOC`).
+    objects::meet_interpreter();
     match script {
         0 => native,
         _ => crate::frames::stack_of(thread, native, frame::LINK | script),

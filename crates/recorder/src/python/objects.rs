@@ -92,6 +92,12 @@ fn handed_out(block: Pointer, size: usize) {
         };
         thread.event(tag::OBJECT, block as u64, size.max(1) as u64, stack, true);
     });
+    meet_interpreter();
+}
+
+/// Asks the interpreter for a call, once.
+#[inline(always)]
+pub fn meet_interpreter() {
     if STAGE.load(Relaxed) == LOADED {
         ask_for_call();
     }
