@@ -56,7 +56,7 @@ pub fn by_stack(observation: &Observation) -> Report {
 fn build(observation: &Observation, names: Names, filter: Filter<'_>, joins: bool) -> Report {
     let heap = observation.graph.as_ref().map(|it| (&it.graph, &it.classes));
     let mut analysis = analyze(&observation.ledger, heap);
-    analysis.findings.retain(|it| !is_held_by_runtime(observation, it));
+    analysis.findings.retain(|it| !is_held_by_runtime(observation, it) && !is_runtimes_own(observation, it));
     let mut report = Report {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         program: Some(figures(observation, analysis.leaks)),
@@ -139,6 +139,21 @@ fn is_same(one: &Told, other: &Told) -> bool {
 fn is_held_by_runtime(observation: &Observation, finding: &Finding) -> bool {
     let is_held = held_class(finding).is_some();
     is_held && place::stack_of(&finding.place).is_some_and(|it| is_scripted(observation, it))
+}
+
+/// Whether an interpreter lost a block without any other code's doing: nothing that its user could mend.
+fn is_runtimes_own(observation: &Observation, finding: &Finding) -> bool {
+    if finding.rule != Rule::MemoryLeak || observation.codes.len() <= 1 {
+        return false;
+    }
+    let is_own = |it: Frame| {
+        let Frame::Native { module, .. } = it else { return false };
+        let path = observation.modules.get(module.index()).map_or("", |it| it.path.as_str());
+        let file = path.rsplit('/').next().unwrap_or_default();
+        ["libpython", "python3", "libc.so", "ld-linux"].iter().any(|it| file.starts_with(it))
+    };
+    let mut frames = place::stack_of(&finding.place).into_iter().flat_map(|it| observation.stacks.frames(it));
+    frames.all(|it| observation.frames.get(it.index()).is_some_and(|it| is_own(*it)))
 }
 
 /// Whether a frame of a script is in the stack.
