@@ -108,6 +108,9 @@ fn objects(observation: &Observation, report: &mut Report) {
         earlier.retain(|it| it.finding.rule == Rule::UnboundedGrowth && !is_told(it));
         told.append(&mut earlier);
     }
+    if !older.is_empty() {
+        told.extend(repeated(observation, &walked));
+    }
     report.findings.extend(told.into_iter().map(|it| Finding { engine: Engine::Run, ..it.finding }));
     report.findings.retain(|it| !is_importing(observation, it));
 }
@@ -127,7 +130,16 @@ fn is_importing(observation: &Observation, finding: &Finding) -> bool {
         Frame::Native { .. } => false,
     };
     let mut frames = observation.stacks.frames(stack).filter_map(|it| observation.frames.get(it.index()));
-    finding.rule == Rule::UnboundedGrowth && frames.any(|it| is_import(*it))
+    matches!(finding.rule, Rule::UnboundedGrowth | Rule::RetainedObject) && frames.any(|it| is_import(*it))
+}
+
+/// What is there many times, when there is most of all.
+fn repeated(observation: &Observation, last: &Walked<'_>) -> Vec<Told> {
+    let bytes = |it: &&Dump| it.heap.graph.size.iter().fold(0u64, |sum, it| sum.saturating_add(*it));
+    match observation.objects.iter().max_by_key(bytes).filter(|it| !std::ptr::eq(&it.heap, last.heap)) {
+        Some(fullest) => objects::repeated(&Walked::new(&fullest.heap)),
+        None => objects::repeated(last),
+    }
 }
 
 /// Whether two findings of different dumps are about one object.

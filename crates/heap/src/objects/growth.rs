@@ -10,8 +10,8 @@ use super::containers::{Container, container, is_part};
 use super::contents::{Contents, contents};
 use super::{Told, place_or};
 use crate::text::grouped;
-use heapwise_model::{Finding, Kind, Language, NodeId, ObjectHeap, Place, Rule, Severity};
-use rustc_hash::FxHashMap;
+use heapwise_model::{Finding, Kind, Language, NodeId, ObjectHeap, ObjectKind, Place, Rule, Severity};
+use rustc_hash::{FxHashMap, FxHashSet};
 
 /// New entries from which on a container is told, and their part of what it held.
 const ENTRIES_MIN: u64 = 10;
@@ -29,7 +29,9 @@ pub fn growth(older: &[&ObjectHeap], last: &Walked<'_>) -> (Vec<NodeId>, Vec<Tol
     let ages = Ages::new(older, heap);
     let mut grown: Vec<Grown> = Vec::new();
     let known: Vec<FxHashMap<Known<'_>, u64>> = older.iter().map(|it| entries(it)).collect();
-    for node in (0..heap.graph.len() as u32).map(NodeId).filter(|&it| !is_part(heap, it)) {
+    let subclasses = subclasses(heap);
+    let is_own = |it: &NodeId| is_part(heap, *it) || subclasses.contains(it);
+    for node in (0..heap.graph.len() as u32).map(NodeId).filter(|it| !is_own(it)) {
         let Some(now) = container(heap, node).filter(|it| it.entries >= ENTRIES_MIN) else { continue };
         // What was not there at first began empty.
         let mut counts: Vec<u64> =
@@ -41,8 +43,8 @@ pub fn growth(older: &[&ObjectHeap], last: &Walked<'_>) -> (Vec<NodeId>, Vec<Tol
         if grows && !is_new && more >= ENTRIES_MIN && more >= counts[0] / PART {
             let (bytes, most) = contents(last, node, |it| ages.of(it).is_some_and(|it| it > 0));
             // Entries that were there before, or that others keep, are told of where they are kept: what only a second
-            // name leads to is no growth. In CPython the container's own memory has grown.
-            if bytes > 0 || heap.language == Language::Python {
+            // name leads to is no growth. In CPython the container's own memory has grown, if by the program.
+            if bytes > 0 || heap.language == Language::Python && heap.stack(node).is_some() {
                 grown.push(Grown { node, now, counts, bytes, most });
             }
         }
@@ -63,6 +65,13 @@ struct Grown {
     /// Bytes of what is new in it, and most of what that is.
     bytes: u64,
     most: Option<Contents>,
+}
+
+/// The tables in which CPython notes, weakly, the classes that derive from another one.
+fn subclasses(heap: &ObjectHeap) -> FxHashSet<NodeId> {
+    let nodes = (0..heap.graph.len() as u32).map(NodeId);
+    let classes = nodes.filter(|it| heap.kind[it.index()] == ObjectKind::Class);
+    classes.filter_map(|it| heap.internal(it, &["(subclasses)"])).collect()
 }
 
 /// What an object is known by in another dump: addresses are used again, mostly for objects of another class.
