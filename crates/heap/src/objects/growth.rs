@@ -45,7 +45,9 @@ pub fn growth(older: &[&ObjectHeap], last: &Walked<'_>) -> (Vec<NodeId>, Vec<Tol
             // Entries that were there before, or that others keep, are told of where they are kept: what only a second
             // name leads to is no growth. In CPython the container's own memory has grown, if by the program.
             if bytes > 0 || heap.language == Language::Python && heap.stack(node).is_some() {
-                grown.push(Grown { node, now, counts, bytes, most });
+                let is_emptied =
+                    heap.language == Language::Python && is_emptied(heap, node, counts[0], &ages);
+                grown.push(Grown { node, now, counts, bytes, most, is_emptied });
             }
         }
     }
@@ -65,6 +67,15 @@ struct Grown {
     /// Bytes of what is new in it, and most of what that is.
     bytes: u64,
     most: Option<Contents>,
+    /// Whether little of what it held at first is left.
+    is_emptied: bool,
+}
+
+/// Whether most of what a container held at first has gone: it is emptied from time to time, and was seen while it
+/// filled. Of CPython's containers entries are their own references.
+fn is_emptied(heap: &ObjectHeap, node: NodeId, first: u64, ages: &Ages<'_>) -> bool {
+    let old = heap.references(node).filter(|it| ages.of(it.2) == Some(0)).count() as u64;
+    first >= ENTRIES_MIN && old < first / 2
 }
 
 /// The tables in which CPython notes, weakly, the classes that derive from another one.
@@ -128,7 +139,7 @@ fn finding(last: &Walked<'_>, grown: &Grown, anchor: Option<&Anchor>) -> Told {
     let is_little = more < LITTLE && grown.bytes < LITTLE_BYTES;
     let steps = || grown.counts.windows(2).map(|it| it[1].saturating_sub(it[0]));
     let is_steady = steps().max() <= steps().min().map(|it| it.saturating_mul(SLOWER));
-    let is_sure = grown.counts.len() > 2 && !is_little && is_steady;
+    let is_sure = grown.counts.len() > 2 && !is_little && is_steady && !grown.is_emptied;
     let severity = if is_sure { Severity::Error } else { Severity::Warning };
     let (rule, kind) = if is_listeners(last, grown) {
         (Rule::RetainedObject, Kind::Listener)
