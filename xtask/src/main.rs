@@ -1,4 +1,4 @@
-//! The project's chores: `cargo xtask test`, `bench`, `bench-check`, `bench-python`, `corpus`, `differential`, `fuzz`, `judge`.
+//! The project's chores: `cargo xtask test`, `bench`, `bench-check`, `bench-python`, `bench-node`, `corpus`, `differential`, `fuzz`, `judge`.
 //!
 //! One file per verb. Everything here talks to Heapwise as its users do, through the binary, and to the rival
 //! tools through theirs; `sys` alone holds the system calls that std does not offer.
@@ -9,7 +9,7 @@ mod args;
 mod arrows;
 mod bench;
 mod bench_check;
-mod bench_python;
+mod bench_scripts;
 mod corpus;
 mod differential;
 mod fuzz;
@@ -36,6 +36,8 @@ cargo xtask bench-check [--rounds N] [--c PATH,...] [--python PATH,...] [--js PA
 cargo xtask bench-python [--python PATH] [--rounds N] [--only SCRIPT,...] [--quick] [--no-build] [--name FILE]
         `heapwise run` on Python beside memray, tracemalloc, Scalene and Fil, as far as that interpreter has them:
         CPU time net of start-up and memory as ratios to bare, files; writes benches/results/FILE.md (python)
+cargo xtask bench-node [--node PATH] [--rounds N] [--only SCRIPT,...] [--quick] [--no-build] [--name FILE]
+        the same of Node, without and with heap snapshots, beside its own sampling (node)
 cargo xtask differential [--count N] [--seed S] [--keep] [--itself]
         random programs under valgrind and heapwise (--itself: valgrind twice); --print shows the program of S
 cargo xtask corpus [--only LANGUAGE/BUG/VARIANT] [--misses] [--verify] [--fix]
@@ -53,7 +55,8 @@ fn main() -> ExitCode {
     let rest: Vec<String> = args.collect();
     let done = match verb.as_str() {
         "bench" => bench::main(&rest),
-        "bench-python" => bench_python::main(&rest),
+        "bench-python" => bench_scripts::main(&rest, &bench_scripts::PYTHON),
+        "bench-node" => bench_scripts::main(&rest, &bench_scripts::NODE),
         "bench-check" => bench_check::main(&rest),
         "corpus" => corpus::main(&rest),
         "differential" => differential::main(&rest),

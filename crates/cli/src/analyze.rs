@@ -1,5 +1,6 @@
 //! From what was observed to what is shown: findings, and names for the frames that are shown.
 
+use crate::runtime::is_nodes_own;
 use heapwise_heap::objects::{self, Told, Walked};
 use heapwise_heap::{Analysis, Class, Group, Holding, analyze, program};
 use heapwise_model::{
@@ -76,6 +77,7 @@ fn build(observation: &Observation, names: Names, filter: Filter<'_>, joins: boo
     let named = resolve(&mut report, observation, names);
     let (kept, dropped): (Vec<_>, Vec<_>) =
         std::mem::take(&mut report.findings).into_iter().partition(|it| filter(&report, it));
+    let kept = kept.into_iter().filter(|it| !is_nodes_own(&report, it)).collect();
     report.findings = if joins { join(&report, &analysis, kept, &named) } else { kept };
     if let Some(holding) = &holding {
         retained(holding, &mut report.findings);
@@ -108,9 +110,6 @@ fn objects(observation: &Observation, report: &mut Report) {
         earlier.retain(|it| it.finding.rule == Rule::UnboundedGrowth && !is_told(it));
         told.append(&mut earlier);
     }
-    if !older.is_empty() {
-        told.extend(repeated(observation, &walked));
-    }
     report.findings.extend(told.into_iter().map(|it| Finding { engine: Engine::Run, ..it.finding }));
     report.findings.retain(|it| !is_importing(observation, it));
 }
@@ -130,16 +129,7 @@ fn is_importing(observation: &Observation, finding: &Finding) -> bool {
         Frame::Native { .. } => false,
     };
     let mut frames = observation.stacks.frames(stack).filter_map(|it| observation.frames.get(it.index()));
-    matches!(finding.rule, Rule::UnboundedGrowth | Rule::RetainedObject) && frames.any(|it| is_import(*it))
-}
-
-/// What is there many times, when there is most of all.
-fn repeated(observation: &Observation, last: &Walked<'_>) -> Vec<Told> {
-    let bytes = |it: &&Dump| it.heap.graph.size.iter().fold(0u64, |sum, it| sum.saturating_add(*it));
-    match observation.objects.iter().max_by_key(bytes).filter(|it| !std::ptr::eq(&it.heap, last.heap)) {
-        Some(fullest) => objects::repeated(&Walked::new(&fullest.heap)),
-        None => objects::repeated(last),
-    }
+    finding.rule == Rule::UnboundedGrowth && frames.any(|it| is_import(*it))
 }
 
 /// Whether two findings of different dumps are about one object.

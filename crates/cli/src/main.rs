@@ -9,6 +9,7 @@ mod check;
 mod config;
 mod output;
 mod runtime;
+mod source_map;
 mod verbs;
 
 use clap::Parser;

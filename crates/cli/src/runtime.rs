@@ -1,9 +1,14 @@
 //! What runtimes of languages said of themselves in a recording: findings of heap snapshots, collections, resources.
 
+use crate::source_map::SourceMaps;
 use crate::verbs::heap_snapshot;
 use heapwise_heap::objects::{self, Told, Walked};
-use heapwise_model::{ObjectHeap, Report, Severity};
-use heapwise_report::numbers::{counted, human_time};
+use heapwise_model::{
+    Confidence, Engine, Finding, FrameId, Kind, Language, ObjectHeap, Place, Report, ResolvedFrame, Rule,
+    Sampled, Severity, StackId,
+};
+use heapwise_report::numbers::{counted, grouped, human_time};
+use heapwise_report::place::{self, Located};
 use heapwise_run::{Attachment, AttachmentKind, Observation};
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -13,6 +18,12 @@ use std::io::Read;
 const FACTS_MAX: u64 = 64 << 20;
 /// Shorter runs than this that nobody stopped are taken for a job with an end: what it gathers is its work.
 const SERVICE_MS: u64 = 60_000;
+/// Of heaps with larger snapshots fewer are compared: all of them are in memory.
+const LARGE: u64 = 100 << 20;
+/// Codes of programs that end themselves because of SIGHUP, SIGINT or SIGTERM.
+const STOPPED: [i64; 3] = [129, 130, 143];
+/// Descriptors more than at first from which on they are told.
+const OPENED_MIN: u64 = 10;
 
 /// What the agent in a runtime says with each snapshot, and at the end.
 #[derive(Default, Deserialize)]
@@ -24,11 +35,38 @@ struct Facts {
     notes: Vec<String>,
     /// By kind of collection.
     gc: BTreeMap<String, Collections>,
-    /// The signal that ended it.
+    /// The signal that ended it, or the code that it ended with.
     signal: Option<String>,
+    code: i64,
     /// What kept it running, by type.
     resources: BTreeMap<String, u64>,
+    descriptors: Descriptors,
+    /// Milliseconds that the snapshot before this took.
+    took: u64,
+    /// When it came, in the time of the recording.
+    #[serde(skip)]
+    at_ns: u64,
+    /// At the end: where living objects were made, callers before what they call.
+    profile: Option<Vec<Node>>,
+    /// Source maps of scripts that were made in memory.
+    maps: BTreeMap<String, String>,
 }
+
+/// Place of the caller (-1: none), function, script, line and column (from 1; 0: not known), bytes.
+type Node = (i64, String, String, u32, u32, u64);
+
+/// What is open.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Descriptors {
+    files: u64,
+    sockets: u64,
+    /// The file that is open most often.
+    file: String,
+}
+
+/// Path, line and function.
+type Site = (Option<String>, Option<u32>, Option<String>);
 
 /// Collections of one kind; times in milliseconds.
 #[derive(Default, Deserialize)]
@@ -54,7 +92,9 @@ pub fn add(report: &mut Report, observation: &Observation, filter: crate::analyz
         let isolate = isolates.entry(thread.unwrap_or(0)).or_default();
         match attachment.kind {
             AttachmentKind::HeapSnapshot => isolate.snapshots.push(attachment),
-            AttachmentKind::Runtime => isolate.facts.extend(facts(attachment)),
+            AttachmentKind::Runtime => {
+                isolate.facts.extend(facts(attachment).map(|it| Facts { at_ns: attachment.at.0, ..it }));
+            }
             AttachmentKind::Unknown => {}
         }
     }
@@ -88,7 +128,15 @@ impl Isolate<'_> {
             report.notes.extend(last.notes.iter().cloned());
             report.notes.extend(last.collections());
         }
+        let told = self.facts.last().map(|it| it.maps.clone()).unwrap_or_default();
+        let mut maps = SourceMaps::new(told);
+        self.sites(report, &mut maps);
+        let resources: Vec<Finding> = self.resources().into_iter().filter(|it| filter(report, it)).collect();
+        report.findings.extend(resources);
         let mut heaps = self.heaps(report);
+        for heap in &mut heaps {
+            maps.apply(heap);
+        }
         let Some(last) = heaps.pop() else { return };
         let walked = Walked::new(&last);
         let older: Vec<&ObjectHeap> = heaps.iter().collect();
@@ -96,22 +144,48 @@ impl Isolate<'_> {
         heap_snapshot::name_lines(&last, &mut findings);
         self.weigh(&mut findings);
         report.notes.extend(self.cost());
+        report.notes.extend(self.peak(report));
         report.objects.get_or_insert(totals);
-        let kept = findings.into_iter().map(|it| it.finding).filter(|it| filter(report, it));
+        let found = findings.into_iter().map(|it| Finding { engine: Engine::Run, ..it.finding });
+        let kept = found.filter(|it| filter(report, it));
         let kept: Vec<_> = kept.collect();
         report.findings.extend(kept);
     }
 
-    /// The first, a middle and the last snapshot that can be read.
-    fn heaps(&self, report: &mut Report) -> Vec<ObjectHeap> {
-        let mut chosen: Vec<&Attachment> = self.snapshots.clone();
-        if let [first, between @ .., last] = chosen.as_slice()
-            && !between.is_empty()
-        {
-            let half = first.at.0 + last.at.0.saturating_sub(first.at.0) / 2;
-            let middle = between.iter().min_by_key(|it| it.at.0.abs_diff(half)).expect("there is one");
-            chosen = vec![first, middle, last];
+    /// Where what lives was made: stacks of the report, and sites.
+    fn sites(&self, report: &mut Report, maps: &mut SourceMaps) {
+        let Some(nodes) = self.facts.last().and_then(|it| it.profile.as_ref()) else { return };
+        let mut stacks: Vec<StackId> = Vec::with_capacity(nodes.len());
+        // By site: its heaviest stack, that one's bytes, and all.
+        let mut sites: BTreeMap<Site, (StackId, u64, u64)> = BTreeMap::new();
+        for (caller, function, script, line, column, bytes) in nodes {
+            let above = usize::try_from(*caller).ok().and_then(|it| stacks.get(it).copied());
+            let Some(above) = above else {
+                stacks.push(StackId::UNKNOWN); // the root
+                continue;
+            };
+            let frame = FrameId(u32::try_from(report.frames.len()).unwrap_or(u32::MAX));
+            report.frames.push(vec![frame_of(function, script, *line, *column, maps)]);
+            let stack = report.stacks.push(above, frame).unwrap_or(above);
+            stacks.push(stack);
+            let site = place::site(report, stack).filter(|it| !it.is_library && *bytes > 0);
+            if let Some(at) = site.map(Located::from) {
+                let key = (at.path.map(str::to_owned), at.line, at.function.map(str::to_owned));
+                let sum = sites.entry(key).or_default();
+                if *bytes > sum.1 {
+                    (sum.0, sum.1) = (stack, *bytes);
+                }
+                sum.2 = sum.2.saturating_add(*bytes);
+            }
         }
+        report.sampled.extend(sites.into_values().map(|(stack, _, bytes)| Sampled { stack, bytes }));
+        report.sampled.sort_by_key(|it| (std::cmp::Reverse(it.bytes), it.stack));
+    }
+
+    /// The first and the last snapshot that can be read, and some between them.
+    fn heaps(&self, report: &mut Report) -> Vec<ObjectHeap> {
+        let bytes = self.snapshots.iter().map(|it| it.length()).max().unwrap_or(0);
+        let chosen = spread(&self.snapshots, if bytes > LARGE { 3 } else { 5 });
         let mut heaps = Vec::new();
         for attachment in chosen {
             match heapwise_snapshot::read(&Snapshot(attachment), &mut |_| {}) {
@@ -122,12 +196,36 @@ impl Isolate<'_> {
         heaps
     }
 
+    /// Descriptors of a kind that are more at each look.
+    fn resources(&self) -> Vec<Finding> {
+        let [first, .., last] = self.facts.as_slice() else { return Vec::new() };
+        let middle = &self.facts[self.facts.len() / 2];
+        let looks = [first, middle, last];
+        let grown = |of: fn(&Descriptors) -> u64| {
+            let counts = looks.map(|it| of(&it.descriptors));
+            let grows = counts[0] < counts[1] && counts[1] < counts[2];
+            (grows && counts[2] - counts[0] >= OPENED_MIN).then_some(counts)
+        };
+        let told = |kind, what: &str, counts: [u64; 3], more: String| Finding {
+            message: format!("open {what} grew in each snapshot: {}{more}", counts.map(grouped).join(", ")),
+            help: Some("close each when who opened it is done, also where it fails".to_owned()),
+            blocks: Some(counts[2] - counts[0]),
+            ..finding(Rule::ResourceLeak, kind)
+        };
+        let file = &last.descriptors.file;
+        let most = if file.is_empty() { String::new() } else { format!("; most often {file}") };
+        let files = grown(|it| it.files).map(|it| told(Kind::File, "files", it, most));
+        let sockets = grown(|it| it.sockets).map(|it| told(Kind::Socket, "sockets", it, String::new()));
+        files.into_iter().chain(sockets).collect()
+    }
+
     /// Whether the program would have gone on for as long as it is let: what grows in it has no bound then.
     fn is_service(&self) -> bool {
         let is_listening = |it: &Facts| {
             it.resources.keys().any(|name| name.ends_with("ServerWrap") || name.ends_with("SERVERWRAP"))
         };
-        self.facts.iter().any(|it| it.signal.is_some() || it.uptime >= SERVICE_MS || is_listening(it))
+        let is_stopped = |it: &Facts| it.signal.is_some() || STOPPED.contains(&it.code);
+        self.facts.iter().any(|it| is_stopped(it) || it.uptime >= SERVICE_MS || is_listening(it))
     }
 
     /// What a job gathers until its end may be what it is for.
@@ -140,6 +238,18 @@ impl Isolate<'_> {
         }
     }
 
+    /// Whether the peak of native memory is that of V8 writing a snapshot.
+    fn peak(&self, report: &Report) -> Option<String> {
+        let peak = report.program.as_ref()?.peak_at_ns;
+        let is_within = |it: &Facts| {
+            let begin = it.at_ns.saturating_sub(it.took.saturating_mul(1_000_000).saturating_add(LATE));
+            it.took > 0 && (begin..=it.at_ns).contains(&peak)
+        };
+        let note = "memory was at its peak while a heap snapshot was written: most of it is not the program's \
+                    (--snapshot never)";
+        self.facts.iter().any(is_within).then(|| note.to_owned())
+    }
+
     /// What the snapshots cost the program.
     fn cost(&self) -> Option<String> {
         let last = self.facts.last().filter(|it| it.spent > 0 && it.uptime > 0)?;
@@ -149,6 +259,71 @@ impl Isolate<'_> {
         Some(format!("{count} stopped the program for {stopped} of {all} in all (--snapshot never: none)"))
     }
 }
+
+fn frame_of(function: &str, script: &str, line: u32, column: u32, maps: &mut SourceMaps) -> ResolvedFrame {
+    let path = script.strip_prefix("file://").unwrap_or(script);
+    let (path, line, column) =
+        maps.origin(path, line, column).unwrap_or_else(|| (path.to_owned(), line, column));
+    ResolvedFrame {
+        function: Some(if function.is_empty() { "(anonymous)" } else { function }.to_owned()),
+        is_library: !path.starts_with('/') || path.contains("/node_modules/") || is_agents(&path),
+        path: (!path.is_empty()).then_some(path),
+        line: (line > 0).then_some(line),
+        column: (column > 0).then_some(column),
+        language: Some(Language::JavaScript),
+        ..ResolvedFrame::default()
+    }
+}
+
+/// The agent's own functions are no part of the program.
+fn is_agents(path: &str) -> bool {
+    path.ends_with("/agent.cjs") && path.contains("/heapwise-")
+}
+
+/// Whether a finding is about nothing but what Node does for itself.
+pub fn is_nodes_own(report: &Report, finding: &Finding) -> bool {
+    let is_asked = finding.severity < Severity::Error
+        && matches!(finding.rule, Rule::MemoryLeak | Rule::TemporaryAllocations | Rule::UnboundedGrowth);
+    let Some(stack) = place::stack_of(&finding.place).filter(|_| is_asked) else { return false };
+    let is_node =
+        |it: &ResolvedFrame| matches!(&*it.module, "node" | "nodejs") || it.module.starts_with("libnode.so");
+    report.resolved(stack).any(is_node) && report.resolved(stack).all(|it| it.is_library)
+}
+
+/// At most `count` of `all`: the first, the last, and those nearest to equal steps of time between them.
+fn spread<'a>(all: &[&'a Attachment], count: u64) -> Vec<&'a Attachment> {
+    let (Some(first), Some(last)) = (all.first(), all.last()) else { return Vec::new() };
+    let step = last.at.0.saturating_sub(first.at.0) / (count - 1);
+    let nearest = |at: u64| (0..all.len()).min_by_key(|it| all[*it].at.0.abs_diff(first.at.0 + at * step));
+    let mut chosen: Vec<usize> = (0..count).filter_map(nearest).collect();
+    chosen.push(all.len() - 1);
+    chosen.dedup();
+    chosen.into_iter().map(|it| all[it]).collect()
+}
+
+fn finding(rule: Rule, kind: Kind) -> Finding {
+    Finding {
+        rule,
+        kind: Some(kind),
+        severity: Severity::Warning,
+        confidence: Confidence::Certain,
+        engine: Engine::Run,
+        language: Some(Language::JavaScript),
+        message: String::new(),
+        place: Place::Unknown,
+        related: Vec::new(),
+        help: None,
+        bytes: None,
+        blocks: None,
+        stacks: Vec::new(),
+        held: None,
+        retainers: None,
+        fix: None,
+    }
+}
+
+/// A snapshot may have been over for so long when it was taken in, nanoseconds.
+const LATE: u64 = 1_000_000_000;
 
 impl Facts {
     /// Collections as the performance timeline of Node tells them.

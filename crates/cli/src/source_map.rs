@@ -39,7 +39,8 @@ impl SourceMaps {
     /// Where a place of a script (1-based) was written; `None` where no map says, or the source is not here.
     pub fn origin(&mut self, script: &str, line: u32, column: u32) -> Option<Origin> {
         let told = self.told.get(script).map(String::as_str);
-        let mapped = self.known.entry(script.to_owned()).or_insert_with(|| Mapped::read(script, told)).as_ref()?;
+        let mapped =
+            self.known.entry(script.to_owned()).or_insert_with(|| Mapped::read(script, told)).as_ref()?;
         let token = mapped.map.lookup_token(line.checked_sub(1)?, column.saturating_sub(1))?;
         let source = mapped.source(token.get_source()?)?;
         Some((source, token.get_src_line().checked_add(1)?, token.get_src_col().checked_add(1)?))
@@ -51,7 +52,8 @@ impl SourceMaps {
         let mut next = heap.scripts.last().map_or(0, |it| it.0);
         for place in &mut heap.places {
             let Ok(at) = heap.scripts.binary_search_by_key(&place.script, |it| it.0) else { continue };
-            let Some((source, line, column)) = self.origin(&heap.scripts[at].1, place.line, place.column) else {
+            let Some((source, line, column)) = self.origin(&heap.scripts[at].1, place.line, place.column)
+            else {
                 continue;
             };
             let number = *numbers.entry(source).or_insert_with(|| {
@@ -60,7 +62,8 @@ impl SourceMaps {
             });
             (place.script, place.line, place.column) = (number, line, column);
         }
-        let mut added: Vec<(u32, String)> = numbers.into_iter().map(|(path, number)| (number, path)).collect();
+        let mut added: Vec<(u32, String)> =
+            numbers.into_iter().map(|(path, number)| (number, path)).collect();
         added.sort_unstable();
         heap.scripts.extend(added);
     }
@@ -140,8 +143,7 @@ mod tests {
     use super::*;
 
     /// Lines 1 to 3 of `out.js` are lines 5 to 7 of `src/in.ts`.
-    const MAP: &str =
-        r#"{"version":3,"sources":["../src/in.ts"],"names":[],"mappings":"AAIA;AACA;AACA"}"#;
+    const MAP: &str = r#"{"version":3,"sources":["../src/in.ts"],"names":[],"mappings":"AAIA;AACA;AACA"}"#;
 
     #[test]
     fn lines_of_sources() {
@@ -163,7 +165,9 @@ mod tests {
         let mut maps = SourceMaps::new(BTreeMap::from([(url.clone(), "out.js.map".to_owned())]));
         assert_eq!(maps.origin(path_of(&url), 3, 1), expected(7));
         // Damage, and what names no file.
-        for map in ["", "{}", "{\"version\":3}", &MAP.replace("AAIA", "////"), &MAP.replace("in.ts", "gone.ts")] {
+        for map in
+            ["", "{}", "{\"version\":3}", &MAP.replace("AAIA", "////"), &MAP.replace("in.ts", "gone.ts")]
+        {
             std::fs::write(root.join("dist/out.js.map"), map).unwrap();
             assert_eq!(SourceMaps::default().origin(&script, 1, 1), None, "{map}");
         }

@@ -3,10 +3,13 @@
 
 mod common;
 
-use common::{finish, have, heapwise, wait};
+use common::{finish, have, heapwise, root, wait};
 use serde_json::Value;
-use std::path::Path;
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 /// Keeps a session for each request and forgets each visit; `KEPT` marks the line.
@@ -22,7 +25,7 @@ function handle() {
   if (visits.length > 20) visits.shift();
 }
 http.createServer(handle).listen(0, '127.0.0.1');
-setInterval(() => { for (let i = 0; i < 20; i++) handle(); }, 50);
+setInterval(() => { for (let i = 0; i < 20; i++) handle(); if (id === 1600) console.log('enough'); }, 50);
 ";
 
 const LIMIT: Duration = Duration::from_secs(120);
@@ -36,7 +39,7 @@ fn findings(report: &Value) -> Vec<(String, u64, String)> {
     let findings = report["findings"].as_array().unwrap().iter();
     let name = |it: &Value| it["message"].as_str().unwrap().split('`').nth(1).unwrap_or_default().to_owned();
     findings
-        .filter(|it| it["engine"] == "snapshot")
+        .filter(|it| it["language"] == "javascript")
         .map(|it| {
             (it["rule"].as_str().unwrap().to_owned(), it["location"]["line"].as_u64().unwrap_or(0), name(it))
         })
@@ -69,10 +72,13 @@ fn a_server_stopped_by_a_signal() {
         .arg(&recording)
         .args(["--", "node", "server.js"])
         .current_dir(folder.path())
+        .stdout(Stdio::piped())
         .stderr(Stdio::null())
         .spawn()
         .unwrap();
-    std::thread::sleep(Duration::from_millis(6000));
+    let mut said = String::new();
+    BufReader::new(run.stdout.take().unwrap()).read_line(&mut said).unwrap();
+    assert_eq!(said, "enough\n");
     let pid = run.id();
     Command::new("kill").args(["-TERM", &pid.to_string()]).status().unwrap();
     let status = wait(&mut run, LIMIT, "a server");
@@ -82,17 +88,54 @@ fn a_server_stopped_by_a_signal() {
     let report = json(&document);
     assert_eq!(findings(&report), expected, "{report:#}");
     let finding =
-        report["findings"].as_array().unwrap().iter().find(|it| it["engine"] == "snapshot").unwrap();
-    assert_eq!(finding["severity"], "error");
+        report["findings"].as_array().unwrap().iter().find(|it| it["language"] == "javascript").unwrap();
+    assert_ne!(finding["severity"], "note");
     assert!(report["summary"]["heap"]["objects"].as_u64().unwrap() > 1000);
     // The recording tells the same, without the program.
     let mut again = Command::new(heapwise());
     again.args(["report", "--format", "json"]).arg(&recording).current_dir(folder.path());
     let output = finish(&mut again, b"", LIMIT);
-    assert_eq!(output.status.code(), Some(1));
+    assert!(matches!(output.status.code(), Some(0 | 1)));
     let again: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(findings(&again), expected);
     assert_clean(pid);
+}
+
+/// Lines and names are those of the source that somebody wrote.
+#[test]
+fn typescript_through_its_source_map() {
+    if !have("typescript_through_its_source_map", &["node"]) {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    for it in ["src", "dist"] {
+        std::fs::create_dir(folder.path().join(it)).unwrap();
+    }
+    let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
+    // Three lines of the source become the first three of the script.
+    write(
+        "src/app.ts",
+        "type Id = number;\n\nconst seen: Map<Id, { id: Id }> = new Map();\nlet id: Id = 0;\nfunction visit(): void { for (let i = 0; i < 20; i++) seen.set(id, { id: id++ }); }\nsetInterval(visit, 30);\nsetTimeout(() => process.kill(process.pid, 'SIGTERM'), 4500);\n",
+    );
+    write(
+        "dist/app.js",
+        "const seen = new Map();\nlet id = 0;\nfunction visit() { for (let i = 0; i < 20; i++) seen.set(id, { id: id++ }); }\nsetInterval(visit, 30);\nsetTimeout(() => process.kill(process.pid, 'SIGTERM'), 4500);\n//# sourceMappingURL=app.js.map\n",
+    );
+    write(
+        "dist/app.js.map",
+        r#"{"version":3,"sources":["../src/app.ts"],"names":[],"mappings":"AAEA;AACA;AACA;AACA;AACA"}"#,
+    );
+    let document = folder.path().join("findings.json");
+    let mut run = Command::new(heapwise());
+    run.args(["run", "--no-recording", "--snapshot", "every=1s", "--format", "json", "--output"])
+        .arg(&document)
+        .args(["--", "node", "dist/app.js"])
+        .current_dir(folder.path());
+    assert_eq!(finish(&mut run, b"", LIMIT).status.code(), Some(128 + 15));
+    let report = json(&document);
+    let told = findings(&report);
+    assert_eq!(told, [("unbounded-growth".to_owned(), 5, "seen".to_owned())], "{report:#}");
+    assert_eq!(report["findings"][0]["location"]["path"], "src/app.ts", "{report:#}");
 }
 
 /// What a program does about its end stays what it does.
@@ -124,4 +167,75 @@ fn ends_are_those_of_the_program() {
         assert_eq!(String::from_utf8_lossy(&output.stdout), out, "{program}: {err}");
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
     }
+}
+
+/// What is not named rightly yet: the line that fills it is written by a constant's name.
+const MISSES: [&str; 1] = ["symbol_property"];
+
+/// The programs of `tests/heap_snapshots/programs` as servers: each that keeps something is named with its rule, its line
+/// and what it is called; all that keep nothing, together in one process, are told nothing bad.
+#[test]
+fn programs_are_named_and_their_twins_are_not() {
+    if !have("programs_are_named_and_their_twins_are_not", &["node"]) {
+        return;
+    }
+    let folder = root().join("tests/heap_snapshots/programs");
+    let mut programs: Vec<PathBuf> = std::fs::read_dir(&folder)
+        .unwrap()
+        .map(|it| it.unwrap().path())
+        .filter(|it| it.extension().is_some_and(|it| it == "js"))
+        .collect();
+    programs.sort();
+    assert!(programs.len() >= 28);
+    let (next, wrong) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
+    std::thread::scope(|scope| {
+        for _ in 0..6 {
+            scope.spawn(|| {
+                while let Some(program) = programs.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    wrong.lock().unwrap().extend(is_wrong(&folder, program));
+                }
+            });
+        }
+    });
+    let mut wrong = wrong.into_inner().unwrap();
+    let twins = serve(&folder, "good", &programs);
+    let errors = twins["findings"].as_array().unwrap().iter().filter(|it| it["severity"] == "error");
+    wrong.extend(errors.map(|it| format!("the twins: {}", it["message"])));
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+fn is_wrong(folder: &Path, program: &Path) -> Option<String> {
+    let text = std::fs::read_to_string(program).unwrap();
+    let expected =
+        text.lines().zip(1u64..).find_map(|(line, number)| Some((number, line.split_once("// expect: ")?.1)));
+    let (line, expected) = expected.unwrap();
+    let (rule, called) = expected.split_once(' ').unwrap();
+    let report = serve(folder, "bad", &[program.to_owned()]);
+    let is_named = report["findings"].as_array().unwrap().iter().any(|it| {
+        it["rule"] == rule
+            && it["location"]["line"] == line
+            && it["severity"] != "note"
+            && it["message"].as_str().unwrap().contains(called)
+    });
+    let is_known = MISSES.iter().any(|it| program.file_stem().is_some_and(|name| name == *it));
+    (is_named == is_known).then(|| {
+        format!("{}: expected {expected} in line {line}, not {:#}", program.display(), report["findings"])
+    })
+}
+
+/// What `run` finds of programs that serve until they stop themselves.
+fn serve(folder: &Path, how: &str, programs: &[PathBuf]) -> Value {
+    let output = tempfile::tempdir().unwrap();
+    let document = output.path().join("findings.json");
+    let mut run = Command::new(heapwise());
+    run.args(["run", "--no-recording", "--snapshot", "every=1s", "--format", "json", "--output"])
+        .arg(&document)
+        .args(["--", "node"])
+        .arg(folder.join("serve.cjs"))
+        .arg(how)
+        .args(programs)
+        .current_dir(folder);
+    let done = finish(&mut run, b"", LIMIT);
+    assert_eq!(done.status.code(), Some(128 + 15), "{}", String::from_utf8_lossy(&done.stderr));
+    json(&document)
 }

@@ -145,7 +145,7 @@ pub fn analyze(walked: &Walked<'_>) -> (ObjectTotals, Vec<Told>) {
 ///
 /// `older` are the dumps before the last one, at least one.
 pub fn compare(older: &[&ObjectHeap], last: &Walked<'_>) -> (ObjectTotals, Vec<Told>) {
-    let Some(first) = older.first() else { return analyze(last) };
+    let Some(&first) = older.first() else { return analyze(last) };
     let bytes = first.graph.size.iter().fold(0u64, |sum, it| sum.saturating_add(*it));
     let totals = ObjectTotals {
         total: last.total(),
@@ -154,15 +154,12 @@ pub fn compare(older: &[&ObjectHeap], last: &Walked<'_>) -> (ObjectTotals, Vec<T
         before: Some(Total { bytes, blocks: first.graph.len() as u64 }),
     };
     let (grown, mut findings) = growth::growth(older, last);
-    findings.extend(survivors::survivors(older, last, &grown));
+    // The spans before and after one in the middle.
+    let spans = if older.len() > 2 { &[first, older[older.len() / 2]][..] } else { older };
+    findings.extend(survivors::survivors(spans, last, &grown));
     findings.extend(texts::texts(older, last));
     findings.extend(cycles::cycles(last).into_iter().map(Told::from));
     (totals, findings)
-}
-
-/// What is there many times in one dump; [`analyze`] tells it, too.
-pub fn repeated(walked: &Walked<'_>) -> Vec<Told> {
-    duplicates::duplicates(walked).into_iter().map(Told::from).collect()
 }
 
 /// From where chains begin: what users know, then what the runtime holds for others, then what runs right now, and then

@@ -19,8 +19,8 @@ pub use graph::{Bits, Edge, EdgeKind, HeapGraph, NodeId, Root};
 pub use heapwise_trace::{Addr, CodeId, Family, FrameId, ModuleId, Nanos, RootKind, StackId};
 pub use objects::{ObjectHeap, ObjectKind, ObjectPlace, Texts};
 pub use report::{
-    Child, ClassTotal, Excerpt, LeakTotals, Leaks, ObjectTotals, Phase, Program, Report, SourceTotals,
-    StackCost, Termination, Tick, Timeline, Total,
+    Child, ClassTotal, Excerpt, LeakTotals, Leaks, ObjectTotals, Phase, Program, Report, Sampled,
+    SourceTotals, StackCost, Termination, Tick, Timeline, Total,
 };
 pub use rule::{Kind, Rule};
 pub use stack::{Code, Frame, Module, ResolvedFrame, StackTable};

@@ -151,6 +151,15 @@ pub struct Phase {
     pub sites: Vec<StackCost>,
 }
 
+/// A site on a runtime's heap.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct Sampled {
+    /// The one of the site's stacks with most bytes.
+    pub stack: StackId,
+    /// Estimated from samples, of all the site's stacks.
+    pub bytes: u64,
+}
+
 /// What a renderer sees.
 #[derive(Clone, Debug, Default)]
 pub struct Report {
@@ -159,6 +168,8 @@ pub struct Report {
     pub program: Option<Program>,
     /// Of a heap snapshot.
     pub objects: Option<ObjectTotals>,
+    /// Where objects of a runtime were made that live at the end, by samples; those with most bytes first.
+    pub sampled: Vec<Sampled>,
     /// Of `check`.
     pub read: Option<SourceTotals>,
     /// Where the recording is, if it was kept.

@@ -78,8 +78,12 @@ pub fn begin() {
     real::FREE.get();
     let found = stream::unrecorded(|| {
         let found = look();
-        // SAFETY: libc's function; the program must not find our error.
-        unsafe { real::dlerror() };
+        // SAFETY: libc's function; the program must not find our error. The second call frees what the first one
+        // returned, which the next `dlsym` would do where it is recorded.
+        unsafe {
+            real::dlerror();
+            real::dlerror();
+        }
         found
     });
     if let Some(found) = found {

@@ -11,7 +11,7 @@ use crate::{catalog, held, retainers, sanitize};
 use heapwise_model::{
     Child, ClassTotal, Confidence, Engine, FIRST_STEPS, Finding, Fix, Held, HeldStep, Language, LeakTotals,
     Leaks, Location, ObjectTotals, Phase, Place, Program, Related, Report, ResolvedFrame, RetainerStep,
-    Retainers, Safety, Severity, StackCost, StackId, StackShare, Termination, Total,
+    Retainers, Safety, Sampled, Severity, StackCost, StackId, StackShare, Termination, Total,
 };
 use serde::Serialize;
 use serde::ser::{SerializeSeq, Serializer};
@@ -133,6 +133,17 @@ struct HeapJson {
     #[serde(skip_serializing_if = "Option::is_none")]
     before: Option<HeapBeforeJson>,
     classes: Vec<ClassJson>,
+    /// Where objects that live at the end were made, by samples.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    sites: Vec<SampledJson>,
+}
+
+#[derive(Serialize)]
+struct SampledJson {
+    bytes: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    location: Option<LocationJson>,
+    stack: StackJson,
 }
 
 #[derive(Serialize)]
@@ -451,7 +462,7 @@ impl<'a> Context<'a> {
                 note: count(Severity::Note),
             },
             program: self.report.program.as_ref().map(program),
-            heap: self.report.objects.as_ref().map(heap),
+            heap: self.report.objects.as_ref().map(|it| self.heap(it)),
             phases: self.report.phases.iter().map(|it| self.phase(it)).collect(),
             recording: self.report.recording.as_deref().map(|path| clean(path).into_owned()),
             files: self.report.read.map(|it| it.files),
@@ -479,6 +490,14 @@ impl<'a> Context<'a> {
             kept_blocks: phase.kept.blocks,
             sites: phase.sites.iter().map(site).collect(),
         }
+    }
+
+    fn heap(&self, objects: &ObjectTotals) -> HeapJson {
+        let site = |it: &Sampled| {
+            let place = Place::Stack(it.stack);
+            SampledJson { bytes: it.bytes, location: self.location(&place), stack: self.stack(&place) }
+        };
+        HeapJson { sites: self.report.sampled.iter().map(site).collect(), ..heap(objects) }
     }
 
     fn finding(&self, finding: &'a Finding, fingerprint: &'a str) -> FindingJson<'a> {
@@ -666,6 +685,7 @@ fn heap(objects: &ObjectTotals) -> HeapJson {
         references: objects.references,
         before: objects.before.map(|it| HeapBeforeJson { bytes: it.bytes, objects: it.blocks }),
         classes: objects.classes.iter().map(class).collect(),
+        sites: Vec::new(),
     }
 }
 

@@ -540,6 +540,13 @@ impl<'a> Page<'a> {
         if let Some(objects) = &self.report.objects {
             self.push_objects(&mut lines, objects);
         }
+        let limit = if self.options.verbose { self.report.sampled.len() } else { TOP_SITES };
+        for (at, site) in self.report.sampled.iter().take(limit).enumerate() {
+            let place = place::site(self.report, site.stack).map(Located::from);
+            let place = self.function_in(place.as_ref(), self.width.saturating_sub(26).max(20));
+            let label = if at == 0 { "made most" } else { "" };
+            lines.push(self.item(label, &format!("{:>10}  {place}", human_bytes(site.bytes))));
+        }
         if let Some(read) = &self.report.read {
             let text = format!("{} of {}", counted(read.lines, "line"), counted(read.files, "file"));
             lines.push(self.item("checked", &text));
@@ -723,7 +730,8 @@ impl<'a> Page<'a> {
         let report = self.report;
         let worst = report.findings.iter().find(|it| !is_folded(it));
         let file = |recording: &str| clean(&shell_word(recording)).into_owned();
-        let snapshot = report.recording.as_ref().filter(|_| report.objects.is_some());
+        let snapshot =
+            report.recording.as_ref().filter(|_| report.objects.is_some() && report.program.is_none());
         let step = match (&report.recording, worst) {
             (_, None) if snapshot.is_some() => snapshot.map(|it| format!("heapwise diff {} LATER", file(it))),
             (Some(recording), Some(finding)) if finding.engine != Engine::Check => {

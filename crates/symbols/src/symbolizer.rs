@@ -447,14 +447,19 @@ fn file_name(path: &str) -> String {
     names::shorten(name.strip_suffix(" (deleted)").unwrap_or(name))
 }
 
-/// Whether a module belongs to the system: a shared library or a program's helper under a library folder, the
-/// loader, the vDSO. A program started from `/usr/bin` is not.
 /// `libpython3.11.so.1.0`, `python3.11`, `python`.
 fn is_python(name: &str) -> bool {
     let version = name.strip_prefix("libpython").or_else(|| name.strip_prefix("python"));
     version.is_some_and(|it| it.is_empty() || it.starts_with(|it: char| it.is_ascii_digit()))
 }
 
+/// `node`, `nodejs`, `libnode.so.108`.
+fn is_node(name: &str) -> bool {
+    matches!(name, "node" | "nodejs") || name.starts_with("libnode.so")
+}
+
+/// Whether a module belongs to the system or a language's runtime: a shared library or a program's helper under a
+/// library folder, the loader, the vDSO, an interpreter. A program started from `/usr/bin` is not.
 fn is_library(path: &str, elf: Option<&Elf>) -> bool {
     const FOLDERS: [&str; 8] = [
         "/lib/",
@@ -472,6 +477,7 @@ fn is_library(path: &str, elf: Option<&Elf>) -> bool {
         || name.starts_with("ld.so")
         || name.contains("vdso")
         || is_python(name)
+        || is_node(name)
         || ["/site-packages/", "/dist-packages/", "/lib-dynload/"].iter().any(|it| path.contains(it))
     {
         return true;

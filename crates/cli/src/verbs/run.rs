@@ -124,14 +124,18 @@ fn report_of(observed: Observed, common: &Common, config: &Config) -> Option<Rep
     let filter = super::report::filter(common, config);
     let mut report = analyze::report(&own.observation, output::names(common), &filter);
     runtime::add(&mut report, &own.observation, &filter);
-    analyze::finish(&mut report, output::names(common));
     report.recording = own.recording.as_deref().map(shown);
     report.notes.extend(notes);
     // A fork that became another program is told of as that one.
     let is_replaced =
         |i: usize| processes[i + 1..].iter().any(|it| it.observation.pid == processes[i].observation.pid);
     let told = (0..processes.len()).filter(|&i| processes[i].observation.pid != pid && !is_replaced(i));
-    report.children = told.map(|i| child(&processes[i])).collect();
+    for process in told.clone().map(|i| &processes[i]) {
+        // Heaps of runtimes are told of in the one report: `npm start` is not where a server keeps anything.
+        runtime::add(&mut report, &process.observation, &filter);
+        report.children.push(child(process));
+    }
+    analyze::finish(&mut report, output::names(common));
     Some(report)
 }
 

@@ -10,8 +10,8 @@ use super::containers::{Container, container, is_part};
 use super::contents::{Contents, contents};
 use super::{Told, place_or};
 use crate::text::grouped;
-use heapwise_model::{Finding, Kind, Language, NodeId, ObjectHeap, ObjectKind, Place, Rule, Severity};
-use rustc_hash::{FxHashMap, FxHashSet};
+use heapwise_model::{Finding, Kind, Language, NodeId, ObjectHeap, Place, Rule, Severity};
+use rustc_hash::FxHashMap;
 
 /// New entries from which on a container is told, and their part of what it held.
 const ENTRIES_MIN: u64 = 10;
@@ -29,25 +29,21 @@ pub fn growth(older: &[&ObjectHeap], last: &Walked<'_>) -> (Vec<NodeId>, Vec<Tol
     let ages = Ages::new(older, heap);
     let mut grown: Vec<Grown> = Vec::new();
     let known: Vec<FxHashMap<Known<'_>, u64>> = older.iter().map(|it| entries(it)).collect();
-    let subclasses = subclasses(heap);
-    let is_own = |it: &NodeId| is_part(heap, *it) || subclasses.contains(it);
-    for node in (0..heap.graph.len() as u32).map(NodeId).filter(|it| !is_own(it)) {
+    for node in (0..heap.graph.len() as u32).map(NodeId).filter(|&it| !is_part(heap, it)) {
         let Some(now) = container(heap, node).filter(|it| it.entries >= ENTRIES_MIN) else { continue };
         // What was not there at first began empty.
         let mut counts: Vec<u64> =
             known.iter().map(|it| it.get(&known_by(heap, node)).copied().unwrap_or(0)).collect();
         counts.push(now.entries);
         let is_new = known.last().is_some_and(|it| !it.contains_key(&known_by(heap, node)));
-        let grows = counts.windows(2).all(|pair| pair[0] < pair[1]);
+        let grows = grows(&counts);
         let more = now.entries - counts[0].min(now.entries);
         if grows && !is_new && more >= ENTRIES_MIN && more >= counts[0] / PART {
             let (bytes, most) = contents(last, node, |it| ages.of(it).is_some_and(|it| it > 0));
             // Entries that were there before, or that others keep, are told of where they are kept: what only a second
-            // name leads to is no growth. In CPython the container's own memory has grown, if by the program.
-            if bytes > 0 || heap.language == Language::Python && heap.stack(node).is_some() {
-                let is_emptied =
-                    heap.language == Language::Python && is_emptied(heap, node, counts[0], &ages);
-                grown.push(Grown { node, now, counts, bytes, most, is_emptied });
+            // name leads to is no growth. In CPython the container's own memory has grown.
+            if bytes > 0 || heap.language == Language::Python {
+                grown.push(Grown { node, now, counts, bytes, most });
             }
         }
     }
@@ -59,6 +55,13 @@ pub fn growth(older: &[&ObjectHeap], last: &Walked<'_>) -> (Vec<NodeId>, Vec<Tol
     (nodes, findings)
 }
 
+/// Whether a container never shrank, and grew each time; of more than four dumps three times at least: a program may
+/// have had nothing to do in between. One that is emptied from time to time may be met at ever greater sizes thrice.
+fn grows(counts: &[u64]) -> bool {
+    let times = counts.windows(2).filter(|pair| pair[0] < pair[1]).count();
+    counts.is_sorted() && times >= (counts.len() - 1).min(3)
+}
+
 struct Grown {
     node: NodeId,
     now: Container,
@@ -67,22 +70,6 @@ struct Grown {
     /// Bytes of what is new in it, and most of what that is.
     bytes: u64,
     most: Option<Contents>,
-    /// Whether little of what it held at first is left.
-    is_emptied: bool,
-}
-
-/// Whether most of what a container held at first has gone: it is emptied from time to time, and was seen while it
-/// filled. Of CPython's containers entries are their own references.
-fn is_emptied(heap: &ObjectHeap, node: NodeId, first: u64, ages: &Ages<'_>) -> bool {
-    let old = heap.references(node).filter(|it| ages.of(it.2) == Some(0)).count() as u64;
-    first >= ENTRIES_MIN && old < first / 2
-}
-
-/// The tables in which CPython notes, weakly, the classes that derive from another one.
-fn subclasses(heap: &ObjectHeap) -> FxHashSet<NodeId> {
-    let nodes = (0..heap.graph.len() as u32).map(NodeId);
-    let classes = nodes.filter(|it| heap.kind[it.index()] == ObjectKind::Class);
-    classes.filter_map(|it| heap.internal(it, &["(subclasses)"])).collect()
 }
 
 /// What an object is known by in another dump: addresses are used again, mostly for objects of another class.
@@ -137,9 +124,11 @@ fn finding(last: &Walked<'_>, grown: &Grown, anchor: Option<&Anchor>) -> Told {
     let heap = last.heap;
     let more = grown.now.entries - grown.counts[0].min(grown.now.entries);
     let is_little = more < LITTLE && grown.bytes < LITTLE_BYTES;
-    let steps = || grown.counts.windows(2).map(|it| it[1].saturating_sub(it[0]));
-    let is_steady = steps().max() <= steps().min().map(|it| it.saturating_mul(SLOWER));
-    let is_sure = grown.counts.len() > 2 && !is_little && is_steady && !grown.is_emptied;
+    // Before and after the dump in the middle: those in between may be close to each other.
+    let middle = grown.counts[grown.counts.len() / 2];
+    let steps = [middle.saturating_sub(grown.counts[0]), grown.now.entries.saturating_sub(middle)];
+    let is_steady = steps.iter().max() <= steps.iter().min().map(|it| it.saturating_mul(SLOWER)).as_ref();
+    let is_sure = grown.counts.len() > 2 && !is_little && is_steady;
     let severity = if is_sure { Severity::Error } else { Severity::Warning };
     let (rule, kind) = if is_listeners(last, grown) {
         (Rule::RetainedObject, Kind::Listener)
@@ -198,4 +187,19 @@ fn is_listeners(last: &Walked<'_>, grown: &Grown) -> bool {
     let holders = steps.iter().rev().skip(1).take(3).filter_map(|it| it.edge);
     let labels = holders.map(|it| last.heap.texts.get(last.heap.graph.labels[it as usize]));
     are_functions && labels.into_iter().any(|it| it == "_events")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_counts_as_growth() {
+        for yes in [&[1, 2][..], &[1, 2, 3], &[0, 5, 6, 7], &[1, 2, 2, 3, 4], &[1, 1, 2, 3, 3, 4]] {
+            assert!(grows(yes), "{yes:?}");
+        }
+        for no in [&[1, 1][..], &[2, 1, 3], &[1, 2, 2], &[1, 2, 2, 3], &[1, 1, 1, 2, 3], &[1, 2, 3, 4, 3]] {
+            assert!(!grows(no), "{no:?}");
+        }
+    }
 }

@@ -11,11 +11,11 @@ function showVerdict({ severity, verdict, program, recording, heap }) {
     facts.push(`PID ${program.pid}`, `ran ${duration(program.duration_ns)}`, program.exit);
   }
   if (heap) {
-    document.title = `Heapwise: ${recording}`;
-    facts.push(`${bytes(heap.total[0])} in ${counted(heap.total[1], "object")}`, counted(heap.references, "reference"));
+    if (!program) document.title = `Heapwise: ${recording}`;
+    facts.push(`${program ? "heap of " : ""}${bytes(heap.total[0])} in ${counted(heap.total[1], "object")}`, counted(heap.references, "reference"));
     if (heap.before) facts.push(`before ${bytes(heap.before[0])} in ${counted(heap.before[1], "object")}`);
   }
-  if (recording) facts.push(`${heap ? "snapshot" : "recording"} ${recording}`);
+  if (recording) facts.push(`${heap && !program ? "snapshot" : "recording"} ${recording}`);
   box.querySelector(".command").hidden = !program;
   box.querySelector(".facts").textContent = facts.join(" · ");
   box.hidden = false;

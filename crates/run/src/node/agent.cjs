@@ -98,11 +98,31 @@
     return counts;
   };
 
+  // Open files and sockets of the process, and the file that is open most often.
+  const DESCRIPTORS_MAX = 10_000;
+  const descriptors = () => {
+    const found = { files: 0, sockets: 0, file: "" };
+    if (!isMainThread) return found;
+    const times = new Map();
+    try {
+      for (const number of fs.readdirSync("/proc/self/fd").slice(0, DESCRIPTORS_MAX)) {
+        let name = "";
+        try { name = fs.readlinkSync(`/proc/self/fd/${number}`); } catch {}
+        if (name.startsWith("socket:")) found.sockets += 1;
+        if (!/^\/(?!dev\/|proc\/)/.test(name)) continue;
+        found.files += 1;
+        times.set(name, (times.get(name) ?? 0) + 1);
+        if (times.get(name) > (times.get(found.file) ?? 0)) found.file = name;
+      }
+    } catch {}
+    return found;
+  };
+
   const facts = (reason, more) => {
     const memory = process.memoryUsage();
     const told = {
       reason, thread: threadId, version: process.version, uptime: uptime(), spent, memory, notes, gc, signal: signaled,
-      resources: resources(), ...more,
+      resources: resources(), descriptors: descriptors(), ...more,
     };
     put(reason, "runtime", (path) => fs.writeFileSync(path, JSON.stringify(told), { mode: 0o600 }));
   };
@@ -205,14 +225,14 @@
     }
   };
 
-  const finish = (reason) => {
+  const finish = (reason, code = 0) => {
     if (isOver) return;
     isOver = true;
     try {
       collected(observer.takeRecords());
       observer.disconnect();
       clearTimeout(timer);
-      const more = { end: true, profile: profile(), maps: sourceMaps() };
+      const more = { end: true, code: Number(code) || 0, profile: profile(), maps: sourceMaps() };
       const isShort = uptime() < FIRST && !last;
       if (is("exit") || is("peak") || every || (is("auto") && !isShort)) snapshot(reason, !is("auto"));
       facts(reason, more);
@@ -237,6 +257,17 @@
     process.removeListener("SIGCONT", nothing);
     hook.disable();
   };
+  // A program that sends itself a signal does not come to its next event.
+  const kill = process._kill;
+  process._kill = (pid, signal) => {
+    const name = Object.keys(SIGNALS).find((it) => SIGNALS[it] === signal);
+    if (pid === process.pid && watchers[name] && process.listenerCount(name) === 0) {
+      signaled = name;
+      finish("signal");
+      for (const it of Object.values(watchers)) it.close();
+    }
+    return kill.call(process, pid, signal);
+  };
   const watch = () => {
     if (!Watcher) findWatcher();
     if (!Watcher) return;
@@ -246,11 +277,7 @@
         const watcher = new Watcher();
         watcher.unref();
         watcher.onsignal = () => {
-          if (process.listenerCount(name) > 0) return;
-          signaled = name;
-          finish("signal");
-          for (const it of Object.values(watchers)) it.close();
-          process.kill(process.pid, name);
+          if (process.listenerCount(name) === 0) process.kill(process.pid, name);
         };
         if (watcher.start(SIGNALS[name]) === 0) watchers[name] = watcher;
       } else if (!isFree && watchers[name]) {
@@ -298,5 +325,5 @@
     if (is("signal") && isMainThread) watchUser();
   } catch {}
   timer = setTimeout(tick, TICK).unref();
-  process.on("exit", () => finish("exit"));
+  process.on("exit", (code) => finish("exit", code));
 })();

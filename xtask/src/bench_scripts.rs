@@ -1,4 +1,4 @@
-//! `bench-python`: what observing Python programs costs, beside the rivals in the same run.
+//! `bench-python`, `bench-node`: what observing programs of an interpreter costs, beside the rivals in the same run.
 //!
 //! Each round runs every tool once on a script, starting one further each time, and once more on the same script with
 //! no work to do: what that costs (the interpreter, the imports, the tool itself) is taken off, and told apart. A ratio
@@ -21,17 +21,113 @@ struct Tool {
     module: &'static str,
     /// What `heapwise run --help` must tell of; empty for none.
     option: &'static str,
-    /// Before the script; `{python}`, `{heapwise}` and `{out}`, a folder for its files, are replaced.
+    /// Before the script; `{interpreter}`, `{heapwise}` and `{out}`, a folder for its files, are replaced.
     command: &'static [&'static str],
 }
 
-const TOOLS: &[Tool] = &[
-    Tool { name: "bare", module: "", option: "", command: &["{python}"] },
+/// A language's interpreter, what is run by it, and what observes it.
+pub struct Suite {
+    /// `bench-NAME`, the scripts' folder, the results' file.
+    name: &'static str,
+    language: &'static str,
+    /// Of scripts' names.
+    end: &'static str,
+    /// The one named, else the usual one.
+    interpreter: fn(&str) -> Result<String, String>,
+    /// Whether it can import a module.
+    imports: fn(&str, &str) -> bool,
+    tools: &'static [Tool],
+    scripts: &'static [Script],
+}
+
+pub const PYTHON: Suite = Suite {
+    name: "python",
+    language: "Python",
+    end: "py",
+    interpreter: python,
+    imports: |python, module| runs(python, &format!("import {module}")),
+    tools: PYTHON_TOOLS,
+    scripts: &PYTHON_SCRIPTS,
+};
+
+pub const NODE: Suite = Suite {
+    name: "node",
+    language: "Node",
+    end: "js",
+    interpreter: |named| {
+        let name = if named.is_empty() { "node" } else { named };
+        paths::output_of(name, &["-p", "process.execPath"]).ok_or_else(|| format!("{name} does not run"))
+    },
+    imports: |node, module| runs(node, &format!("require('{module}')")),
+    tools: &NODE_TOOLS,
+    scripts: &NODE_SCRIPTS,
+};
+
+const NODE_TOOLS: [Tool; 4] = [
+    Tool { name: "bare", module: "", option: "", command: &["{interpreter}"] },
+    Tool {
+        name: "heapwise run --snapshot never",
+        module: "",
+        option: "--snapshot",
+        command: &[
+            "{heapwise}",
+            "run",
+            "--snapshot",
+            "never",
+            "-o",
+            "{out}/r.heapwise",
+            "--output",
+            "{out}/text",
+            "--",
+            "{interpreter}",
+        ],
+    },
+    Tool {
+        name: "heapwise run",
+        module: "",
+        option: "",
+        command: &[
+            "{heapwise}",
+            "run",
+            "-o",
+            "{out}/r.heapwise",
+            "--output",
+            "{out}/text",
+            "--",
+            "{interpreter}",
+        ],
+    },
+    Tool {
+        name: "node --heap-prof",
+        module: "",
+        option: "",
+        command: &["{interpreter}", "--heap-prof", "--heap-prof-dir={out}"],
+    },
+];
+
+const NODE_SCRIPTS: [Script; 4] = [
+    Script { name: "documents", turns: 250, module: "fs" },
+    Script { name: "trees", turns: 300, module: "fs" },
+    Script { name: "service", turns: 60, module: "http" },
+    Script { name: "buffers", turns: 3000, module: "zlib" },
+];
+
+const PYTHON_TOOLS: &[Tool] = &[
+    Tool { name: "bare", module: "", option: "", command: &["{interpreter}"] },
     Tool {
         name: "heapwise run",
         module: "",
         option: "--output",
-        command: &["{heapwise}", "run", "-o", "{out}/r.heapwise", "--output", "{out}/text", "--", "{python}"],
+        command: &[
+            "{heapwise}",
+            "run",
+            "-o",
+            "{out}/r.heapwise",
+            "--output",
+            "{out}/text",
+            "--",
+            "{interpreter}",
+        ],
     },
     Tool {
         name: "heapwise run --sample",
@@ -46,21 +142,21 @@ const TOOLS: &[Tool] = &[
             "--output",
             "{out}/text",
             "--",
-            "{python}",
+            "{interpreter}",
         ],
     },
     Tool {
         name: "memray",
         module: "memray",
         option: "",
-        command: &["{python}", "-m", "memray", "run", "-q", "-o", "{out}/capture"],
+        command: &["{interpreter}", "-m", "memray", "run", "-q", "-o", "{out}/capture"],
     },
     Tool {
         name: "memray --trace-python-allocators",
         module: "memray",
         option: "",
         command: &[
-            "{python}",
+            "{interpreter}",
             "-m",
             "memray",
             "run",
@@ -74,19 +170,19 @@ const TOOLS: &[Tool] = &[
         name: "tracemalloc, 1 frame",
         module: "tracemalloc",
         option: "",
-        command: &["{python}", "-X", "tracemalloc=1"],
+        command: &["{interpreter}", "-X", "tracemalloc=1"],
     },
     Tool {
         name: "Scalene",
         module: "scalene",
         option: "",
-        command: &["{python}", "-m", "scalene", "run", "-o", "{out}/profile.json"],
+        command: &["{interpreter}", "-m", "scalene", "run", "-o", "{out}/profile.json"],
     },
     Tool {
         name: "Fil",
         module: "filprofiler",
         option: "",
-        command: &["{python}", "-m", "filprofiler", "--no-browser", "-o", "{out}", "run"],
+        command: &["{interpreter}", "-m", "filprofiler", "--no-browser", "-o", "{out}", "run"],
     },
 ];
 
@@ -97,7 +193,7 @@ struct Script {
     module: &'static str,
 }
 
-const SCRIPTS: [Script; 5] = [
+const PYTHON_SCRIPTS: [Script; 5] = [
     Script { name: "documents", turns: 60, module: "json" },
     Script { name: "calls", turns: 350, module: "sys" },
     Script { name: "tables", turns: 30, module: "pandas" },
@@ -124,39 +220,43 @@ impl Run {
 /// `rounds[round][tool]` of one script.
 type Rounds = Vec<Vec<Run>>;
 
-pub fn main(given: &[String]) -> Result<ExitCode, String> {
+pub fn main(given: &[String], suite: &Suite) -> Result<ExitCode, String> {
     let mut args = Args::new(given);
     let quick = args.flag("--quick");
     let no_build = args.flag("--no-build");
     let rounds: usize = args.value("--rounds", if quick { 3 } else { 7 })?;
     let only: String = args.value("--only", String::new())?;
-    let name: String = args.value("--name", "python".to_string())?;
-    let python: String = args.value("--python", String::new())?;
+    let name: String = args.value("--name", suite.name.to_string())?;
+    let named: String = args.value(&format!("--{}", suite.name), String::new())?;
     args.finish()?;
 
     if !no_build && std::env::var_os("HEAPWISE").is_none() {
         bench::build()?;
     }
-    let python = interpreter(&python)?;
-    let work = paths::target().join("bench/python");
-    let tools: Vec<&Tool> = TOOLS.iter().filter(|it| is_there(it, &python)).collect();
+    let interpreter = (suite.interpreter)(&named)?;
+    let work = paths::target().join("bench").join(suite.name);
+    let tools: Vec<&Tool> = suite.tools.iter().filter(|it| is_there(it, suite, &interpreter)).collect();
     let only: Vec<&str> = only.split(',').filter(|it| !it.is_empty()).collect();
     let mut measured: Vec<(&Script, Rounds)> = Vec::new();
-    for script in &SCRIPTS {
+    for script in suite.scripts {
         if !only.is_empty() && !only.contains(&script.name) {
             continue;
         }
-        if !imports(&python, script.module) {
-            eprintln!("{}: left out, {python} has no {}", script.name, script.module);
+        if !(suite.imports)(&interpreter, script.module) {
+            eprintln!("{}: left out, {interpreter} has no {}", script.name, script.module);
             continue;
         }
         let turns = if quick { script.turns / 5 } else { script.turns };
-        measured.push((script, run(script, turns, &tools, rounds, &python, &work)?));
+        measured.push((script, run(suite, script, turns, &tools, rounds, &interpreter, &work)?));
     }
-    let version = paths::output_of(&python, &["--version"]).unwrap_or_default();
+    let version = paths::output_of(&interpreter, &["--version"]).unwrap_or_default();
     let about = format!("That of the same script without work is taken off it. {version}.");
-    let text = bench::heading("What observing Python programs costs", "bench-python", &about, rounds)
-        + &tables(&tools, &measured);
+    let text = bench::heading(
+        &format!("What observing {} programs costs", suite.language),
+        &format!("bench-{}", suite.name),
+        &about,
+        rounds,
+    ) + &tables(&tools, &measured);
     print!("{text}");
     let results = paths::root().join("benches/results").join(format!("{name}.md"));
     fs::write(&results, &text).map_err(|error| format!("{}: {error}", results.display()))?;
@@ -165,7 +265,7 @@ pub fn main(given: &[String]) -> Result<ExitCode, String> {
 }
 
 /// The one named, else that which `bench` takes; the program itself and no wrapper, but that of a virtual environment.
-fn interpreter(named: &str) -> Result<String, String> {
+fn python(named: &str) -> Result<String, String> {
     match named {
         "" => bench::python().ok_or_else(|| "no python3 is installed".to_string()),
         _ => paths::output_of(named, &["-c", "import sys; print(sys.executable)"])
@@ -173,20 +273,22 @@ fn interpreter(named: &str) -> Result<String, String> {
     }
 }
 
-fn imports(python: &str, module: &str) -> bool {
-    let output = Command::new(python).args(["-c", &format!("import {module}")]).output();
+/// Whether a line of code runs: `-c` of Python, `-e` of Node.
+fn runs(interpreter: &str, line: &str) -> bool {
+    let option = if line.starts_with("import ") { "-c" } else { "-e" };
+    let output = Command::new(interpreter).args([option, line]).output();
     output.is_ok_and(|it| it.status.success())
 }
 
 /// Whether the tool is installed; says which is not.
-fn is_there(tool: &Tool, python: &str) -> bool {
+fn is_there(tool: &Tool, suite: &Suite, interpreter: &str) -> bool {
     let has_option = || {
         let heapwise = paths::heapwise();
         let help = paths::output_of(&heapwise.to_string_lossy(), &["run", "--help"]);
         help.is_some_and(|it| it.contains(tool.option))
     };
-    let is_there =
-        (tool.module.is_empty() || imports(python, tool.module)) && (tool.option.is_empty() || has_option());
+    let is_there = (tool.module.is_empty() || (suite.imports)(interpreter, tool.module))
+        && (tool.option.is_empty() || has_option());
     if !is_there {
         eprintln!("{}: left out, it is not there", tool.name);
     }
@@ -194,11 +296,12 @@ fn is_there(tool: &Tool, python: &str) -> bool {
 }
 
 fn run(
+    suite: &Suite,
     script: &Script,
     turns: u32,
     tools: &[&Tool],
     rounds: usize,
-    python: &str,
+    interpreter: &str,
     work: &Path,
 ) -> Result<Rounds, String> {
     let mut all = Vec::new();
@@ -207,8 +310,8 @@ fn run(
         for turn in 0..tools.len() {
             let at = (turn + round) % tools.len();
             let tool = tools[at];
-            let (idle, _) = measure(script, 0, tool, python, work)?;
-            let (cost, written) = measure(script, turns, tool, python, work)?;
+            let (idle, _) = measure(suite, script, 0, tool, interpreter, work)?;
+            let (cost, written) = measure(suite, script, turns, tool, interpreter, work)?;
             let run = Run { work: cost, idle, written };
             eprintln!("{} {}/{rounds} {}: {:.2} s", script.name, round + 1, tool.name, run.cpu());
             costs[at] = Some(run);
@@ -220,10 +323,11 @@ fn run(
 
 /// One run, and the bytes of the files that the tool wrote.
 fn measure(
+    suite: &Suite,
     script: &Script,
     turns: u32,
     tool: &Tool,
-    python: &str,
+    interpreter: &str,
     work: &Path,
 ) -> Result<(Cost, f64), String> {
     let out = work.join("out");
@@ -231,12 +335,13 @@ fn measure(
     fs::create_dir_all(&out).map_err(|error| format!("{}: {error}", out.display()))?;
     let (heapwise, folder) = (paths::heapwise(), out.to_string_lossy().into_owned());
     let fill = |it: &&str| {
-        it.replace("{python}", python)
+        it.replace("{interpreter}", interpreter)
             .replace("{heapwise}", &heapwise.to_string_lossy())
             .replace("{out}", &folder)
     };
     let mut command: Vec<String> = tool.command.iter().map(fill).collect();
-    let path = paths::root().join("benches/programs/python").join(format!("{}.py", script.name));
+    let folder = paths::root().join("benches/programs").join(suite.name);
+    let path = folder.join(format!("{}.{}", script.name, suite.end));
     command.extend([path.to_string_lossy().into_owned(), turns.to_string()]);
     let (stdout, stderr) = (work.join("stdout"), work.join("stderr"));
     let cost = measure::run(&command, Path::new("/dev/null"), &stdout, &stderr, work)?;
@@ -310,8 +415,8 @@ fn a_table_of_two_tools() {
     let cost = |cpu: f64, memory: f64| Cost { cpu, wall: cpu, memory, peak_rss: memory, status: 0 };
     let run = |cpu: f64, written: f64| Run { work: cost(cpu, cpu * 100.0), idle: cost(1.0, 1.0), written };
     let rounds = vec![vec![run(2.0, 0.0), run(3.0, 4e6)], vec![run(3.0, 0.0), run(5.0, 4e6)]];
-    let measured = [(&SCRIPTS[0], rounds.clone()), (&SCRIPTS[1], rounds)];
-    let tools = [&TOOLS[0], &TOOLS[1]];
+    let measured = [(&PYTHON_SCRIPTS[0], rounds.clone()), (&PYTHON_SCRIPTS[1], rounds)];
+    let tools = [&PYTHON_TOOLS[0], &PYTHON_TOOLS[1]];
     let text = tables(&tools, &measured);
     assert!(text.contains("Bare, seconds: 1.50, 1.50."), "{text}");
     assert!(text.contains("| heapwise run | 2.00 (2.00..2.00) | 2.00 (2.00..2.00) | 2.00 |"), "{text}");
