@@ -193,13 +193,11 @@ impl Ledger {
         if addr.0 == 0 {
             return;
         }
-        if family == Family::Object && self.is_of_another_family(addr.0) {
-            return;
+        if self.enter(addr.0, Held { size, family, stack }, 1) {
+            self.last[thread as usize % THREADS] = addr.0;
+            self.totals.allocations += 1;
+            self.totals.allocated_bytes = self.totals.allocated_bytes.saturating_add(size);
         }
-        self.last[thread as usize % THREADS] = addr.0;
-        self.totals.allocations += 1;
-        self.totals.allocated_bytes = self.totals.allocated_bytes.saturating_add(size);
-        self.enter(addr.0, Held { size, family, stack }, 1);
     }
 
     /// A block was taken back. Freeing null does nothing.
@@ -210,10 +208,11 @@ impl Ledger {
         if family == Family::Map {
             return self.mappings.unmap_at(addr.0);
         }
-        if family == Family::Object && self.table.get(addr.0).is_none_or(|it| it.family != family) {
-            return;
-        }
         match self.table.remove(addr.0, stack) {
+            Some(held) if family == Family::Object && held.family != family => {
+                self.table.insert(addr.0, held, self.totals.live.blocks);
+            }
+            None if family == Family::Object => {}
             Some(held) => {
                 if held.family != family {
                     self.report_mismatch(thread, addr, family, stack, held);
@@ -222,13 +221,6 @@ impl Ledger {
             }
             None => self.report_free(thread, addr, family, stack),
         }
-    }
-
-    /// A runtime's allocator hands on larger blocks as it got them, and says the same of all. Those it handed out before
-    /// it was observed are not known.
-    #[inline]
-    fn is_of_another_family(&self, addr: u64) -> bool {
-        self.table.get(addr).is_some_and(|it| it.family != Family::Object)
     }
 
     /// `[addr, addr + size)` was unmapped, whatever was mapped there.
@@ -449,8 +441,12 @@ impl Ledger {
 
     /// A block becomes live, by `allocations` (1, or 0 when inherited).
     #[inline]
-    fn enter(&mut self, addr: u64, block: Held, allocations: u64) {
+    fn enter(&mut self, addr: u64, block: Held, allocations: u64) -> bool {
         if let Some(missed) = self.table.insert(addr, block, self.totals.live.blocks) {
+            if block.family == Family::Object && missed.family != Family::Object {
+                self.table.insert(addr, missed, self.totals.live.blocks);
+                return false;
+            }
             self.miss(&missed);
         }
         let column = self.touch(block.stack);
@@ -466,6 +462,7 @@ impl Ledger {
             totals.peak_at = totals.now;
             self.peak_epoch += 1;
         }
+        true
     }
 
     /// A block is no longer live because it was freed.
