@@ -181,7 +181,7 @@ fn python_programs_are_told_and_their_twins_are_not() {
         *counts.entry(sort).or_default() += usize::from(*verdict == Verdict::Right);
         match (verdict, misses.get(*name)) {
             (Verdict::Wrong, None) => mistakes += &format!("{name} is wrong:\n{told}"),
-            (Verdict::Right, Some(reason)) => {
+            (Verdict::Right, Some(reason)) if !reason.starts_with("sometimes") => {
                 mistakes += &format!("{name} is right now, take it out of misses.txt: {reason}\n");
             }
             _ => {}

@@ -162,6 +162,11 @@ pub fn compare(older: &[&ObjectHeap], last: &Walked<'_>) -> (ObjectTotals, Vec<T
     (totals, findings)
 }
 
+/// What is there many times in one dump; [`analyze`] tells it, too.
+pub fn repeated(walked: &Walked<'_>) -> Vec<Told> {
+    duplicates::duplicates(walked).into_iter().map(Told::from).collect()
+}
+
 /// From where chains begin: what users know, then what the runtime holds for others, then what runs right now, and then
 /// all of the runtime's own (whoever takes a dump holds many objects for a moment).
 fn groups(heap: &ObjectHeap) -> [Vec<NodeId>; 4] {

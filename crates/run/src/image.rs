@@ -325,7 +325,7 @@ impl Image {
     /// Before the end a moment may be an unlucky one, in the middle of a collection: nothing is said of that.
     fn dump(&mut self, at: Nanos, is_last: bool) {
         let Some(interpreter) = &self.book.scripts.interpreter else { return };
-        match objects::read(self.pid, interpreter, &self.book.observation.ledger) {
+        match objects::read(self.pid, interpreter, &self.book.observation) {
             Ok(heap) => {
                 if let Some(writer) = &mut self.book.writer {
                     objects::events(&heap, at, &mut |event| writer.event(event));

@@ -1,10 +1,13 @@
 //! The objects of a language's runtime: read from a process, told as events, and put together again.
 
+use crate::observation::Observation;
 use crate::script::Interpreter;
 use crate::sys;
 use heapwise_cpython::{Memory, Version};
 use heapwise_heap::Ledger;
-use heapwise_model::{Bits, Edge, EdgeKind, Language, NodeId, ObjectHeap, ObjectKind, ObjectPlace, Root};
+use heapwise_model::{
+    Bits, Edge, EdgeKind, Frame, Language, NodeId, ObjectHeap, ObjectKind, ObjectPlace, Root,
+};
 use heapwise_trace::{Addr, Event, Nanos, Reference, References, StackId};
 
 /// Objects and references that are kept of a recording, however much a small file of packed blocks says.
@@ -31,13 +34,30 @@ impl Memory for Process {
 }
 
 /// Reads the objects of a process that stands still.
-pub fn read(pid: u32, interpreter: &Interpreter, ledger: &Ledger) -> Result<ObjectHeap, String> {
+pub fn read(pid: u32, interpreter: &Interpreter, observation: &Observation) -> Result<ObjectHeap, String> {
+    let ledger = &observation.ledger;
     let minor = interpreter.minor().ok_or_else(|| format!("{} is no version of it", interpreter.version))?;
     let of = heapwise_cpython::Interpreter { runtime: interpreter.runtime, version: Version::new(3, minor) };
     let blocks: Vec<(u64, u64)> = ledger.live_blocks().iter().map(|it| (it.addr.0, it.size)).collect();
     let mut heap = heapwise_cpython::read(&Process(pid), &of, &blocks).map_err(|it| it.to_string())?;
     heap.stacks = stacks(&Process(pid), &heap, ledger);
+    let scripted = scripted(observation);
+    for stack in heap.stacks.iter_mut().filter(|it| !scripted.get(it.index()).is_some_and(|it| *it)) {
+        *stack = StackId::UNKNOWN;
+    }
     Ok(heap)
+}
+
+/// By stack, whether a frame of a script is in it: what the interpreter makes for itself has no place in the program.
+fn scripted(observation: &Observation) -> Vec<bool> {
+    let mut scripted = vec![false; observation.stacks.len()];
+    for id in (1..scripted.len() as u32).map(StackId) {
+        let frame = observation.frames.get(observation.stacks.frame(id).index());
+        // A parent is smaller than its children.
+        scripted[id.index()] =
+            matches!(frame, Some(Frame::Script { .. })) || scripted[observation.stacks.parent(id).index()];
+    }
+    scripted
 }
 
 /// References from which on an object is looked at for memory that it holds besides its own block.

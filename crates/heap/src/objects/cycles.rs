@@ -6,16 +6,17 @@
 //! R. Tarjan, "Depth-First Search and Linear Graph Algorithms", 1972, without recursion; linear.
 
 use super::Walked;
-use super::chain::{introduce_class, place, told_steps};
+use super::chain::{introduce_class, location, place, told_steps};
 use super::containers::is_part;
 use crate::dominators::Dominator;
 use crate::paths::{Step, keep_ends};
 use crate::text::{counted, grouped};
 use heapwise_model::{
     EdgeKind, Finding, Kind, Language, NodeId, ObjectHeap, ObjectKind, Place, Retainers, Rule, Severity,
-    Total,
+    StackId, Total,
 };
 use rustc_hash::{FxHashMap, FxHashSet};
+use std::collections::BTreeMap;
 
 /// Cycles of the same classes, or bytes, from which on they are told.
 const CYCLES_MIN: u64 = 10;
@@ -198,10 +199,24 @@ fn finding(walked: &Walked<'_>, group: &Group) -> Finding {
         ),
         bytes: Some(group.total.bytes),
         blocks: Some(group.total.blocks),
-        place: place(&steps).map_or(Place::Unknown, Place::Source),
+        place: made_at(walked, &group.members)
+            .map(Place::Stack)
+            .or(place(&steps).map(Place::Source))
+            .unwrap_or(Place::Unknown),
         retainers: Some(steps),
         ..finding
     }
+}
+
+/// Where most of a cycle's objects are made that are written by somebody: instances of the program's classes, closures.
+fn made_at(walked: &Walked<'_>, members: &[NodeId]) -> Option<StackId> {
+    let mut counts: BTreeMap<StackId, usize> = BTreeMap::new();
+    for member in members.iter().filter(|it| location(walked.heap, **it).is_some()) {
+        if let Some(stack) = walked.heap.stack(*member) {
+            *counts.entry(stack).or_default() += 1;
+        }
+    }
+    counts.into_iter().max_by_key(|it| (it.1, std::cmp::Reverse(it.0))).map(|it| it.0)
 }
 
 /// The classes of a cycle's objects, those of the program first.

@@ -82,7 +82,7 @@ fn texts(walked: &Walked<'_>) -> Option<Finding> {
             grouped(bytes),
             told.join(", ")
         ),
-        place: Place::Unknown,
+        place: heap.stack(first).map_or(Place::Unknown, Place::Stack),
         help: Some(help.to_owned()),
         bytes: Some(bytes),
         blocks: Some(more),
@@ -124,7 +124,7 @@ fn tuples(walked: &Walked<'_>) -> Option<Finding> {
             if more == 1 { "holds" } else { "hold" },
             grouped(bytes)
         ),
-        place: Place::Unknown,
+        place: walked.heap.stack(often.first()?.2).map_or(Place::Unknown, Place::Stack),
         help: Some("make each tuple once and share it, by a dict from tuple to itself, say".to_owned()),
         bytes: Some(bytes),
         blocks: Some(more),

@@ -10,8 +10,8 @@ use super::containers::{Container, container, is_part};
 use super::contents::{Contents, contents};
 use super::{Told, place_or};
 use crate::text::grouped;
-use heapwise_model::{Finding, Kind, Language, NodeId, ObjectHeap, Place, Rule, Severity};
-use rustc_hash::FxHashMap;
+use heapwise_model::{Finding, Kind, Language, NodeId, ObjectHeap, ObjectKind, Place, Rule, Severity};
+use rustc_hash::{FxHashMap, FxHashSet};
 
 /// New entries from which on a container is told, and their part of what it held.
 const ENTRIES_MIN: u64 = 10;
@@ -29,7 +29,9 @@ pub fn growth(older: &[&ObjectHeap], last: &Walked<'_>) -> (Vec<NodeId>, Vec<Tol
     let ages = Ages::new(older, heap);
     let mut grown: Vec<Grown> = Vec::new();
     let known: Vec<FxHashMap<Known<'_>, u64>> = older.iter().map(|it| entries(it)).collect();
-    for node in (0..heap.graph.len() as u32).map(NodeId).filter(|&it| !is_part(heap, it)) {
+    let subclasses = subclasses(heap);
+    let is_own = |it: &NodeId| is_part(heap, *it) || subclasses.contains(it);
+    for node in (0..heap.graph.len() as u32).map(NodeId).filter(|it| !is_own(it)) {
         let Some(now) = container(heap, node).filter(|it| it.entries >= ENTRIES_MIN) else { continue };
         // What was not there at first began empty.
         let mut counts: Vec<u64> =
@@ -41,9 +43,11 @@ pub fn growth(older: &[&ObjectHeap], last: &Walked<'_>) -> (Vec<NodeId>, Vec<Tol
         if grows && !is_new && more >= ENTRIES_MIN && more >= counts[0] / PART {
             let (bytes, most) = contents(last, node, |it| ages.of(it).is_some_and(|it| it > 0));
             // Entries that were there before, or that others keep, are told of where they are kept: what only a second
-            // name leads to is no growth. In CPython the container's own memory has grown.
-            if bytes > 0 || heap.language == Language::Python {
-                grown.push(Grown { node, now, counts, bytes, most });
+            // name leads to is no growth. In CPython the container's own memory has grown, if by the program.
+            if bytes > 0 || heap.language == Language::Python && heap.stack(node).is_some() {
+                let is_emptied =
+                    heap.language == Language::Python && is_emptied(heap, node, counts[0], &ages);
+                grown.push(Grown { node, now, counts, bytes, most, is_emptied });
             }
         }
     }
@@ -70,6 +74,22 @@ struct Grown {
     /// Bytes of what is new in it, and most of what that is.
     bytes: u64,
     most: Option<Contents>,
+    /// Whether little of what it held at first is left.
+    is_emptied: bool,
+}
+
+/// Whether most of what a container held at first has gone: it is emptied from time to time, and was seen while it
+/// filled. Of CPython's containers entries are their own references.
+fn is_emptied(heap: &ObjectHeap, node: NodeId, first: u64, ages: &Ages<'_>) -> bool {
+    let old = heap.references(node).filter(|it| ages.of(it.2) == Some(0)).count() as u64;
+    first >= ENTRIES_MIN && old < first / 2
+}
+
+/// The tables in which CPython notes, weakly, the classes that derive from another one.
+fn subclasses(heap: &ObjectHeap) -> FxHashSet<NodeId> {
+    let nodes = (0..heap.graph.len() as u32).map(NodeId);
+    let classes = nodes.filter(|it| heap.kind[it.index()] == ObjectKind::Class);
+    classes.filter_map(|it| heap.internal(it, &["(subclasses)"])).collect()
 }
 
 /// What an object is known by in another dump: addresses are used again, mostly for objects of another class.
@@ -128,7 +148,7 @@ fn finding(last: &Walked<'_>, grown: &Grown, anchor: Option<&Anchor>) -> Told {
     let middle = grown.counts[grown.counts.len() / 2];
     let steps = [middle.saturating_sub(grown.counts[0]), grown.now.entries.saturating_sub(middle)];
     let is_steady = steps.iter().max() <= steps.iter().min().map(|it| it.saturating_mul(SLOWER)).as_ref();
-    let is_sure = grown.counts.len() > 2 && !is_little && is_steady;
+    let is_sure = grown.counts.len() > 2 && !is_little && is_steady && !grown.is_emptied;
     let severity = if is_sure { Severity::Error } else { Severity::Warning };
     let (rule, kind) = if is_listeners(last, grown) {
         (Rule::RetainedObject, Kind::Listener)

@@ -210,8 +210,8 @@ fn finding(last: &Walked<'_>, group: &Group, members: &Bits) -> Told {
         }
         .to_owned(),
     );
-    // The function or class itself says more than who holds it.
-    if let Some(at) = location(heap, node) {
+    // The function or class itself says more than who holds it, but less than who makes it.
+    if let Some(at) = location(heap, node).filter(|_| heap.stack(node).is_none()) {
         finding.place = Place::Source(at);
     }
     finding.bytes = Some(bytes);
