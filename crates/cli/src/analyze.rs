@@ -121,7 +121,12 @@ fn objects(observation: &Observation, report: &mut Report) {
         let severity = if is_doubtful { finding.severity.min(Severity::Warning) } else { finding.severity };
         report.findings.push(Finding { engine: Engine::Run, severity, ..finding });
     }
-    report.findings.retain(|it| !is_importing(observation, it));
+    report.findings.retain(|it| !is_importing(observation, it) && !is_placeless(it));
+}
+
+/// Whether what grows does so at no line of the program's: a list that the interpreter itself fills.
+fn is_placeless(finding: &Finding) -> bool {
+    finding.rule == Rule::UnboundedGrowth && finding.retainers.is_some() && finding.place == Place::Unknown
 }
 
 /// Nanoseconds between the looks at a runtime's objects from which on growth is an error.
