@@ -302,7 +302,7 @@
   const tick = () => {
     try {
       if (isMainThread) {
-        watch();
+        if (!is("never")) watch();
         ask();
       }
       if (isDue()) snapshot(every ? "interval" : last ? "growth" : "start", Boolean(every));
