@@ -153,7 +153,7 @@ unsafe fn stack_of(thread: &mut Thread, layout: &Layout, current: u64) -> u32 {
             chain.links[met - 1].id
         }
         // SAFETY: as above.
-        Some(changed) if met - changed + new.count <= DEPTH_MAX => unsafe {
+        Some(changed) if met + new.count <= DEPTH_MAX => unsafe {
             let count = chain.take_back(layout, changed, met, new.count);
             number(thread, layout, changed, New { count, ..new })
         },
@@ -244,16 +244,9 @@ impl Chain {
 /// Numbers the scratch's frames, and puts them behind the first `length` kept ones.
 ///
 /// # Safety
-/// They were read from frames that are alive.
+/// They were read from frames that are alive; both together are at most [`DEPTH_MAX`].
 unsafe fn number(thread: &mut Thread, layout: &Layout, mut length: usize, new: New) -> u32 {
-    if length + new.count > DEPTH_MAX {
-        // What is kept is at an end: the next event takes all from memory.
-        thread.python.length = 0;
-        return match length {
-            0 => 0,
-            _ => thread.python.links[length - 1].id,
-        };
-    }
+    debug_assert!(length + new.count <= DEPTH_MAX);
     let (mut id, mut caller, mut is_after_shim) = match length {
         0 => (if new.is_cut { frames::stack_of(thread, 0, FRAME_CUT) } else { 0 }, 0, true),
         _ => {
