@@ -63,8 +63,25 @@ pub const NODE: Suite = Suite {
     scripts: &NODE_SCRIPTS,
 };
 
+const BARE: Tool = Tool { name: "bare", module: "", option: "", command: &["{interpreter}"] };
+const HEAPWISE_RUN: Tool = Tool {
+    name: "heapwise run",
+    module: "",
+    option: "--output",
+    command: &[
+        "{heapwise}",
+        "run",
+        "-o",
+        "{out}/r.heapwise",
+        "--output",
+        "{out}/text",
+        "--",
+        "{interpreter}",
+    ],
+};
+
 const NODE_TOOLS: [Tool; 4] = [
-    Tool { name: "bare", module: "", option: "", command: &["{interpreter}"] },
+    BARE,
     Tool {
         name: "heapwise run --snapshot never",
         module: "",
@@ -82,21 +99,7 @@ const NODE_TOOLS: [Tool; 4] = [
             "{interpreter}",
         ],
     },
-    Tool {
-        name: "heapwise run",
-        module: "",
-        option: "",
-        command: &[
-            "{heapwise}",
-            "run",
-            "-o",
-            "{out}/r.heapwise",
-            "--output",
-            "{out}/text",
-            "--",
-            "{interpreter}",
-        ],
-    },
+    HEAPWISE_RUN,
     Tool {
         name: "node --heap-prof",
         module: "",
@@ -113,22 +116,8 @@ const NODE_SCRIPTS: [Script; 4] = [
 ];
 
 const PYTHON_TOOLS: &[Tool] = &[
-    Tool { name: "bare", module: "", option: "", command: &["{interpreter}"] },
-    Tool {
-        name: "heapwise run",
-        module: "",
-        option: "--output",
-        command: &[
-            "{heapwise}",
-            "run",
-            "-o",
-            "{out}/r.heapwise",
-            "--output",
-            "{out}/text",
-            "--",
-            "{interpreter}",
-        ],
-    },
+    BARE,
+    HEAPWISE_RUN,
     Tool {
         name: "heapwise run --sample",
         module: "",

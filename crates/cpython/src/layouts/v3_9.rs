@@ -1,75 +1,11 @@
 //! CPython 3.9.
 
-use super::{
-    Attributes, CodeLayout, DictKeys, Frames, HeapTypeLayout, Integers, InterpreterLayout, Layout,
-    OpcodeCache, StackTop, TextLayout, ThreadLayout, Variables,
-};
+use super::{HeapTypeLayout, InterpreterLayout, Layout, v3_8};
 
 pub const LAYOUT: Layout = Layout {
-    interpreters: 32,
     generations: 640,
     is_collector_of_runtime: false,
     interpreter: InterpreterLayout { next: 0, threads: 8, modules: 856, sysdict: 872, builtins: 880 },
-    thread: ThreadLayout { next: 8, dict: 152, thread_id: 176, context: 240, frame: 24, frame_then: None },
-    frames: Frames::Objects { stack: StackTop::Pointer(72), locals: 360 },
-    code: CodeLayout {
-        filename: 104,
-        name: 112,
-        first_line: 40,
-        argument_count: 16,
-        stack_size: 32,
-        slots: None,
-        variables: Variables::Tuples([72, 88, 80]),
-        fields: &[
-            (48, "co_code"),
-            (56, "co_consts"),
-            (64, "co_names"),
-            (72, "co_varnames"),
-            (80, "co_freevars"),
-            (88, "co_cellvars"),
-            (104, "co_filename"),
-            (112, "co_name"),
-            (120, "co_lnotab"),
-        ],
-        opcode_cache: Some(OpcodeCache {
-            cells: 88,
-            cell_arguments: 96,
-            instructions: 48,
-            entries: 160,
-            count: 172,
-        }),
-    },
-    frame: &[
-        (24, "f_back"),
-        (32, "f_code"),
-        (40, "f_builtins"),
-        (48, "f_globals"),
-        (56, "f_locals"),
-        (80, "f_trace"),
-    ],
-    function: &[
-        (16, "__code__"),
-        (24, "__globals__"),
-        (32, "__defaults__"),
-        (40, "__kwdefaults__"),
-        (48, "__closure__"),
-        (56, "__doc__"),
-        (64, "__name__"),
-        (88, "__module__"),
-        (96, "__annotations__"),
-        (104, "__qualname__"),
-    ],
-    generator: &[
-        (16, "(frame)"),
-        (32, "(code)"),
-        (48, "__name__"),
-        (56, "__qualname__"),
-        (64, "(exception type)"),
-        (72, "(exception)"),
-        (80, "(traceback)"),
-        (96, "(origin)"),
-    ],
-    exception: &[(24, "args"), (32, "__traceback__"), (40, "__context__"), (48, "__cause__")],
     heap_type: HeapTypeLayout {
         size: 880,
         static_size: 408,
@@ -79,17 +15,5 @@ pub const LAYOUT: Layout = Layout {
         cached_keys: 864,
         module: Some(872),
     },
-    dict_keys: DictKeys::Wide,
-    attributes: Attributes::Dict,
-    text: TextLayout {
-        ascii: 48,
-        compact: 72,
-        other: 80,
-        utf8_length: 48,
-        utf8: 56,
-        data: 72,
-        wide: Some(40),
-    },
-    integers: Integers::Size,
-    digits_min: 0,
+    ..v3_8::LAYOUT
 };
