@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use crate::paths;
 
 /// Each crate with those it may depend on. A crate that is not named here may not exist.
-const ARROWS: [(&str, &[&str]); 15] = [
+const ARROWS: [(&str, &[&str]); 16] = [
     (
         "cli",
         &[
@@ -38,12 +38,13 @@ const ARROWS: [(&str, &[&str]); 15] = [
     ("cpython", &["model"]),
     ("model", &["trace"]),
     ("trace", &[]),
+    ("alloc", &[]),
     ("allocator", &[]),
     ("recorder", &["trace"]),
 ];
 
 /// Crates that may hold unsafe code.
-const UNSAFE: [&str; 3] = ["allocator", "recorder", "run"];
+const UNSAFE: [&str; 4] = ["alloc", "allocator", "recorder", "run"];
 
 /// What writes to a standard stream; `anstream` is how `cli` does it.
 const PRINTS: [&str; 8] =
