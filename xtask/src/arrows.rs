@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use crate::paths;
 
 /// Each crate with those it may depend on. A crate that is not named here may not exist.
-const ARROWS: [(&str, &[&str]); 16] = [
+const ARROWS: [(&str, &[&str]); 17] = [
     (
         "cli",
         &[
@@ -40,11 +40,12 @@ const ARROWS: [(&str, &[&str]); 16] = [
     ("trace", &[]),
     ("alloc", &[]),
     ("allocator", &[]),
+    ("gc", &[]),
     ("recorder", &["trace"]),
 ];
 
 /// Crates that may hold unsafe code.
-const UNSAFE: [&str; 4] = ["alloc", "allocator", "recorder", "run"];
+const UNSAFE: [&str; 5] = ["alloc", "allocator", "gc", "recorder", "run"];
 
 /// What writes to a standard stream; `anstream` is how `cli` does it.
 const PRINTS: [&str; 8] =
