@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use crate::paths;
 
 /// Each crate with those it may depend on. A crate that is not named here may not exist.
-const ARROWS: [(&str, &[&str]); 17] = [
+const ARROWS: [(&str, &[&str]); 18] = [
     (
         "cli",
         &[
@@ -40,7 +40,8 @@ const ARROWS: [(&str, &[&str]); 17] = [
     ("trace", &[]),
     ("alloc", &[]),
     ("allocator", &[]),
-    ("gc", &[]),
+    ("gc", &["gc-derive"]),
+    ("gc-derive", &[]),
     ("recorder", &["trace"]),
 ];
 

@@ -11,9 +11,12 @@
 //! Every collector's triggers are options, so that other systems' rules can be set; [`Statistics`] tells what
 //! they cost. [`Heap::verify`] is a slow, naive check of everything, meant for tests.
 //!
+//! Beside it stands [`Cc`], a counted pointer for Rust programs whose cycles are collected: see [`cc`].
+//!
 //! Absent on purpose: threads; moving collectors for Rust's own types, which need the compiler's help.
 
 mod blocks;
+pub mod cc;
 mod clock;
 mod collectors;
 mod core;
@@ -23,10 +26,12 @@ mod statistics;
 mod tracing;
 mod verify;
 
+pub use cc::{Cc, Trace};
 pub use collectors::{
     Collector, Generational, GenerationalOptions, MarkSweep, MarkSweepOptions, ReferenceCounting,
     ReferenceCountingOptions, Regions, RegionsOptions,
 };
 pub use heap::{Exhausted, Handle, Heap, Root, Shape, Weak};
+pub use heapwise_gc_derive::Trace;
 pub use statistics::{KEPT_PAUSES, Pause, PauseKind, Statistics, Work};
 pub use verify::Reachable;
