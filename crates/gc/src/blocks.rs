@@ -134,10 +134,11 @@ mod tests {
     #[test]
     fn classes_cover_their_sizes_and_waste_a_quarter_at_most() {
         let mut last = (0, 0);
-        for size in 1..=LARGEST_CELL {
+        for size in (1..=LARGEST_CELL).step_by(if cfg!(miri) { 97 } else { 1 }) {
             let (class, cell) = class(size);
             assert!(cell >= size && (size <= 64 || cell <= size + size / 4 + 1), "{size} in {cell}");
-            assert!(class == last.0 && cell == last.1 || class == last.0 + 1 && cell > last.1, "{size}");
+            assert!(class == last.0 && cell == last.1 || class > last.0 && cell > last.1, "{size}");
+            assert!(cfg!(miri) || class <= last.0 + 1, "{size}");
             last = (class, cell);
         }
     }
@@ -147,7 +148,7 @@ mod tests {
         let (mut memory, mut blocks) = (Memory::default(), Blocks::default());
         let sizes = [1u32, 24, 40, 256, 257, 1000, 8192, 8193, 100_000];
         let mut taken: Vec<(Place, u32)> = Vec::new();
-        for round in 0..200u32 {
+        for round in 0..if cfg!(miri) { 40 } else { 200u32 } {
             let size = sizes[round as usize % sizes.len()];
             let place = blocks.take(&mut memory, size).expect("memory");
             for &(other, length) in taken.iter().filter(|it| it.0.segment == place.segment) {
