@@ -25,7 +25,8 @@ libfuzzer_sys::fuzz_target!(|data: &[u8]| {
         };
         image.put(BASE + u64::from(place) % words * 8, value);
     }
-    let Ok(heap) = heapwise_cpython::read(&image, &image.interpreter(), &[]) else { return };
+    let Ok(found) = heapwise_cpython::read(&image, &image.interpreter(), &[]) else { return };
+    let heap = found.heap;
     let walked = Walked::new(&heap);
     for (totals, told) in [analyze(&walked), compare(&[&heap, &heap], &walked)] {
         let findings = told.into_iter().map(|Told { finding, .. }| finding).collect();

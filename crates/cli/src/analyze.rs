@@ -70,6 +70,7 @@ fn build(observation: &Observation, names: Names, filter: Filter<'_>, joins: boo
         ..Report::default()
     };
     objects(observation, &mut report);
+    report.findings.extend(crate::resources::findings(observation));
     let holding = holding(observation, &report.findings, names);
     if let Some(holding) = &holding {
         chains(holding, &mut report.findings);
@@ -121,16 +122,32 @@ fn objects(observation: &Observation, report: &mut Report) {
         let severity = if is_doubtful { finding.severity.min(Severity::Warning) } else { finding.severity };
         report.findings.push(Finding { engine: Engine::Run, severity, ..finding });
     }
-    report.findings.retain(|it| !is_importing(observation, it) && !is_placeless(it));
+    report.findings.retain(|it| !is_importing(observation, it) && !is_placeless(observation, it));
 }
 
-/// Whether what grows does so at no line of the program's: a list that the interpreter itself fills.
-fn is_placeless(finding: &Finding) -> bool {
-    finding.rule == Rule::UnboundedGrowth && finding.retainers.is_some() && finding.place == Place::Unknown
+/// Whether what grows does so at no line of the program's: a list that the interpreter or its library fills.
+fn is_placeless(observation: &Observation, finding: &Finding) -> bool {
+    let is_own = |frame: Frame| match frame {
+        Frame::Script { code, .. } => {
+            observation.codes.get(code.index()).is_some_and(|it| !is_script_library(&it.path))
+        }
+        Frame::Native { .. } => false,
+    };
+    let has_own = |stack| {
+        let mut frames = observation.stacks.frames(stack);
+        frames.any(|it| observation.frames.get(it.index()).is_some_and(|it| is_own(*it)))
+    };
+    let is_asked = finding.rule == Rule::UnboundedGrowth && finding.retainers.is_some();
+    is_asked
+        && match finding.place {
+            Place::Unknown => true,
+            Place::Stack(stack) => !has_own(stack),
+            Place::Source(_) => false,
+        }
 }
 
 /// Nanoseconds between the looks at a runtime's objects from which on growth is an error.
-const SURE_AFTER: u64 = 3_000_000_000;
+pub const SURE_AFTER: u64 = 3_000_000_000;
 
 /// The last two: those before may be of the program's start.
 fn recent(dumps: &[Dump]) -> Vec<&ObjectHeap> {
@@ -382,7 +399,7 @@ fn script_frame(code: Option<&Code>, line: u32) -> ResolvedFrame {
 }
 
 /// Whether a script is part of Python's library or of an installed package.
-fn is_script_library(path: &str) -> bool {
+pub fn is_script_library(path: &str) -> bool {
     let mut folders = path.split('/').rev().skip(1);
     path.starts_with('<')
         || folders.any(|it| {

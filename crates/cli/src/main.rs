@@ -8,6 +8,7 @@ mod args;
 mod check;
 mod config;
 mod output;
+mod resources;
 mod runtime;
 mod source_map;
 mod verbs;

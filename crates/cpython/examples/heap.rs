@@ -27,7 +27,7 @@ fn main() {
     let memory = Process(File::open(format!("/proc/{pid}/mem")).expect("the process's memory"));
     let began = Instant::now();
     let of = Interpreter { runtime: runtime.parse().expect("a number"), version };
-    let heap = read(&memory, &of, &[]).expect("a runtime");
+    let heap = read(&memory, &of, &[]).expect("a runtime").heap;
     let took = began.elapsed();
     let graph = &heap.graph;
     let bytes = graph.addr.capacity() * 8

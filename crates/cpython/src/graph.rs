@@ -24,7 +24,7 @@ const LRU_WRAPPED: u64 = 88;
 /// Reference counts from here on are those of objects that live for ever.
 const IMMORTAL: i32 = i32::MAX;
 
-pub fn read(memory: &dyn Memory, of: &Interpreter, blocks: &[(u64, u64)]) -> Result<ObjectHeap, Error> {
+pub fn read(memory: &dyn Memory, of: &Interpreter, blocks: &[(u64, u64)]) -> Result<crate::Found, Error> {
     let mut copy = Copy::new(memory);
     let layout = Layout::of(of.version, &mut copy, of.runtime)?;
     let state = interpreter::state(&mut copy, &layout, of)?;
@@ -50,7 +50,7 @@ pub fn read(memory: &dyn Memory, of: &Interpreter, blocks: &[(u64, u64)]) -> Res
         notes.push("many references lead to no memory: some objects may be missing".to_owned());
     }
     heap.notes = notes;
-    Ok(heap)
+    Ok(crate::Found { heap, destructors: reader.types.destructors() })
 }
 
 /// Which addresses are objects.

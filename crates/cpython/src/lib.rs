@@ -58,12 +58,16 @@ pub enum Error {
     FreeThreaded { version: Version },
 }
 
+/// What was read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Found {
+    pub heap: ObjectHeap,
+    /// Functions that take down objects, of all types: their addresses, ascending.
+    pub destructors: Vec<u64>,
+}
+
 /// The objects of all interpreters of a process that stands still. `blocks`: address and size of the allocator's live
 /// blocks, ascending, as far as they are known; what fields of C code point to is counted with its object by them.
-pub fn read(
-    memory: &dyn Memory,
-    interpreter: &Interpreter,
-    blocks: &[(u64, u64)],
-) -> Result<ObjectHeap, Error> {
+pub fn read(memory: &dyn Memory, interpreter: &Interpreter, blocks: &[(u64, u64)]) -> Result<Found, Error> {
     graph::read(memory, interpreter, blocks)
 }

@@ -16,6 +16,7 @@ pub mod field {
     pub const NAME: u64 = 24;
     pub const BASIC_SIZE: u64 = 32;
     pub const ITEM_SIZE: u64 = 40;
+    pub const DEALLOC: u64 = 48;
     pub const FLAGS: u64 = 168;
     pub const WEAKLIST_OFFSET: u64 = 208;
     pub const MEMBERS: u64 = 240;
@@ -25,6 +26,7 @@ pub mod field {
     pub const BASES: u64 = 336;
     pub const MRO: u64 = 344;
     pub const SUBCLASSES: u64 = 360;
+    pub const FINALIZE: u64 = 392;
 }
 
 /// Bits of a type's flags.
@@ -162,6 +164,8 @@ pub struct Type {
     pub fields: Vec<FieldAt>,
     /// Words that may hold references nobody tells of.
     pub unknown: Vec<u32>,
+    /// Functions that take down instances: `tp_dealloc`, `tp_finalize`.
+    pub destructors: [u64; 2],
 }
 
 /// Longest name of a C type.
@@ -206,6 +210,14 @@ impl Types {
         };
         self.last = (addr, at);
         Some(at)
+    }
+
+    /// The functions that take down instances of any type, ascending.
+    pub fn destructors(&self) -> Vec<u64> {
+        let mut all: Vec<u64> = self.all.iter().flat_map(|it| it.destructors).filter(|it| *it != 0).collect();
+        all.sort_unstable();
+        all.dedup();
+        all
     }
 
     fn read(&mut self, addr: u64, memory: &mut Copy<'_>, layout: &Layout, names: &mut Names) -> Option<u32> {
@@ -312,6 +324,7 @@ impl Type {
                 .and_then(|it| keys(memory, layout, it)),
             fields,
             unknown,
+            destructors: [field::DEALLOC, field::FINALIZE].map(|at| memory.word(addr + at).unwrap_or(0)),
         })
     }
 }

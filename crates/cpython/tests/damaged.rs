@@ -36,7 +36,7 @@ fn reached(heap: &ObjectHeap) -> Vec<bool> {
 #[test]
 fn a_whole_one() {
     let image = Image::new();
-    let heap = read(&image, &image.interpreter(), &[]).expect("a runtime");
+    let heap = read(&image, &image.interpreter(), &[]).expect("a runtime").heap;
     assert!(heap.notes.is_empty(), "{:?}", heap.notes);
     assert!(heap.graph.addr.is_sorted());
     let cache = node(&heap, image.cache);
@@ -95,7 +95,7 @@ fn absurd_sizes() {
         image.put(list + 16, size);
         image.put(image.get(dict + 32) + 24, size);
         image.put(text + 16, size);
-        let heap = read(&image, &image.interpreter(), &[]).expect("a runtime");
+        let heap = read(&image, &image.interpreter(), &[]).expect("a runtime").heap;
         assert!(heap.graph.edges.len() < image.bytes.len());
     }
 }
@@ -105,7 +105,7 @@ fn a_list_that_is_cut_keeps_its_beginning() {
     let mut image = Image::new();
     let links = image.get(image.interpreter + 672);
     image.put(links, 0x7777_0000);
-    let heap = read(&image, &image.interpreter(), &[]).expect("a runtime");
+    let heap = read(&image, &image.interpreter(), &[]).expect("a runtime").heap;
     assert!(!heap.notes.is_empty());
     assert!(heap.graph.addr.contains(&image.module));
 }
@@ -133,7 +133,7 @@ proptest! {
             };
             image.put(BASE + at.index(words) as u64 * 8, value);
         }
-        if let Ok(heap) = read(&image, &image.interpreter(), &[]) {
+        if let Ok(heap) = read(&image, &image.interpreter(), &[]).map(|it| it.heap) {
             prop_assert_eq!(heap.graph.first.len(), heap.graph.len() + 1);
             prop_assert_eq!(heap.graph.edges.len(), heap.graph.labels.len());
             prop_assert_eq!(*heap.graph.first.last().expect("one"), heap.graph.edges.len() as u32);

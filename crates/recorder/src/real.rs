@@ -73,6 +73,13 @@ real! {
     SIGACTION = c"sigaction", SIGNAL = c"signal",
     EXECVE = c"execve", EXECVPE = c"execvpe", FEXECVE = c"fexecve",
     POSIX_SPAWN = c"posix_spawn", POSIX_SPAWNP = c"posix_spawnp",
+    OPEN = c"open", OPEN64 = c"open64", OPENAT = c"openat", OPENAT64 = c"openat64", CLOSE = c"close",
+    SOCKET = c"socket", SOCKETPAIR = c"socketpair", ACCEPT = c"accept", ACCEPT4 = c"accept4",
+    PIPE = c"pipe", PIPE2 = c"pipe2", DUP = c"dup", DUP2 = c"dup2", DUP3 = c"dup3",
+    FCNTL = c"fcntl", FCNTL64 = c"fcntl64", EPOLL_CREATE1 = c"epoll_create1", EVENTFD = c"eventfd",
+    TIMERFD_CREATE = c"timerfd_create", INOTIFY_INIT1 = c"inotify_init1", MEMFD_CREATE = c"memfd_create",
+    WAIT = c"wait", WAITPID = c"waitpid", WAIT3 = c"wait3", WAIT4 = c"wait4", WAITID = c"waitid",
+    VFORK = c"vfork",
     FIND_OBJECT = c"_dl_find_object",
 }
 

@@ -8,6 +8,7 @@ use crate::stack::Chain;
 use crate::{frames, python, real, session, stack, sys, tls};
 use core::ffi::c_void;
 use core::sync::atomic::{AtomicPtr, AtomicU32, Ordering::*, compiler_fence};
+use heapwise_trace::ResourceKind;
 use heapwise_trace::ring::*;
 
 /// One thread's stream and the stack it saw last. Lives in a mapping of its own.
@@ -504,6 +505,11 @@ extern "C" fn thread_ends(thread: *mut c_void) {
             return;
         }
         (*tls).state = tls::OWN;
+        if python::is_here() && (*thread).generation == session::generation() {
+            let number = tls::thread_pointer() / 8;
+            let kind = Record::sized(ResourceKind::Thread as u64, 0);
+            (*thread).mark(Record::new(tag::WIDE, wide::CLOSE, number, kind));
+        }
         for slot in &mut (*tls).threads {
             if let Some(it) = core::mem::replace(slot, core::ptr::null_mut()).as_mut() {
                 it.close();

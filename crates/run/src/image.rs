@@ -7,12 +7,13 @@ use crate::objects::{self, Dump};
 use crate::observation::Observation;
 use crate::ring::Ring;
 use crate::script::Scripts;
-use crate::{scan, sys};
-use heapwise_heap::Ledger;
+use crate::{functions, held, scan, sys};
+use heapwise_cpython::Found;
+use heapwise_heap::{Ledger, Open};
 use heapwise_model::Termination;
 use heapwise_trace::recording::Writer;
 use heapwise_trace::ring::*;
-use heapwise_trace::{Addr, CodeId, Event, Family, FrameId, ModuleId, Nanos, StackId};
+use heapwise_trace::{Addr, CodeId, Event, Family, FrameId, ModuleId, Nanos, ResourceKind, StackId};
 use rustc_hash::FxHashMap;
 use std::collections::{BTreeMap, VecDeque};
 use std::fs::{File, OpenOptions};
@@ -287,6 +288,7 @@ impl Image {
                 }
                 self.book.observation.seen(at);
                 self.book.observation.set_graph(found.graph, found.is_certain);
+                self.settle_resources(at, found.thread_pointers.as_deref());
                 self.dump(at, true);
                 for (addr, kind) in found.places {
                     self.book.emit(&Event::Place { addr, kind });
@@ -299,6 +301,14 @@ impl Image {
         let header = self.ring.header();
         header.exit.store(EXIT_DONE, SeqCst);
         sys::futex_wake(&header.exit);
+    }
+
+    /// What the process no longer holds, by the system's word, was given back without being seen.
+    fn settle_resources(&mut self, at: Nanos, threads: Option<&[u64]>) {
+        let gone = held::gone(self.pid, &self.book.observation.resources, threads);
+        for Open { kind, number, .. } in gone {
+            self.book.emit(&Event::Close { at, thread: 0, kind, number, stack: StackId(0) });
+        }
     }
 
     /// From time to time the process stands still for a look at the objects of its runtime: what grows from look to look
@@ -326,9 +336,12 @@ impl Image {
     fn dump(&mut self, at: Nanos, is_last: bool) {
         let Some(interpreter) = &self.book.scripts.interpreter else { return };
         match objects::read(self.pid, interpreter, &self.book.observation) {
-            Ok(heap) => {
+            Ok(Found { heap, destructors }) => {
                 if let Some(writer) = &mut self.book.writer {
                     objects::events(&heap, at, &mut |event| writer.event(event));
+                }
+                if is_last {
+                    self.tell_destructors(&destructors);
                 }
                 heap.notes.iter().filter(|_| is_last).for_each(|note| self.book.note(note));
                 self.book.observation.dumped(Dump { at, heap });
@@ -337,6 +350,16 @@ impl Image {
                 self.book.note(&format!("the objects of Python are not known: {reason}"))
             }
             Err(_) => {}
+        }
+    }
+
+    /// Says which frames of those that closed something lie in functions that take down objects, which begin at `starts`.
+    fn tell_destructors(&mut self, starts: &[u64]) {
+        let observation = &self.book.observation;
+        let closers: Vec<StackId> =
+            observation.resources.openers().iter().flat_map(|it| it.1.closes.keys().copied()).collect();
+        for frame in functions::frames_in(self.pid, observation, closers.into_iter(), starts) {
+            self.book.emit(&Event::Destructor { frame });
         }
     }
 
@@ -827,6 +850,13 @@ impl Sink for Book {
                 if let Some(name) = self.marks.remove(&record.1) {
                     self.emit(&Event::Mark { at, name: &name });
                 }
+            }
+            tag::WIDE if matches!(record.time(), wide::OPEN | wide::CLOSE) => {
+                let (kind, number) = (ResourceKind::from_number(record.size()), record.field());
+                self.emit(&match record.time() {
+                    wide::OPEN => Event::Open { at, thread, kind, number, stack },
+                    _ => Event::Close { at, thread, kind, number, stack },
+                });
             }
             tag::WIDE if record.time() == wide::FORK => {
                 if self.forks.len() >= FORKS_MAX {

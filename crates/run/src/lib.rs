@@ -9,6 +9,8 @@
 //!   scan       stops it for a moment and finds roots and edges of its heap
 //!   maps       what a process has mapped
 //!   stacks     the stacks of ended threads among it
+//!   functions  where the functions of its modules begin
+//!   held       what it holds besides memory, as the system says
 //!   node       what Node says of its JavaScript heap, through an agent in it
 //!   attachment files that belong to a recording
 //!   mailbox    how another `heapwise` asks for a snapshot
@@ -19,6 +21,8 @@
 //! `unsafe` stands here for shared mappings and system calls.
 
 mod attachment;
+mod functions;
+mod held;
 mod image;
 mod launch;
 mod mailbox;
@@ -36,7 +40,7 @@ mod stacks;
 mod sys;
 
 pub use attachment::Attachment;
-pub use heapwise_trace::AttachmentKind;
+pub use heapwise_trace::{AttachmentKind, ResourceKind};
 pub use launch::{LaunchError, check_command};
 pub use mailbox::{SnapshotError, snapshot};
 pub use objects::Dump;

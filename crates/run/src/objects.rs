@@ -3,7 +3,7 @@
 use crate::observation::Observation;
 use crate::script::Interpreter;
 use crate::sys;
-use heapwise_cpython::{Memory, Version};
+use heapwise_cpython::{Found, Memory, Version};
 use heapwise_heap::Ledger;
 use heapwise_model::{
     Bits, Edge, EdgeKind, Frame, Language, NodeId, ObjectHeap, ObjectKind, ObjectPlace, Root,
@@ -34,18 +34,19 @@ impl Memory for Process {
 }
 
 /// Reads the objects of a process that stands still.
-pub fn read(pid: u32, interpreter: &Interpreter, observation: &Observation) -> Result<ObjectHeap, String> {
+pub fn read(pid: u32, interpreter: &Interpreter, observation: &Observation) -> Result<Found, String> {
     let ledger = &observation.ledger;
     let minor = interpreter.minor().ok_or_else(|| format!("{} is no version of it", interpreter.version))?;
     let of = heapwise_cpython::Interpreter { runtime: interpreter.runtime, version: Version::new(3, minor) };
     let blocks: Vec<(u64, u64)> = ledger.live_blocks().iter().map(|it| (it.addr.0, it.size)).collect();
-    let mut heap = heapwise_cpython::read(&Process(pid), &of, &blocks).map_err(|it| it.to_string())?;
-    heap.stacks = stacks(&Process(pid), &heap, ledger);
+    let mut found = heapwise_cpython::read(&Process(pid), &of, &blocks).map_err(|it| it.to_string())?;
+    let heap = &mut found.heap;
+    heap.stacks = stacks(&Process(pid), heap, ledger);
     let scripted = scripted(observation);
     for stack in heap.stacks.iter_mut().filter(|it| !scripted.get(it.index()).is_some_and(|it| *it)) {
         *stack = StackId::UNKNOWN;
     }
-    Ok(heap)
+    Ok(found)
 }
 
 /// By stack, whether a frame of a script is in it: what the interpreter makes for itself has no place in the program.

@@ -3,8 +3,8 @@
 use crate::attachment::{Attachment, Pieces};
 use crate::objects::{self, Dump};
 use heapwise_heap::{
-    Analysis, Classes, ERRORS_MAX, GraphBuilder, Ledger, ShortestPaths, WildPlace, analyze, classify,
-    dominators,
+    Analysis, Classes, ERRORS_MAX, GraphBuilder, Ledger, Open, Resources, ShortestPaths, WildPlace, analyze,
+    classify, dominators,
 };
 use heapwise_model::{
     Code, CodeId, Frame, FrameId, HeapGraph, Module, ModuleId, NodeId, Phase, StackTable, Termination,
@@ -66,6 +66,10 @@ pub struct Observation {
     pub stacks: StackTable,
     pub threads: BTreeMap<u32, String>,
     pub ledger: Ledger,
+    /// What it holds besides memory, but for what it inherited.
+    pub resources: Resources,
+    /// Native frames of functions by which a runtime takes down objects.
+    pub destructors: BTreeSet<FrameId>,
     pub graph: Option<Graph>,
     /// The last dumps of a runtime's objects.
     pub objects: Vec<Dump>,
@@ -103,6 +107,8 @@ impl Default for Observation {
             stacks: StackTable::default(),
             threads: BTreeMap::new(),
             ledger: Ledger::new(),
+            resources: Resources::default(),
+            destructors: BTreeSet::new(),
             graph: None,
             objects: Vec::new(),
             heap: None,
@@ -275,6 +281,15 @@ impl Observation {
             }
             Event::Place { addr, kind } => self.place_errors(addr, kind),
             Event::Mark { at, .. } => self.seen(at),
+            Event::Open { at, .. } | Event::Close { at, .. } => {
+                self.seen(at);
+                self.resources.apply(event);
+            }
+            Event::Destructor { frame } => {
+                if self.destructors.len() < FRAMES_MAX {
+                    self.destructors.insert(frame);
+                }
+            }
             Event::Note { text } => {
                 if self.notes.len() < NOTES_MAX {
                     self.notes.push(short(text));
@@ -417,6 +432,9 @@ impl Observation {
                 family: block.family,
                 stack: block.stack,
             });
+        }
+        for &Open { kind, number, stack, at } in self.resources.live() {
+            writer.event(&Event::Open { at, thread: 0, kind, number, stack });
         }
         for attachment in &self.attachments {
             attachment.write(&mut writer)?;

@@ -76,6 +76,8 @@ pub struct Found {
     pub notes: Vec<String>,
     /// Where addresses lie that were freed without being blocks.
     pub places: Vec<(Addr, RootKind)>,
+    /// The thread pointers of all threads; `None` where one of them could not be asked.
+    pub thread_pointers: Option<Vec<u64>>,
 }
 
 impl Found {
@@ -203,7 +205,8 @@ pub fn scan(
         .map(|it| (it.addr, place_of(it.addr.0, &regions, &stacks)))
         .collect();
     let is_certain = failed == 0 && scan.builder.is_complete();
-    Ok(Found { graph: scan.builder.finish(), is_certain, notes, places })
+    let thread_pointers = (failed == 0).then_some(live);
+    Ok(Found { graph: scan.builder.finish(), is_certain, notes, places, thread_pointers })
 }
 
 /// The ABI lets leaf functions use this much below the stack pointer.

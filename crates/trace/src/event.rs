@@ -91,6 +91,41 @@ impl AttachmentKind {
     }
 }
 
+/// What a process gets from the system and has to give back, besides memory.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[repr(u8)]
+pub enum ResourceKind {
+    /// A descriptor of a file or a folder that was opened by its name.
+    File = 0,
+    /// A descriptor of a socket.
+    Socket = 1,
+    /// A descriptor of one end of a pipe.
+    Pipe = 2,
+    /// Any other descriptor, the second one of the same file among them.
+    Descriptor = 3,
+    /// A child process, until it is waited for; its number is its id.
+    Process = 4,
+    /// A thread; its number is the address of its control block (`pthread_t`), divided by 8.
+    Thread = 5,
+    /// Mapped pages of a file; its number is that of the first page.
+    Mapping = 6,
+}
+
+impl ResourceKind {
+    /// From its number; unknown numbers are descriptors.
+    pub fn from_number(number: u64) -> ResourceKind {
+        match number {
+            0 => ResourceKind::File,
+            1 => ResourceKind::Socket,
+            2 => ResourceKind::Pipe,
+            4 => ResourceKind::Process,
+            5 => ResourceKind::Thread,
+            6 => ResourceKind::Mapping,
+            _ => ResourceKind::Descriptor,
+        }
+    }
+}
+
 /// What an object refers to, as it is written: see [`References::each`].
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct References<'a>(pub &'a [u8]);
@@ -167,6 +202,13 @@ pub enum Event<'a> {
     Attachment { at: Nanos, kind: AttachmentKind, name: &'a [u8] },
     /// The program said that something begins, and that what it said before has ended. No name: nothing begins.
     Mark { at: Nanos, name: &'a [u8] },
+    /// A resource was given out. One that was given out under the same number before is gone.
+    Open { at: Nanos, thread: u32, kind: ResourceKind, number: u64, stack: StackId },
+    /// The resource with that number, of that kind or another one of its numbers, was given back. Stack 0: by whom is
+    /// not known.
+    Close { at: Nanos, thread: u32, kind: ResourceKind, number: u64, stack: StackId },
+    /// A native frame lies in a function by which a runtime takes down objects that nothing refers to any more.
+    Destructor { frame: FrameId },
     /// Something a reader of the report must know (events lost, scan not possible, ...).
     Note { text: &'a [u8] },
     /// The process ended: exit code, or the signal that killed it.

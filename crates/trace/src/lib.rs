@@ -15,5 +15,5 @@ mod ids;
 pub mod recording;
 pub mod ring;
 
-pub use event::{AttachmentKind, Event, Family, Reference, References, RootKind};
+pub use event::{AttachmentKind, Event, Family, Reference, References, ResourceKind, RootKind};
 pub use ids::{Addr, CodeId, FrameId, ModuleId, Nanos, StackId};

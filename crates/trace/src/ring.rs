@@ -167,6 +167,10 @@ pub mod wide {
     pub const FORK: u64 = 3;
     /// The program says that something begins; word 1 is the number of the `blob::MARK` with its name.
     pub const MARK: u64 = 4;
+    /// A resource was given out: the address field is its number, the size its [`crate::ResourceKind`].
+    pub const OPEN: u64 = 5;
+    /// A resource was given back; as `OPEN`.
+    pub const CLOSE: u64 = 6;
 }
 
 /// Second-level kinds of `tag::BLOB`: `address` field = bytes that follow in whole records.

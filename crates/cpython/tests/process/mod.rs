@@ -53,5 +53,5 @@ fn stands_still(pid: u32) {
 pub fn objects(pid: u32, runtime: u64, version: Version) -> ObjectHeap {
     stands_still(pid);
     let memory = Process(File::open(format!("/proc/{pid}/mem")).expect("memory of a child"));
-    read(&memory, &Interpreter { runtime, version }, &[]).expect("a runtime")
+    read(&memory, &Interpreter { runtime, version }, &[]).expect("a runtime").heap
 }

@@ -23,8 +23,10 @@ pub fn duplicates(walked: &Walked<'_>) -> Vec<Finding> {
     texts(walked).into_iter().chain(tuples(walked)).collect()
 }
 
+/// All objects; where it is known who made which, those that the runtime made for itself are nobody's to spare.
 fn nodes(walked: &Walked<'_>) -> impl Iterator<Item = NodeId> {
-    (0..walked.heap.graph.len() as u32).map(NodeId)
+    let (heap, are_placed) = (walked.heap, !walked.heap.stacks.is_empty());
+    (0..heap.graph.len() as u32).map(NodeId).filter(move |it| !are_placed || heap.stack(*it).is_some())
 }
 
 fn count(copies: &mut Copies, size: u64, node: NodeId) {

@@ -1,11 +1,13 @@
 //! Programs started by this one, in its process or a new one: their environment names this library and the session,
 //! whatever the program has made of its own environment.
 
+use super::resources::{self, Caller};
 use crate::real::{self, call};
 use crate::{session, stream, sys, tls};
 use core::cell::UnsafeCell;
 use core::ffi::{CStr, c_char, c_void};
 use core::sync::atomic::{AtomicU32, AtomicUsize, Ordering::*};
+use heapwise_trace::ResourceKind;
 
 type Strings = *const *const c_char;
 
@@ -197,7 +199,6 @@ unsafe extern "C" fn execvp(path: *const c_char, arguments: Strings) -> i32 {
 /// Functions that start a program in a new process.
 macro_rules! spawn {
     ($($name:ident = $real:ident),*) => { $(
-        #[cfg_attr(feature = "cdylib", unsafe(no_mangle))]
         unsafe extern "C" fn $name(
             pid: *mut i32,
             path: *const c_char,
@@ -205,18 +206,26 @@ macro_rules! spawn {
             attributes: *const c_void,
             arguments: Strings,
             environment: Strings,
+            sp: *const u64,
+            bp: u64,
         ) -> i32 {
-            // SAFETY: libc's function with the program's arguments.
+            // SAFETY: libc's function with the program's arguments; it sets `pid` where it succeeds.
             unsafe {
-                with_carried(environment, |it| {
+                let error = with_carried(environment, |it| {
                     call!(
                         real::$real.get(),
                         fn(*mut i32, *const c_char, *const c_void, *const c_void, Strings, Strings) -> i32
                     )(pid, path, actions, attributes, arguments, it)
-                })
+                });
+                if error == 0 && let Some(pid) = pid.as_ref() {
+                    resources::opened(ResourceKind::Process, *pid as u64, Caller(sp, bp));
+                }
+                error
             }
         }
     )* };
 }
 
-spawn!(posix_spawn = POSIX_SPAWN, posix_spawnp = POSIX_SPAWNP);
+spawn!(on_posix_spawn = POSIX_SPAWN, on_posix_spawnp = POSIX_SPAWNP);
+entry!(posix_spawn, 6, on_posix_spawn);
+entry!(posix_spawnp, 6, on_posix_spawnp);

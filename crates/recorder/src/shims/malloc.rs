@@ -6,28 +6,12 @@
 use crate::real::{self, call};
 use crate::stream::{self, Thread};
 use crate::{python, stack, tls};
-use core::arch::naked_asm;
 use core::ffi::c_void;
 use core::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use heapwise_trace::Family;
 use heapwise_trace::ring::{OPTION_NO_FREE_STACKS, tag};
 
 type Pointer = *mut c_void;
-
-/// The function number `n` of arguments decides in which registers the stack pointer and `rbp` follow.
-macro_rules! entry {
-    ($(#[$doc:meta])* $name:ident, 1, $to:ident) => { entry!(@ $(#[$doc])* $name, "mov rsi, rsp", "mov rdx, rbp", $to); };
-    ($(#[$doc:meta])* $name:ident, 2, $to:ident) => { entry!(@ $(#[$doc])* $name, "mov rdx, rsp", "mov rcx, rbp", $to); };
-    ($(#[$doc:meta])* $name:ident, 3, $to:ident) => { entry!(@ $(#[$doc])* $name, "mov rcx, rsp", "mov r8, rbp", $to); };
-    (@ $(#[$doc:meta])* $name:ident, $sp:literal, $bp:literal, $to:ident) => {
-        $(#[$doc])*
-        #[cfg_attr(feature = "cdylib", unsafe(no_mangle))]
-        #[unsafe(naked)]
-        unsafe extern "C" fn $name() {
-            naked_asm!($sp, $bp, "jmp {}", sym $to)
-        }
-    };
-}
 
 entry!(malloc, 1, on_malloc);
 entry!(calloc, 2, on_calloc);

@@ -1,31 +1,19 @@
 //! `mmap`, `munmap`, `mremap`: mappings the program makes itself are a family of their own.
 
+use super::resources::{self, Caller};
 use crate::real::{self, call};
-use crate::{python, stack, stream};
-use core::arch::naked_asm;
+use crate::{python, stack, stream, sys};
 use core::ffi::c_void;
-use heapwise_trace::Family;
 use heapwise_trace::ring::tag;
+use heapwise_trace::{Family, ResourceKind};
 
-/// Six arguments fill the registers: the stack pointer and `rbp` follow on the stack.
-macro_rules! entry {
-    ($name:ident, $to:ident) => {
-        #[cfg_attr(feature = "cdylib", unsafe(no_mangle))]
-        #[unsafe(naked)]
-        unsafe extern "C" fn $name() {
-            naked_asm!(
-                "sub rsp, 8", "push rbp", "lea rax, [rsp + 16]", "push rax", "call {}", "add rsp, 24", "ret",
-                sym $to
-            )
-        }
-    };
-}
-
-entry!(mmap, on_mmap);
-entry!(mmap64, on_mmap);
-entry!(mremap, on_mremap);
+entry!(mmap, 6, on_mmap);
+entry!(mmap64, 6, on_mmap);
+entry!(mremap, 6, on_mremap);
+entry!(munmap, 2, on_munmap);
 
 const FAILED: usize = usize::MAX;
+const MAP_ANONYMOUS: i32 = 0x20;
 
 unsafe extern "C" fn on_mmap(
     addr: usize,
@@ -45,6 +33,9 @@ unsafe extern "C" fn on_mmap(
     };
     if at != FAILED {
         record_map(at, length, sp, bp);
+        if fd >= 0 && flags & MAP_ANONYMOUS == 0 {
+            resources::opened(ResourceKind::Mapping, (at / sys::PAGE) as u64, Caller(sp, bp));
+        }
     }
     at
 }
@@ -66,9 +57,10 @@ fn record_unmap(at: usize, length: usize) {
     });
 }
 
-#[cfg_attr(feature = "cdylib", unsafe(no_mangle))]
-unsafe extern "C" fn munmap(addr: *mut c_void, length: usize) -> i32 {
+unsafe extern "C" fn on_munmap(addr: *mut c_void, length: usize, sp: *const u64, bp: u64) -> i32 {
     record_unmap(addr as usize, length);
+    // A mapping whose beginning goes is taken for gone: what is left of it is the program's business.
+    resources::closed(ResourceKind::Mapping, (addr as usize / sys::PAGE) as u64, Caller(sp, bp));
     // SAFETY: libc's function with the program's arguments.
     unsafe { call!(real::MUNMAP.get(), fn(*mut c_void, usize) -> i32)(addr, length) }
 }

@@ -1,9 +1,11 @@
 //! Beginnings and ends: threads, forks, exit, unloaded modules; and this library's own start.
 
+use super::resources::{self, Caller};
 use crate::real::{self, call};
 use crate::{exit, modules, python, session, stream, sys, tls};
 use core::ffi::c_void;
 use core::sync::atomic::{AtomicU32, Ordering::*};
+use heapwise_trace::ResourceKind;
 use heapwise_trace::ring::{Record, tag, wide};
 
 /// Runs before the program's own constructors, and registers what runs after all of its destructors:
@@ -58,27 +60,35 @@ unsafe extern "C" fn quick_exit(code: i32) -> ! {
 }
 
 /// A second thread makes a second stream: from here on records are stamped.
-#[cfg_attr(feature = "cdylib", unsafe(no_mangle))]
-unsafe extern "C" fn pthread_create(
-    thread: *mut c_void,
+unsafe extern "C" fn on_pthread_create(
+    thread: *mut u64,
     attributes: *const c_void,
     start: *const c_void,
     argument: *mut c_void,
+    sp: *const u64,
+    bp: u64,
 ) -> i32 {
     session::identity_if_started(|it| it.is_stamped.store(1, Relaxed));
-    // SAFETY: libc's function with the program's arguments.
+    // SAFETY: libc's function with the program's arguments; it sets `thread` where it succeeds.
     unsafe {
-        call!(real::PTHREAD_CREATE.get(), fn(*mut c_void, *const c_void, *const c_void, *mut c_void) -> i32)(
-            thread, attributes, start, argument,
-        )
+        let error = call!(
+            real::PTHREAD_CREATE.get(),
+            fn(*mut u64, *const c_void, *const c_void, *mut c_void) -> i32
+        )(thread, attributes, start, argument);
+        if error == 0 {
+            resources::opened(ResourceKind::Thread, *thread / 8, Caller(sp, bp));
+        }
+        error
     }
 }
+
+entry!(pthread_create, 4, on_pthread_create);
+entry!(fork, 0, on_fork);
 
 static FORKS: AtomicU32 = AtomicU32::new(0);
 
 /// Marks in the parent's stream what a child finds in its memory.
-#[cfg_attr(feature = "cdylib", unsafe(no_mangle))]
-unsafe extern "C" fn fork() -> i32 {
+unsafe extern "C" fn on_fork(sp: *const u64, bp: u64) -> i32 {
     let mut number = 0;
     stream::with(|thread| {
         number = u64::from(sys::pid()) << 32 | u64::from(FORKS.fetch_add(1, Relaxed) + 1);
@@ -93,6 +103,9 @@ unsafe extern "C" fn fork() -> i32 {
             stream::with(|_| {});
         }
         (*tls).fork = 0;
+        if child > 0 {
+            resources::opened(ResourceKind::Process, child as u64, Caller(sp, bp));
+        }
         child
     }
 }

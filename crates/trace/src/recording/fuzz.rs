@@ -11,7 +11,7 @@
 use super::reader::{BlockReader, Next};
 use super::writer::block_header;
 use super::*;
-use crate::{Addr, AttachmentKind, Event, Family, FrameId, ModuleId, Nanos, RootKind, StackId};
+use crate::{Addr, AttachmentKind, Event, Family, FrameId, ModuleId, Nanos, ResourceKind, RootKind, StackId};
 use std::borrow::Cow;
 
 /// The header that every recording begins with.
@@ -98,6 +98,7 @@ fn from_events(data: &[u8]) -> Vec<u8> {
         let (thread, second) = (u32::from(other), address(other, low));
         let (id, family) = (StackId(u32::from(stack)), Family::from_bits(what >> 4));
         let kind = RootKind::from_bits(stack);
+        let resource = ResourceKind::from_number(u64::from(bytes % 8));
         writer.event(&match what & 15 {
             0..=3 => Event::Alloc { at, thread, addr, size, family, stack: id },
             4..=5 => Event::Free {
@@ -124,7 +125,7 @@ fn from_events(data: &[u8]) -> Vec<u8> {
             12 => Event::Edge { from: second, offset: size, target: addr },
             13 => Event::GraphEnd { at, certain: stack & 1 != 0 },
             14 => Event::Place { addr, kind },
-            _ => match stack % 6 {
+            _ => match stack % 9 {
                 0 => Event::Sample {
                     at,
                     rss_bytes: size,
@@ -137,6 +138,21 @@ fn from_events(data: &[u8]) -> Vec<u8> {
                 3 if bytes % 2 == 0 => Event::Exit { at, code: Some(bytes), signal: None },
                 3 => Event::Attachment { at, kind: AttachmentKind::from_bits(bytes % 8), name: event },
                 4 => Event::Mark { at, name: event },
+                6 => Event::Open {
+                    at,
+                    thread,
+                    kind: resource,
+                    number: u64::from(low),
+                    stack: StackId(size as u32),
+                },
+                7 => Event::Close {
+                    at,
+                    thread,
+                    kind: resource,
+                    number: u64::from(low),
+                    stack: StackId(size as u32),
+                },
+                8 => Event::Destructor { frame: FrameId(thread) },
                 _ => {
                     writer.flush();
                     continue;

@@ -2,8 +2,8 @@
 
 use super::{Cursor, Sink, push_varint, unzigzag, zigzag};
 use crate::{
-    Addr, AttachmentKind, CodeId, Event, Family, FrameId, ModuleId, Nanos, Reference, References, RootKind,
-    StackId,
+    Addr, AttachmentKind, CodeId, Event, Family, FrameId, ModuleId, Nanos, Reference, References,
+    ResourceKind, RootKind, StackId,
 };
 
 const PROCESS: u8 = 1;
@@ -29,6 +29,9 @@ const OBJECT_PLACE: u8 = 20;
 const OBJECT_ROOT: u8 = 21;
 const OBJECTS_END: u8 = 22;
 const MARK: u8 = 23;
+const OPEN: u8 = 24;
+const CLOSE: u8 = 25;
+const DESTRUCTOR: u8 = 26;
 
 /// Last values, against which the next are written; starts afresh in every block.
 #[derive(Clone, Copy, Default)]
@@ -164,6 +167,18 @@ pub fn push(out: &mut Vec<u8>, body: &mut Vec<u8>, state: &mut State, event: &Ev
             put(at.0);
             push_bytes(body, name);
             MARK
+        }
+        Event::Open { at, thread, kind, number, stack } => {
+            [at.0, u64::from(thread), kind as u64, number, u64::from(stack.0)].into_iter().for_each(put);
+            OPEN
+        }
+        Event::Close { at, thread, kind, number, stack } => {
+            [at.0, u64::from(thread), kind as u64, number, u64::from(stack.0)].into_iter().for_each(put);
+            CLOSE
+        }
+        Event::Destructor { frame } => {
+            put(u64::from(frame.0));
+            DESTRUCTOR
         }
         Event::GraphEnd { at, certain } => {
             put(at.0);
@@ -341,6 +356,16 @@ fn decode_one(
             let length = number(body)?;
             sink.event(Event::Mark { at, name: body.bytes(length)? });
         }
+        OPEN | CLOSE => {
+            let (at, thread, kind) =
+                (Nanos(number(body)?), id(body)?, ResourceKind::from_number(number(body)?));
+            let (number, stack) = (number(body)?, StackId(id(body)?));
+            sink.event(match tag {
+                OPEN => Event::Open { at, thread, kind, number, stack },
+                _ => Event::Close { at, thread, kind, number, stack },
+            });
+        }
+        DESTRUCTOR => sink.event(Event::Destructor { frame: FrameId(id(body)?) }),
         GRAPH_END => sink.event(Event::GraphEnd { at: Nanos(number(body)?), certain: number(body)? != 0 }),
         TEXT => sink.event(Event::Text { bytes: body.rest() }),
         SCRIPT => {

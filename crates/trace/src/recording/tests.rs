@@ -1,7 +1,7 @@
 use super::*;
 use crate::{
-    Addr, AttachmentKind, CodeId, Event, Family, FrameId, ModuleId, Nanos, Reference, References, RootKind,
-    StackId,
+    Addr, AttachmentKind, CodeId, Event, Family, FrameId, ModuleId, Nanos, Reference, References,
+    ResourceKind, RootKind, StackId,
 };
 
 /// A small generator: enough to mix kinds, sizes and addresses.
@@ -61,6 +61,15 @@ fn endings() -> Vec<Event<'static>> {
         Event::ObjectPlace { object: 0, script: 9, line: 12, column: 0 },
         Event::ObjectRoot { kind: RootKind::Global, object: 0 },
         Event::ObjectsEnd { at: Nanos(10), language: 3 },
+        Event::Open { at: Nanos(10), thread: 3, kind: ResourceKind::Socket, number: 9, stack: StackId(2) },
+        Event::Close {
+            at: Nanos(11),
+            thread: 3,
+            kind: ResourceKind::Thread,
+            number: 1 << 43,
+            stack: StackId(1),
+        },
+        Event::Destructor { frame: FrameId(2) },
         Event::Mark { at: Nanos(10), name: b"test_login" },
         Event::Note { text: b"note" },
         Event::Exit { at: Nanos(11), code: Some(0), signal: None },
