@@ -4,6 +4,7 @@
 //!   Heap    allocate, free, reallocate, usable_size, purge, walk, statistics, check
 //!     |
 //!   free_list   boundary tags, any size; an index chooses the free block (first, next, best, worst, good fit)
+//!   buddy       pages in powers of two
 //!     |
 //!   Space   where addresses come from and where the allocators keep their words:
 //!             Mapped    memory of the operating system
@@ -32,6 +33,8 @@
 #[cfg(feature = "virtual")]
 extern crate alloc as std_alloc;
 
+mod bits;
+mod buddy;
 #[cfg(feature = "virtual")]
 #[doc(hidden)]
 pub mod exercise;
@@ -41,6 +44,7 @@ mod indexes;
 mod space;
 mod spaces;
 
+pub use buddy::Buddy;
 pub use free_list::FreeList;
 pub use heap::{Block, Fault, Heap, SIZE_MAX, Statistics};
 pub use indexes::{BestFit, FirstFit, GoodFit, Index, NextFit, WorstFit};

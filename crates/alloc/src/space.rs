@@ -31,7 +31,7 @@ pub trait Space {
     /// but at least `least` where that is all there is. `None` when the space is exhausted.
     fn reserve(&self, least: usize, wanted: usize, align: usize) -> Option<Reservation>;
 
-    /// Says that the reserved range is about to be used for the first time; whole pages. False: there is no memory.
+    /// Says that the reserved range is about to be used for the first time; its words are 0. False: there is no memory.
     fn commit(&self, at: usize, bytes: usize) -> bool;
 
     /// The content of the range is not needed any more; whole pages. The range may be used again without a word.

@@ -2,7 +2,8 @@
 
 use heapwise_alloc::exercise::{Content, Exercise, NoContent, Operation, Random, contract};
 use heapwise_alloc::{
-    BestFit, FirstFit, FreeList, GoodFit, Heap, Index, Mapped, Memory, NextFit, Region, Virtual, WorstFit,
+    BestFit, Buddy, FirstFit, FreeList, GoodFit, Heap, Index, Mapped, Memory, NextFit, Region, Virtual,
+    WorstFit,
 };
 
 const STEPS: usize = if cfg!(miri) { 200 } else { 60_000 };
@@ -95,4 +96,30 @@ fn free_list_next_fit() {
 #[test]
 fn free_list_worst_fit() {
     free_list::<WorstFit>();
+}
+
+#[test]
+fn buddy() {
+    imagined(|| Buddy::new(Virtual::new(), 16 << 20, 12));
+    imagined(|| Buddy::new(Virtual::new(), 1 << 40, 14));
+    real(|| Buddy::new(region(1 << 20), usize::MAX, 12), 14);
+    real(|| Buddy::new(region(100_000), usize::MAX, 8), 12);
+    real(|| Buddy::new(mapped(), 1 << 30, 12), 16);
+}
+
+#[test]
+fn a_buddy_takes_the_lowest_address_of_the_smallest_order() {
+    let mut heap = Buddy::new(Virtual::new(), 1 << 30, 12);
+    let pages: Vec<usize> = (0..16).map(|_| heap.allocate(4096, 1).unwrap()).collect();
+    assert!(pages.windows(2).all(|it| it[0] + 4096 == it[1]), "{pages:x?}");
+    let even: Vec<usize> = pages.iter().copied().filter(|it| it % 8192 == 0).collect();
+    for &page in even.iter().rev() {
+        heap.free(page, 4096);
+    }
+    assert_eq!(heap.statistics().retained, 4096 * even.len());
+    assert_eq!(heap.allocate(1, 1), Some(even[0]));
+    let pair = heap.allocate(8192, 1).unwrap();
+    assert!(pair >= pages[15], "no pair of pages is free below");
+    assert_eq!(pair % 8192, 0);
+    heap.check().unwrap();
 }

@@ -50,7 +50,10 @@ impl Space for Region<'_> {
         Some(Reservation { at, bytes })
     }
 
-    fn commit(&self, _: usize, _: usize) -> bool {
+    fn commit(&self, at: usize, bytes: usize) -> bool {
+        debug_assert!(at - self.base.addr() + bytes <= self.bytes);
+        // SAFETY: a part of a reservation, which lies in the region; nothing is in use there yet.
+        unsafe { self.pointer(at).write_bytes(0, bytes) };
         true
     }
 
