@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use crate::paths;
 
 /// Each crate with those it may depend on. A crate that is not named here may not exist.
-const ARROWS: [(&str, &[&str]); 18] = [
+const ARROWS: [(&str, &[&str]); 19] = [
     (
         "cli",
         &[
@@ -39,6 +39,7 @@ const ARROWS: [(&str, &[&str]); 18] = [
     ("model", &["trace"]),
     ("trace", &[]),
     ("alloc", &[]),
+    ("malloc", &["alloc"]),
     ("allocator", &[]),
     ("gc", &["gc-derive"]),
     ("gc-derive", &[]),
@@ -46,7 +47,7 @@ const ARROWS: [(&str, &[&str]); 18] = [
 ];
 
 /// Crates that may hold unsafe code.
-const UNSAFE: [&str; 5] = ["alloc", "allocator", "gc", "recorder", "run"];
+const UNSAFE: [&str; 6] = ["alloc", "allocator", "gc", "malloc", "recorder", "run"];
 
 /// What writes to a standard stream; `anstream` is how `cli` does it.
 const PRINTS: [&str; 8] =

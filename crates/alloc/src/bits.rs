@@ -27,17 +27,19 @@ impl Bits {
     /// No set.
     pub const NONE: Bits = Bits { levels: [0; LEVELS], depth: 0 };
 
-    /// A set of numbers below `limit`, with its words from `at` on; and where they end.
-    pub fn new(mut at: usize, limit: usize) -> (Bits, usize) {
+    /// A set of numbers below `limit`, with the words of its members and of its summaries from two addresses on; and
+    /// where these end. Summaries are apart so that those of many sets share pages.
+    pub fn new(limit: usize, mut members: usize, mut summaries: usize) -> (Bits, usize, usize) {
         let mut bits = Bits::NONE;
         let mut words = limit.max(1);
         while bits.depth == 0 || words > 1 {
             words = words.div_ceil(BITS);
-            bits.levels[bits.depth] = at;
+            let at = if bits.depth == 0 { &mut members } else { &mut summaries };
+            bits.levels[bits.depth] = *at;
             bits.depth += 1;
-            at += words * WORD;
+            *at += words * WORD;
         }
-        (bits, at)
+        (bits, members, summaries)
     }
 
     #[inline(always)]
@@ -138,8 +140,9 @@ mod tests {
         for limit in [1, 64, 65, 4096, 5000, 300_000] {
             let space = Virtual::new();
             let range = space.reserve(1 << 20, 1 << 20, 4096).expect("addresses");
-            let (bits, end) = Bits::new(range.at, limit);
-            assert!(end - range.at <= limit / 8 + limit / 256 + 40);
+            let (bits, members, summaries) = Bits::new(limit, range.at, range.at + (1 << 19));
+            assert!(members - range.at <= limit / 8 + 8);
+            assert!(summaries - range.at - (1 << 19) <= limit / 256 + 40);
             let mut random = Random(limit as u64);
             let mut twin = BTreeSet::new();
             for _ in 0..if cfg!(miri) { 50 } else { 2000 } {
@@ -163,7 +166,7 @@ mod tests {
     fn ranges_are_filled_and_counted() {
         let space = Virtual::new();
         let range = space.reserve(1 << 16, 1 << 16, 4096).expect("addresses");
-        let (bits, _) = Bits::new(range.at, 1000);
+        let (bits, ..) = Bits::new(1000, range.at, range.at + 4096);
         assert_eq!(bits.fill(&space, 60, 140, true), 0);
         assert_eq!(bits.fill(&space, 0, 1000, false), 140);
         assert_eq!(bits.fill(&space, 0, 1000, true), 0);

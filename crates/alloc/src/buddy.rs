@@ -95,14 +95,16 @@ impl<S: Space> Buddy<S> {
         let greatest = unit << ((range.bytes >> self.unit_log).max(1).ilog2() as usize).min(ORDERS - 1);
         let origin = down(range.at, greatest);
         let limit = (end - origin) >> self.unit_log;
-        let mut at = up(range.at, WORD);
-        for order in 0..ORDERS {
-            if limit >> order == 0 {
-                break;
-            }
-            (self.free_blocks[order], at) = Bits::new(at, (limit >> order) + 1);
+        let start = up(range.at, WORD);
+        let orders = (0..ORDERS).take_while(|&order| limit >> order != 0);
+        let sets = || orders.clone().map(|order| (limit >> order) + 1).chain([limit]);
+        let mut at = sets().fold(start, |at, limit| Bits::new(limit, 0, at).2);
+        let mut summaries = start;
+        for (order, limit) in sets().enumerate() {
+            let set =
+                if order < orders.clone().count() { &mut self.free_blocks[order] } else { &mut self.touched };
+            (*set, at, summaries) = Bits::new(limit, at, summaries);
         }
-        (self.touched, at) = Bits::new(at, limit);
         self.live_orders = at;
         at += up(limit, WORD);
         let first = (up(at, unit) - origin) >> self.unit_log;
@@ -143,6 +145,27 @@ impl<S: Space> Buddy<S> {
             unit += 1 << order;
         }
         Some(())
+    }
+
+    /// Where the first unit is, and how many bytes there are from there on; reserves them if that has not happened.
+    pub(crate) fn range(&mut self) -> Option<(usize, usize)> {
+        if self.limit == 0 {
+            self.begin()?;
+        }
+        Some((self.address(self.first), (self.limit - self.first) << self.unit_log))
+    }
+
+    /// Addresses of the first unit, and of the end of those that exist.
+    pub(crate) fn grown(&self) -> (usize, usize) {
+        (self.address(self.first), self.address(self.grown))
+    }
+
+    /// Of the tables, the pages that tell of units that exist; they are never more than all.
+    fn table_bytes(&self) -> usize {
+        let bits = (0..ORDERS).map(|order| self.grown >> order).chain([self.grown]);
+        let pages =
+            bits.map(|it| it.div_ceil(8)).chain([self.grown]).filter(|&it| it > 0).map(|it| up(it, PAGE));
+        pages.sum::<usize>().min(self.tables)
     }
 
     fn address(&self, unit: usize) -> usize {
@@ -324,10 +347,10 @@ impl<S: Space> Heap for Buddy<S> {
         Statistics {
             live: self.live,
             rounding: used.wrapping_sub(self.live),
-            headers: self.tables,
+            headers: self.table_bytes(),
             free: 0,
             retained,
-            mapped: self.tables + used + retained,
+            mapped: self.table_bytes() + used + retained,
             reserved: self.reserved,
             blocks: self.blocks,
         }

@@ -52,6 +52,8 @@ const PART_WANTED: usize = 1 << 30;
 /// Boundary tags over a space, with a policy.
 pub struct FreeList<S, I> {
     space: S,
+    /// What a new part reserves; 0: there is none but those that are fed.
+    wanted: usize,
     index: I,
     first: usize,
     last: usize,
@@ -77,8 +79,18 @@ fn whole_pages(at: usize, size: usize) -> (usize, usize) {
 impl<S: Space, I: Index> FreeList<S, I> {
     /// An empty heap; nothing is reserved before the first block.
     pub const fn new(space: S, index: I) -> FreeList<S, I> {
+        FreeList::with(space, index, PART_WANTED)
+    }
+
+    /// An empty heap that has only the addresses that [`FreeList::feed`] gives it.
+    pub const fn fed(space: S, index: I) -> FreeList<S, I> {
+        FreeList::with(space, index, 0)
+    }
+
+    const fn with(space: S, index: I, wanted: usize) -> FreeList<S, I> {
         FreeList {
             space,
+            wanted,
             index,
             first: 0,
             last: 0,
@@ -146,34 +158,16 @@ impl<S: Space, I: Index> FreeList<S, I> {
         if let Some(range) = self.grow_last(need) {
             return Some(range);
         }
-        let least = need + PART + HEADER;
-        let Reservation { at, bytes } = self.space.reserve(least, least.max(PART_WANTED), GRANULE)?;
-        let bytes = down(bytes, GRANULE);
-        self.reserved += bytes;
-        if self.last != 0 && at == self.last + self.space.load(self.last + RESERVED) {
-            let reserved = at - self.last + bytes;
-            self.space.store(self.last + RESERVED, reserved);
-            return self.grow_last(need);
-        }
-        let committed = up(least, GROWTH).min(bytes);
-        if !self.space.commit(at, committed) {
-            self.space.release(at, bytes);
-            self.reserved -= bytes;
+        if self.wanted == 0 {
             return None;
         }
-        self.space.store(at + NEXT, 0);
-        self.space.store(at + COMMITTED, committed);
-        self.space.store(at + RESERVED, bytes);
-        match self.last {
-            0 => self.first = at,
-            last => self.space.store(last + NEXT, at),
+        let least = need + PART + HEADER;
+        let Reservation { at, bytes } = self.space.reserve(least, least.max(self.wanted), GRANULE)?;
+        if !self.feed(at, down(bytes, GRANULE)) {
+            self.space.release(at, bytes);
+            return None;
         }
-        self.last = at;
-        self.parts += 1;
-        self.committed += committed;
-        let end = at + committed - HEADER;
-        self.space.store(end, USED);
-        Some((at + PART, end - at - PART, 0))
+        self.grow_last(need)
     }
 
     /// Commits more of the last part, so that its last block, if it is free, gets `need` bytes.
@@ -185,17 +179,23 @@ impl<S: Space, I: Index> FreeList<S, I> {
         let (committed, reserved) = (self.space.load(part + COMMITTED), self.space.load(part + RESERVED));
         let end = part + committed - HEADER;
         let is_free = self.space.load(end) & PREVIOUS_USED == 0;
-        let tail = if is_free { self.space.load(end - WORD) } else { 0 };
-        let missing = need.saturating_sub(tail);
+        let missing = need.saturating_sub(if is_free { self.space.load(end - WORD) } else { 0 });
         if missing > reserved - committed {
             return None;
         }
-        let grown = up(committed + missing, GROWTH).min(reserved);
+        self.commit_last(up(committed + missing, GROWTH).min(reserved))
+    }
+
+    /// Commits the last part up to `grown` bytes: a range in no list, of its last block, if that is free, and what is new.
+    fn commit_last(&mut self, grown: usize) -> Option<(usize, usize, usize)> {
+        let part = self.last;
+        let committed = self.space.load(part + COMMITTED);
+        let mut at = part + committed - HEADER;
         if !self.space.commit(part + committed, grown - committed) {
             return None;
         }
-        let at = end - tail;
-        if is_free {
+        if self.space.load(at) & PREVIOUS_USED == 0 {
+            at -= self.space.load(at - WORD);
             self.remove_free(at, self.space.load(at));
         }
         self.committed += grown - committed;
@@ -203,6 +203,47 @@ impl<S: Space, I: Index> FreeList<S, I> {
         let end = part + grown - HEADER;
         self.space.store(end, USED);
         Some((at, end - at, 0))
+    }
+
+    /// Gives the heap reserved addresses to grow into, from a multiple of 16 on: a new part, or more of the last one.
+    /// False: there is no memory.
+    pub fn feed(&mut self, at: usize, bytes: usize) -> bool {
+        let last = self.last;
+        if last != 0 && at == last + self.space.load(last + RESERVED) {
+            self.space.store(last + RESERVED, at + bytes - last);
+            self.reserved += bytes;
+            return true;
+        }
+        if !self.space.commit(at, (PART + HEADER).next_multiple_of(PAGE).min(bytes)) {
+            return false;
+        }
+        if last != 0 {
+            self.finish_last();
+            self.space.store(last + NEXT, at);
+        } else {
+            self.first = at;
+        }
+        self.last = at;
+        self.parts += 1;
+        self.reserved += bytes;
+        self.committed += PART + HEADER;
+        self.space.store(at + NEXT, 0);
+        self.space.store(at + COMMITTED, PART + HEADER);
+        self.space.store(at + RESERVED, bytes);
+        self.space.store(at + PART, USED | PREVIOUS_USED);
+        true
+    }
+
+    /// Makes what was never used of the last part a free block, as it will not grow any more.
+    fn finish_last(&mut self) {
+        let (committed, reserved) =
+            (self.space.load(self.last + COMMITTED), self.space.load(self.last + RESERVED));
+        if reserved - committed >= LEAST
+            && let Some((at, size, _)) = self.commit_last(reserved)
+        {
+            let is_new = size == reserved - committed;
+            self.add_free(at, size, if is_new { DISCARDED } else { 0 });
+        }
     }
 
     /// Makes the range a live block of `need` bytes, and a free one of what is left of it.
@@ -303,35 +344,16 @@ impl<S: Space, I: Index> Heap for FreeList<S, I> {
     }
 
     fn reallocate(&mut self, block: usize, old: usize, new: usize, align: usize) -> Option<usize> {
-        if new > SIZE_MAX || !align.is_power_of_two() {
+        if new > SIZE_MAX || !align.is_power_of_two() || align > SIZE_MAX {
             return None;
         }
-        let at = block - HEADER;
-        let header = self.space.load(at);
-        let (mut size, need) = (header & !FLAGS, Self::rounded(new));
-        if need > size {
-            let behind = at + size;
-            let next = self.space.load(behind);
-            if next & USED == 0 && size + (next & !FLAGS) >= need {
-                self.remove_free(behind, next);
-                size += next & !FLAGS;
-                self.place(at, size, need, header & PREVIOUS_USED, next & DISCARDED);
-            } else if let Some((_, grown, _)) =
-                self.is_last(behind, next).then(|| self.grow_last(need - size)).flatten()
-            {
-                self.place(at, size + grown, need, header & PREVIOUS_USED, 0);
-            } else {
-                let moved = self.allocate(new, align)?;
-                self.space.copy(block, moved, old.min(new));
-                self.free(block, old);
-                return Some(moved);
-            }
-        } else if size - need >= LEAST {
-            self.space.store(at, need | header & FLAGS);
-            self.coalesce(at + need, size - need, PREVIOUS_USED);
+        if self.resize(block, old, new) {
+            return Some(block);
         }
-        self.live = self.live.wrapping_sub(old).wrapping_add(new);
-        Some(block)
+        let moved = self.allocate(new, align)?;
+        self.space.copy(block, moved, old.min(new));
+        self.free(block, old);
+        Some(moved)
     }
 
     #[inline]
@@ -437,12 +459,43 @@ impl<S: Space, I: Index> Heap for FreeList<S, I> {
 }
 
 impl<S: Space, I: Index> FreeList<S, I> {
-    /// Whether a block that ends at `behind` is the last one, but for a free block, of the part that can grow.
-    fn is_last(&self, behind: usize, next: usize) -> bool {
-        let end = match next & USED {
-            0 => behind + (next & !FLAGS),
-            _ => behind,
-        };
-        self.last != 0 && end == self.last + self.space.load(self.last + COMMITTED) - HEADER
+    /// Makes a live block of `old` bytes one of `new` bytes where it is; false if that cannot be.
+    pub fn resize(&mut self, block: usize, old: usize, new: usize) -> bool {
+        if new > SIZE_MAX {
+            return false;
+        }
+        let at = block - HEADER;
+        let header = self.space.load(at);
+        let (size, need) = (header & !FLAGS, Self::rounded(new));
+        if need > size {
+            let behind = at + size;
+            let next = self.space.load(behind);
+            let free = if next & USED == 0 { next & !FLAGS } else { 0 };
+            if free != 0 && size + free >= need {
+                self.remove_free(behind, next);
+                self.place(at, size + free, need, header & PREVIOUS_USED, next & DISCARDED);
+            } else if self.is_last(behind + free)
+                && let Some((_, grown, _)) = self.grow_last(need - size)
+            {
+                self.place(at, size + grown, need, header & PREVIOUS_USED, 0);
+            } else {
+                return false;
+            }
+        } else if size - need >= LEAST {
+            self.space.store(at, need | header & FLAGS);
+            self.coalesce(at + need, size - need, PREVIOUS_USED);
+        }
+        self.declare(old, new);
+        true
+    }
+
+    /// Books that a block is known for `new` bytes from now on, not for `old`.
+    pub fn declare(&mut self, old: usize, new: usize) {
+        self.live = self.live.wrapping_sub(old).wrapping_add(new);
+    }
+
+    /// Whether the end tag of the part that can grow is there.
+    fn is_last(&self, at: usize) -> bool {
+        self.last != 0 && at == self.last + self.space.load(self.last + COMMITTED) - HEADER
     }
 }

@@ -5,6 +5,8 @@
 //!     |
 //!   free_list   boundary tags, any size; an index chooses the free block (first, next, best, worst, good fit)
 //!   buddy       pages in powers of two
+//!   slab        spans of one size, one owner each; pages for what is not small
+//!   malloc      all of them: slab for small blocks, free list above, mappings for huge ones
 //!     |
 //!   Space   where addresses come from and where the allocators keep their words:
 //!             Mapped    memory of the operating system
@@ -35,19 +37,27 @@ extern crate alloc as std_alloc;
 
 mod bits;
 mod buddy;
+mod classes;
 #[cfg(feature = "virtual")]
 #[doc(hidden)]
 pub mod exercise;
 mod free_list;
+#[cfg(all(feature = "threads", target_arch = "x86_64", target_os = "linux", not(miri)))]
+pub mod global;
 mod heap;
 mod indexes;
+mod malloc;
+mod slab;
 mod space;
 mod spaces;
+mod spans;
 
 pub use buddy::Buddy;
 pub use free_list::FreeList;
 pub use heap::{Block, Fault, Heap, SIZE_MAX, Statistics};
 pub use indexes::{BestFit, FirstFit, GoodFit, Index, NextFit, WorstFit};
+pub use malloc::Malloc;
+pub use slab::Slab;
 pub use space::{Memory, PAGE, Reservation, Space, WORD};
 #[cfg(all(feature = "mapped", unix))]
 pub use spaces::Mapped;

@@ -40,11 +40,23 @@ pub trait Space {
     /// The range, a whole reservation or its end, is not used any more.
     fn release(&self, at: usize, bytes: usize);
 
+    /// Makes a reservation larger or smaller, with its content, elsewhere if need be; whole pages. `None`: it is as it was.
+    fn resize(&self, at: usize, old: usize, new: usize) -> Option<usize> {
+        let _ = (at, old, new);
+        None
+    }
+
     /// The word at an address.
     fn load(&self, at: usize) -> usize;
 
     /// Writes the word at an address.
     fn store(&self, at: usize, word: usize);
+
+    /// Writes the word at an address and says what it was, as one step among threads.
+    fn exchange(&self, at: usize, word: usize) -> usize;
+
+    /// As `exchange`, but only if the word is `old`. Says whether it was.
+    fn exchange_if(&self, at: usize, old: usize, word: usize) -> bool;
 
     /// Copies the content of a block to another, as `realloc` does. The ranges do not overlap.
     fn copy(&self, from: usize, to: usize, bytes: usize);
@@ -74,11 +86,20 @@ impl<S: Space> Space for &S {
     fn release(&self, at: usize, bytes: usize) {
         (**self).release(at, bytes);
     }
+    fn resize(&self, at: usize, old: usize, new: usize) -> Option<usize> {
+        (**self).resize(at, old, new)
+    }
     fn load(&self, at: usize) -> usize {
         (**self).load(at)
     }
     fn store(&self, at: usize, word: usize) {
         (**self).store(at, word);
+    }
+    fn exchange(&self, at: usize, word: usize) -> usize {
+        (**self).exchange(at, word)
+    }
+    fn exchange_if(&self, at: usize, old: usize, word: usize) -> bool {
+        (**self).exchange_if(at, old, word)
     }
     fn copy(&self, from: usize, to: usize, bytes: usize) {
         (**self).copy(from, to, bytes);

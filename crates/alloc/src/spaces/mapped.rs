@@ -93,6 +93,13 @@ impl Space for Mapped {
         unmap(at, bytes);
     }
 
+    #[cfg(all(target_os = "linux", not(miri)))]
+    fn resize(&self, at: usize, old: usize, new: usize) -> Option<usize> {
+        // SAFETY: a whole mapping of this space; what lay in it is known to the caller to have moved.
+        let moved = unsafe { libc::mremap(with_exposed_provenance_mut(at), old, new, libc::MREMAP_MAYMOVE) };
+        (moved != libc::MAP_FAILED).then(|| moved.expose_provenance())
+    }
+
     #[inline(always)]
     fn load(&self, at: usize) -> usize {
         Mapped::word(at).load(Ordering::Relaxed)
@@ -101,6 +108,14 @@ impl Space for Mapped {
     #[inline(always)]
     fn store(&self, at: usize, word: usize) {
         Mapped::word(at).store(word, Ordering::Relaxed);
+    }
+
+    fn exchange(&self, at: usize, word: usize) -> usize {
+        Mapped::word(at).swap(word, Ordering::AcqRel)
+    }
+
+    fn exchange_if(&self, at: usize, old: usize, word: usize) -> bool {
+        Mapped::word(at).compare_exchange(old, word, Ordering::AcqRel, Ordering::Relaxed).is_ok()
     }
 
     fn copy(&self, from: usize, to: usize, bytes: usize) {

@@ -78,6 +78,16 @@ impl Space for Region<'_> {
         unsafe { self.word(at).write(word) }
     }
 
+    fn exchange(&self, at: usize, word: usize) -> usize {
+        let old = self.load(at);
+        self.store(at, word);
+        old
+    }
+
+    fn exchange_if(&self, at: usize, old: usize, word: usize) -> bool {
+        self.load(at) == old && self.exchange(at, word) == old
+    }
+
     fn copy(&self, from: usize, to: usize, bytes: usize) {
         // SAFETY: two blocks of a heap, which do not overlap; the bytes may be uninitialized.
         unsafe { core::ptr::copy_nonoverlapping(self.pointer(from), self.pointer(to), bytes) }

@@ -129,6 +129,17 @@ impl Space for Virtual {
         }
     }
 
+    fn resize(&self, at: usize, old: usize, new: usize) -> Option<usize> {
+        if new <= old || at + old == self.next.get() {
+            self.discard(at + new.min(old), old.saturating_sub(new));
+            self.next.set(self.next.get().max(at + new));
+            return Some(at);
+        }
+        let moved = self.reserve(new, new, PAGE)?.at;
+        self.release(at, old);
+        Some(moved)
+    }
+
     #[inline]
     fn load(&self, at: usize) -> usize {
         let words = self.words.borrow();
@@ -143,6 +154,16 @@ impl Space for Virtual {
             line = words.add_line(at);
         }
         words.lines[line][at / WORD % WORDS] = word;
+    }
+
+    fn exchange(&self, at: usize, word: usize) -> usize {
+        let old = self.load(at);
+        self.store(at, word);
+        old
+    }
+
+    fn exchange_if(&self, at: usize, old: usize, word: usize) -> bool {
+        self.load(at) == old && self.exchange(at, word) == old
     }
 
     fn copy(&self, _: usize, _: usize, bytes: usize) {
