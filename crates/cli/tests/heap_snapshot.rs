@@ -1,6 +1,6 @@
 //! Heap snapshots of V8: figures equal to those of Chrome's developer tools, and what `report` and `diff` say.
 
-use heapwise_heap::dominators;
+use heapwise_heap::objects::dominators_of;
 use heapwise_model::ObjectHeap;
 use heapwise_snapshot::{NO_DISTANCE, SnapshotError, distances, read};
 use serde_json::Value;
@@ -19,14 +19,12 @@ fn text(name: &str) -> Vec<u8> {
 
 /// `ordinal shallow retained distance` of each node, as `tests/heap_snapshots/README.md` tells.
 fn figures(heap: &ObjectHeap) -> String {
-    let (dominators, distances) = (dominators(&heap.graph), distances(heap));
+    let (dominators, distances) = (dominators_of(heap), distances(heap));
     let all: u64 = heap.graph.size.iter().sum();
     let mut lines = String::new();
     for (node, distance) in distances.into_iter().enumerate() {
         let retained = match node {
             0 => all,
-            // What nothing reaches holds itself.
-            _ if dominators.retained_blocks[node] == 0 => heap.graph.size[node],
             _ => dominators.retained_bytes[node],
         };
         let distance = if distance == NO_DISTANCE { -5 } else { i64::from(distance) };

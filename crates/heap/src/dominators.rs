@@ -123,11 +123,25 @@ impl DominatorTree {
 
 /// Dominators over all edges that keep their targets alive, start or interior, from all roots.
 pub fn dominators(graph: &HeapGraph) -> Dominators {
+    of_walk(Walk::new(graph), graph)
+}
+
+/// As [`dominators`], as if there were a root, too, for each node that is not reached so far, by ascending numbers: the
+/// heaps of some runtimes hold objects on which nothing has a claim.
+pub fn dominators_of_all(graph: &HeapGraph) -> Dominators {
+    let mut walk = Walk::new(graph);
+    let mut open = Vec::new();
+    for node in 0..graph.len() as u32 {
+        if walk.number[node as usize] == NONE {
+            walk.add_root(node, graph, &mut open);
+        }
+    }
+    of_walk(walk, graph)
+}
+
+fn of_walk(walk: Walk, graph: &HeapGraph) -> Dominators {
     let count = graph.len();
-    let (node, idom) = {
-        let walk = Walk::new(graph);
-        immediate_dominators(walk, graph)
-    };
+    let (node, idom) = immediate_dominators(walk, graph);
     let mut result = Dominators {
         above: vec![NONE; count],
         retained_bytes: vec![0; count],
@@ -159,29 +173,38 @@ struct Walk {
     number: Vec<u32>,
     /// Number to the number of the parent in the depth-first tree.
     parent: Vec<u32>,
+    /// Numbers of what the virtual root points to.
+    of_roots: Vec<u32>,
 }
 
 impl Walk {
     fn new(graph: &HeapGraph) -> Walk {
-        let mut walk = Walk { node: vec![NONE], number: vec![NONE; graph.len()], parent: vec![0] };
-        let mut open: Vec<(u32, u32)> = Vec::new();
+        let mut walk =
+            Walk { node: vec![NONE], number: vec![NONE; graph.len()], parent: vec![0], of_roots: Vec::new() };
+        let mut open = Vec::new();
         for root in &graph.roots {
-            walk.enter(root.target.0, 0, graph, &mut open);
-            while let Some((number, at)) = open.last_mut() {
-                let node = walk.node[*number as usize] as usize;
-                if *at == graph.first[node + 1] {
-                    open.pop();
-                    continue;
-                }
-                let edge = *at as usize;
-                *at += 1;
-                if !graph.idle.has(edge) {
-                    let number = *number;
-                    walk.enter(graph.edges[edge].target().0, number, graph, &mut open);
-                }
-            }
+            walk.add_root(root.target.0, graph, &mut open);
         }
         walk
+    }
+
+    /// Numbers what is reached from `root` and has no number yet. `open` is empty, before and after.
+    fn add_root(&mut self, root: u32, graph: &HeapGraph, open: &mut Vec<(u32, u32)>) {
+        self.enter(root, 0, graph, open);
+        self.of_roots.push(self.number[root as usize]);
+        while let Some((number, at)) = open.last_mut() {
+            let node = self.node[*number as usize] as usize;
+            if *at == graph.first[node + 1] {
+                open.pop();
+                continue;
+            }
+            let edge = *at as usize;
+            *at += 1;
+            if !graph.idle.has(edge) {
+                let number = *number;
+                self.enter(graph.edges[edge].target().0, number, graph, open);
+            }
+        }
     }
 
     fn enter(&mut self, node: u32, parent: u32, graph: &HeapGraph, open: &mut Vec<(u32, u32)>) {
@@ -195,10 +218,10 @@ impl Walk {
     }
 
     /// By number: whether a root points there.
-    fn targets_of_roots(&self, graph: &HeapGraph) -> Bits {
+    fn targets_of_roots(&self) -> Bits {
         let mut targets = Bits::new(self.node.len());
-        for root in &graph.roots {
-            targets.insert(self.number[root.target.index()] as usize);
+        for &number in &self.of_roots {
+            targets.insert(number as usize);
         }
         targets
     }
@@ -244,9 +267,9 @@ impl Walk {
 /// Two columns serve twice: `ancestor` is the depth-first parent until a vertex is linked and its path compressed, and
 /// `idom` links the vertices of a bucket until their dominator is known.
 fn immediate_dominators(walk: Walk, graph: &HeapGraph) -> (Vec<u32>, Vec<u32>) {
-    let of_roots = walk.targets_of_roots(graph);
+    let of_roots = walk.targets_of_roots();
     let (first, sources) = walk.predecessors(graph, &of_roots);
-    let Walk { node, number, parent: mut ancestor } = walk;
+    let Walk { node, number, parent: mut ancestor, of_roots: _ } = walk;
     drop(number);
     let count = node.len();
     let mut semi: Vec<u32> = (0..count as u32).collect();
@@ -359,6 +382,22 @@ mod tests {
                 // An unreachable "dominator" never arises: `dominated` asks for reachability.
                 prop_assert_eq!(fast.of(NodeId(node as u32)), expected);
             }
+        }
+    }
+
+    proptest! {
+        /// Twin: a root more for each of the first blocks that nothing reaches.
+        #[test]
+        fn more_roots_agree(graph in any_graph_with_idle()) {
+            let all = dominators_of_all(&graph);
+            let mut rooted = graph;
+            for node in 0..rooted.len() as u32 {
+                if !reachable(&rooted, None)[node as usize] {
+                    let target = NodeId(node);
+                    rooted.roots.push(heapwise_model::Root { kind: heapwise_model::RootKind::Global, place: 0, target, interior: false });
+                }
+            }
+            prop_assert_eq!(all, dominators(&rooted));
         }
     }
 

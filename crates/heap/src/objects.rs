@@ -24,12 +24,12 @@ mod survivors;
 mod suspects;
 mod texts;
 
-use crate::dominators::{DominatorTree, Dominators, dominators};
+use crate::dominators::{DominatorTree, Dominators, dominators, dominators_of_all};
 use crate::paths::ShortestPaths;
 use anchors::Anchor;
 use heapwise_model::{
-    Confidence, Engine, Finding, Kind, Location, NodeId, ObjectHeap, ObjectKind, ObjectTotals, Place,
-    RootKind, Rule, Severity, Total,
+    Confidence, Engine, Finding, Kind, Language, Location, NodeId, ObjectHeap, ObjectKind, ObjectTotals,
+    Place, RootKind, Rule, Severity, Total,
 };
 pub use sites::without_held;
 
@@ -65,7 +65,7 @@ impl<'a> Walked<'a> {
         // The two walks know nothing of each other.
         let (dominators, paths) = std::thread::scope(|scope| {
             let paths = scope.spawn(|| ShortestPaths::from_groups(&heap.graph, &groups(heap)));
-            (dominators(&heap.graph), paths.join().expect("walking does not panic"))
+            (dominators_of(heap), paths.join().expect("walking does not panic"))
         });
         Walked { heap, tree: dominators.tree(), dominators, paths }
     }
@@ -119,6 +119,15 @@ impl<'a> Walked<'a> {
             retainers,
             fix: None,
         }
+    }
+}
+
+/// Who holds what. V8 writes all objects that it has, also what nothing reaches any more, and its tools count that as held
+/// by nobody; of CPython such objects are garbage, of which others tell.
+pub fn dominators_of(heap: &ObjectHeap) -> Dominators {
+    match heap.language {
+        Language::JavaScript => dominators_of_all(&heap.graph),
+        _ => dominators(&heap.graph),
     }
 }
 

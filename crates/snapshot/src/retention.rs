@@ -7,7 +7,8 @@
 //! - The runtime's own arrays and hidden objects that one object alone leads to count as part of that object.
 //!
 //! The roots are the global objects and document trees, node 0, from which all others are reached, and the objects that
-//! nothing keeps (weak references lead to them only).
+//! weak references and shortcuts alone lead to. What is then still not reached are rings of objects; each hangs below
+//! the roots by its first one.
 
 use heapwise_model::{Bits, EdgeKind, HeapGraph, NodeId, ObjectHeap, ObjectKind, Root, RootKind};
 
@@ -21,8 +22,9 @@ pub fn judge(heap: &mut ObjectHeap) {
     let is_page = pages(heap);
     let table_of = weak_map_tables(heap);
     let mut idle = Bits::new(heap.graph.edges.len());
-    let mut is_kept = Bits::new(heap.graph.len());
-    is_kept.insert(ROOT.index());
+    // What more than weak references and shortcuts leads to, though not all that leads there keeps it.
+    let mut is_claimed = Bits::new(heap.graph.len());
+    is_claimed.insert(ROOT.index());
     for from in 0..heap.graph.len() {
         let first = heap.graph.first[from] as usize;
         for (at, edge) in (first..).zip(heap.graph.row(NodeId(from as u32))) {
@@ -34,10 +36,11 @@ pub fn judge(heap: &mut ObjectHeap) {
                 _ => true,
             };
             let is_from_outside = from != ROOT.index() && is_page.has(to) && !is_page.has(from);
-            if keeps && to != from && !is_from_outside {
-                is_kept.insert(to);
-            } else {
+            if !keeps || to == from || is_from_outside {
                 idle.insert(at);
+            }
+            if !matches!(edge.kind(), EdgeKind::Weak | EdgeKind::Shortcut) {
+                is_claimed.insert(to);
             }
         }
     }
@@ -45,7 +48,7 @@ pub fn judge(heap: &mut ObjectHeap) {
     let root = |kind| move |target| Root { kind, place: 0, target, interior: false };
     let kept = heap.graph.kept(ROOT).collect::<Vec<_>>();
     let known = kept.into_iter().filter(|&it| is_user_root(heap, it));
-    let lonely = (0..heap.graph.len()).filter(|&it| !is_kept.has(it)).map(|it| NodeId(it as u32));
+    let lonely = (0..heap.graph.len()).filter(|&it| !is_claimed.has(it)).map(|it| NodeId(it as u32));
     // Node 0 leads to what users know by references that keep it, so these more roots change no dominator but node 0.
     let roots = known.map(root(RootKind::Global)).chain([ROOT].into_iter().map(root(RootKind::Mapping)));
     heap.graph.roots = roots.chain(lonely.map(root(RootKind::Register))).collect();
