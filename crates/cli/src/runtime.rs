@@ -35,8 +35,7 @@ struct Facts {
     notes: Vec<String>,
     /// By kind of collection.
     gc: BTreeMap<String, Collections>,
-    /// The signal that ended it, or the code that it ended with.
-    signal: Option<String>,
+    /// The code that it ended with.
     code: i64,
     /// What kept it running, by type.
     resources: BTreeMap<String, u64>,
@@ -46,7 +45,7 @@ struct Facts {
     /// When it came, in the time of the recording.
     #[serde(skip)]
     at_ns: u64,
-    /// At the end: where living objects were made, callers before what they call.
+    /// Where living objects were made, callers before what they call.
     profile: Option<Vec<Node>>,
     /// Source maps of scripts that were made in memory.
     maps: BTreeMap<String, String>,
@@ -82,6 +81,7 @@ struct Collections {
 struct Isolate<'a> {
     snapshots: Vec<&'a Attachment>,
     facts: Vec<Facts>,
+    is_killed: bool,
 }
 
 /// Adds to the report what the runtimes in `observation` said.
@@ -98,7 +98,8 @@ pub fn add(report: &mut Report, observation: &Observation, filter: crate::analyz
             AttachmentKind::Unknown => {}
         }
     }
-    for isolate in isolates.values() {
+    for isolate in isolates.values_mut() {
+        isolate.is_killed = observation.exit.is_some_and(|it| it.signal.is_some());
         isolate.add(report, filter);
     }
 }
@@ -224,8 +225,9 @@ impl Isolate<'_> {
         let is_listening = |it: &Facts| {
             it.resources.keys().any(|name| name.ends_with("ServerWrap") || name.ends_with("SERVERWRAP"))
         };
-        let is_stopped = |it: &Facts| it.signal.is_some() || STOPPED.contains(&it.code);
-        self.facts.iter().any(|it| is_stopped(it) || it.uptime >= SERVICE_MS || is_listening(it))
+        let is_stopped = |it: &Facts| STOPPED.contains(&it.code);
+        self.is_killed
+            || self.facts.iter().any(|it| is_stopped(it) || it.uptime >= SERVICE_MS || is_listening(it))
     }
 
     /// What a job gathers until its end may be what it is for.
@@ -280,14 +282,19 @@ fn is_agents(path: &str) -> bool {
     path.ends_with("/agent.cjs") && path.contains("/heapwise-")
 }
 
-/// Whether a finding is about nothing but what Node does for itself.
+/// Whether a finding is about nothing but what Node does for itself, or on behalf of scripts: native frames do not tell
+/// of whose.
 pub fn is_nodes_own(report: &Report, finding: &Finding) -> bool {
-    let is_asked = finding.severity < Severity::Error
-        && matches!(finding.rule, Rule::MemoryLeak | Rule::TemporaryAllocations | Rule::UnboundedGrowth);
+    let is_asked = match finding.rule {
+        Rule::MemoryLeak => true,
+        Rule::TemporaryAllocations | Rule::UnboundedGrowth => finding.severity < Severity::Error,
+        _ => false,
+    };
     let Some(stack) = place::stack_of(&finding.place).filter(|_| is_asked) else { return false };
     let is_node =
         |it: &ResolvedFrame| matches!(&*it.module, "node" | "nodejs") || it.module.starts_with("libnode.so");
-    report.resolved(stack).any(is_node) && report.resolved(stack).all(|it| it.is_library)
+    let is_compiled = |it: &ResolvedFrame| finding.rule == Rule::MemoryLeak && it.module.is_empty();
+    report.resolved(stack).any(is_node) && report.resolved(stack).all(|it| it.is_library || is_compiled(it))
 }
 
 /// At most `count` of `all`: the first, the last, and those nearest to equal steps of time between them.

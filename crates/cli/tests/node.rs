@@ -169,6 +169,113 @@ fn ends_are_those_of_the_program() {
     }
 }
 
+/// What a program can see of itself: its listeners, what keeps it running, its modules.
+const SELF: &str = "
+const count = () => process.eventNames().map((it) => [String(it), process.listenerCount(it)]);
+const see = () => console.log(JSON.stringify([
+  count(), process._getActiveHandles().length, process._getActiveRequests().length,
+  (process.getActiveResourcesInfo?.() ?? []).sort(), Object.keys(require.cache).length,
+  process.listenerCount('SIGINT'), process.listenerCount('SIGTERM'), process.listenerCount('exit'),
+  require('inspector').url(), process.execArgv, process.argv.length, typeof gc,
+]));
+see();
+for (let it = 0; it < 10; it++) process.on('exit', () => {});
+const work = () => { let kept = []; for (let i = 0; i < 200000; i++) kept.push({ i }); return kept.length; };
+for (let it = 0; it < 20; it++) work();
+see();
+setTimeout(() => { work(); see(); }, 1200);
+process.on('exit', see);
+";
+
+#[test]
+fn a_program_sees_of_itself_what_it_does_alone() {
+    if !have("a_program_sees_of_itself_what_it_does_alone", &["node"]) {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let bare = finish(Command::new("node").args(["-e", SELF]).current_dir(folder.path()), b"", LIMIT);
+    let mut run = Command::new(heapwise());
+    run.args(["run", "--no-recording", "--output"])
+        .arg(folder.path().join("findings"))
+        .args(["--", "node", "-e", SELF]);
+    let observed = finish(run.current_dir(folder.path()), b"", LIMIT);
+    let text = |it: &[u8]| String::from_utf8_lossy(it).into_owned();
+    assert_eq!(text(&observed.stdout), text(&bare.stdout));
+    // Eleven listeners are one too many for Node, and ours would be the twelfth.
+    assert_eq!(text(&observed.stderr).lines().count(), text(&bare.stderr).lines().count());
+    assert_eq!(observed.status.code(), bare.status.code());
+}
+
+/// A signal that the program leaves to the system ends it at once, also where its events never come.
+#[test]
+fn signals_end_what_never_comes_to_its_events() {
+    if !have("signals_end_what_never_comes_to_its_events", &["node"]) {
+        return;
+    }
+    const ENDLESS: &str = "setTimeout(() => { console.log('ready'); for (;;); }, 1500)";
+    for (signal, number) in [("TERM", 15), ("INT", 2), ("HUP", 1)] {
+        let folder = tempfile::tempdir().unwrap();
+        let mut run = Command::new(heapwise())
+            .args(["run", "--output", "findings", "--", "node", "-e", ENDLESS])
+            .current_dir(folder.path())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut said = String::new();
+        BufReader::new(run.stdout.take().unwrap()).read_line(&mut said).unwrap();
+        assert_eq!(said, "ready\n");
+        let children = format!("/proc/{0}/task/{0}/children", run.id());
+        let child = std::fs::read_to_string(children).unwrap();
+        let begin = std::time::Instant::now();
+        Command::new("kill").args([&format!("-{signal}"), child.trim()]).status().unwrap();
+        let status = wait(&mut run, LIMIT, "an endless loop");
+        assert_eq!(status.code(), Some(128 + number));
+        assert!(begin.elapsed() < Duration::from_secs(10), "{:?}", begin.elapsed());
+        let recording = std::fs::read_dir(folder.path()).unwrap().count();
+        assert_eq!(recording, 2, "a recording and findings");
+    }
+}
+
+/// One that waits for events is looked at before a signal ends it, whoever sent it.
+#[test]
+fn signals_end_what_waits_after_a_last_look() {
+    if !have("signals_end_what_waits_after_a_last_look", &["node"]) {
+        return;
+    }
+    const WAITING: &str = "globalThis.kept = []; setInterval(() => { kept.push({}); }, 50);
+        setTimeout(() => console.log('ready'), 500)";
+    for (signal, number) in [("TERM", 15), ("INT", 2), ("HUP", 1)] {
+        let folder = tempfile::tempdir().unwrap();
+        let mut run = Command::new(heapwise())
+            .args([
+                "run",
+                "--snapshot",
+                "exit",
+                "--format",
+                "json",
+                "--output",
+                "findings",
+                "--",
+                "node",
+                "-e",
+            ])
+            .arg(WAITING)
+            .current_dir(folder.path())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut said = String::new();
+        BufReader::new(run.stdout.take().unwrap()).read_line(&mut said).unwrap();
+        let children = format!("/proc/{0}/task/{0}/children", run.id());
+        let child = std::fs::read_to_string(children).unwrap();
+        Command::new("kill").args([&format!("-{signal}"), child.trim()]).status().unwrap();
+        assert_eq!(wait(&mut run, LIMIT, "one that waits").code(), Some(128 + number));
+        let report = json(&folder.path().join("findings"));
+        assert!(report["summary"]["heap"]["objects"].as_u64().is_some_and(|it| it > 1000), "{report:#}");
+        assert_eq!(report["summary"]["program"]["exit"]["signal"], number, "{report:#}");
+    }
+}
+
 /// What is not named rightly yet: the line that fills it is written by a constant's name.
 const MISSES: [&str; 1] = ["symbol_property"];
 

@@ -10,6 +10,8 @@
 //!     |
 //!   python      CPython: its frames behind the native ones, blocks of its own allocator, its end
 //!     |
+//!   node        V8: its collections, its samples, a last look before a signal ends it
+//!     |
 //!   stream      records of one thread into chunks of shared memory
 //!   session     the ring this process writes, the control page of `heapwise`
 //!   exit        waits for the leak scan when the process ends
@@ -31,6 +33,7 @@ mod cfi;
 mod exit;
 mod frames;
 mod modules;
+mod node;
 mod python;
 mod real;
 mod session;

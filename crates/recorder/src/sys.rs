@@ -39,10 +39,16 @@ const PRCTL: usize = 157;
 const GETTID: usize = 186;
 const FUTEX: usize = 202;
 const EXIT_GROUP: usize = 231;
+const TIMER_CREATE: usize = 222;
+const TIMER_SETTIME: usize = 223;
+const CLOCK_GETTIME: usize = 228;
 const TGKILL: usize = 234;
 const KILL: usize = 62;
 const FALLOCATE: usize = 285;
 const PRLIMIT64: usize = 302;
+
+/// What a call returns that a signal ended (`EINTR`).
+pub const INTERRUPTED: isize = -4;
 
 pub const O_RDONLY: usize = 0;
 pub const O_RDWR: usize = 2;
@@ -73,6 +79,20 @@ pub fn readlink(path: &[u8], buffer: &mut [u8]) -> usize {
     // SAFETY: both are valid for the call.
     let n = unsafe { syscall3(READLINK, path.as_ptr() as usize, buffer.as_mut_ptr() as usize, buffer.len()) };
     n.max(0) as usize
+}
+
+/// What the link of an open descriptor says: a path, or what the kernel calls it.
+pub fn descriptor_name(fd: usize, buffer: &mut [u8]) -> &[u8] {
+    let mut path = *b"/proc/self/fd/\0\0\0\0\0\0\0\0\0\0\0";
+    let digits = core::iter::successors(Some(fd), |it| Some(it / 10).filter(|it| *it > 0)).count();
+    let mut rest = fd;
+    let Some(number) = path.get_mut(14..14 + digits).filter(|_| digits <= 10) else { return &[] };
+    for digit in number.iter_mut().rev() {
+        *digit = b'0' + (rest % 10) as u8;
+        rest /= 10;
+    }
+    let length = readlink(&path, buffer);
+    &buffer[..length]
 }
 
 /// Whether a file of that length may be written; else the attempt would end the process (SIGXFSZ).
@@ -191,6 +211,33 @@ pub fn abort() -> ! {
         // SAFETY: does not return.
         unsafe { syscall3(EXIT_GROUP, 134, 0, 0) };
     }
+}
+
+const MONOTONIC: usize = 1;
+
+/// Sends `signal` to this thread each so many nanoseconds from now on; whether that is so.
+pub fn repeat_signal(signal: i32, nanoseconds: u64) -> bool {
+    const SIGEV_THREAD_ID: u64 = 4;
+    // `struct sigevent`: a value, the signal and how it is told, the thread.
+    let mut event = [0u64; 8];
+    event[1] = signal as u64 | SIGEV_THREAD_ID << 32;
+    event[2] = u64::from(thread_id());
+    let mut timer = 0i32;
+    let times = [0, nanoseconds, 0, nanoseconds];
+    // SAFETY: the kernel reads `event` and `times`, and writes `timer`.
+    unsafe {
+        let (event, timer_at) = (event.as_ptr() as usize, &raw mut timer as usize);
+        syscall3(TIMER_CREATE, MONOTONIC, event, timer_at) == 0
+            && syscall6(TIMER_SETTIME, timer as usize, 0, times.as_ptr() as usize, 0, 0, 0) == 0
+    }
+}
+
+/// Nanoseconds of a clock that never goes back.
+pub fn nanoseconds() -> u64 {
+    let mut time = [0u64; 2];
+    // SAFETY: the kernel writes the two words of a `timespec`.
+    unsafe { syscall3(CLOCK_GETTIME, MONOTONIC, time.as_mut_ptr() as usize, 0) };
+    time[0] * 1_000_000_000 + time[1]
 }
 
 /// The time stamp counter; invariant and synchronized between cores on every x86-64 of this decade.

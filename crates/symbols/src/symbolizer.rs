@@ -12,6 +12,9 @@ use std::convert::Infallible;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+/// The library that was loaded into the program for the recording.
+const RECORDER: &str = "/libheapwise_recorder.so";
+
 /// Open debug information of all modules together; beyond it the others are closed again.
 const MAX_OPEN: usize = 512 << 20;
 /// Notes beyond this are dropped.
@@ -101,7 +104,7 @@ impl Symbolizer {
 
     /// Frames of many places, in their order; `modules` is indexed by `ModuleId`, entry 0 is unused.
     /// Sorts by module and address, so that each file is walked once, forward. Frames of scripts, which bring their
-    /// own place, get nothing.
+    /// own place, get nothing, nor do those of the recorder, where the program runs on within it.
     pub fn resolve_all(&mut self, modules: &[Module], frames: &[Frame]) -> Vec<Vec<ResolvedFrame>> {
         let mut order: Vec<usize> = (0..frames.len()).collect();
         order.sort_unstable_by_key(|at| frames[*at]);
@@ -112,6 +115,7 @@ impl Symbolizer {
             out[at] = match last {
                 Some(last) if frames[last] == frames[at] => out[last].clone(),
                 _ => match modules.get(module.index()) {
+                    Some(file) if file.path.ends_with(RECORDER) => Vec::new(),
                     Some(file) if module.0 != 0 => self.resolve(file, offset),
                     _ => vec![ResolvedFrame { offset, ..ResolvedFrame::default() }],
                 },

@@ -8,7 +8,6 @@
   const fs = require("fs");
   const v8 = require("v8");
   const { isMainThread, threadId } = require("worker_threads");
-  const { PerformanceObserver } = require("perf_hooks");
 
   // Nobody looks for what a package manager keeps while it runs a script.
   let isWrapper = false;
@@ -39,9 +38,7 @@
   let spent = 0;
   let last = null; // of the last snapshot: its time, and the bytes in use
   let isOver = false;
-  let signaled = null;
   const notes = [];
-  const gc = {};
 
   const note = (text) => {
     if (!notes.includes(text) && notes.length < 20) notes.push(text);
@@ -121,7 +118,7 @@
   const facts = (reason, more) => {
     const memory = process.memoryUsage();
     const told = {
-      reason, thread: threadId, version: process.version, uptime: uptime(), spent, memory, notes, gc, signal: signaled,
+      reason, thread: threadId, version: process.version, uptime: uptime(), spent, memory, notes, gc: collections(),
       resources: resources(), descriptors: descriptors(), ...more,
     };
     put(reason, "runtime", (path) => fs.writeFileSync(path, JSON.stringify(told), { mode: 0o600 }));
@@ -153,8 +150,8 @@
     return isWritten;
   };
 
-  // The first one early, then whenever the time since the start has doubled, or the heap has grown by half: as long
-  // as that costs little.
+  // The first one early, then whenever the time since the start, or the heap, has grown by half: as long as that costs
+  // little.
   const isDue = () => {
     const now = uptime();
     if (every) return now - (last ? last.at : 0) >= every;
@@ -162,7 +159,7 @@
     if (!last) return now >= FIRST && estimate(used()) <= Math.max(500, now * PART);
     const pause = estimate(used());
     if (pause > PAUSE_MAX || spent + pause > (now + pause) * PART) return false;
-    return (is("auto") && now >= 2 * last.at) || used() >= 1.5 * last.bytes + MIB;
+    return (is("auto") && now >= 1.5 * last.at) || used() >= 1.5 * last.bytes + MIB;
   };
 
   const asked = `${folder}/${process.pid}.ask`;
@@ -197,114 +194,78 @@
       if (map?.startsWith("data:") && /^(file:|\/)/.test(url) && (bytes += map.length) < MAPS_MAX) maps[url] = map;
     };
     try {
-      session?.on("Debugger.scriptParsed", parsed);
-      session?.post("Debugger.enable");
-      session?.post("Debugger.disable");
+      connect();
+      session.on("Debugger.scriptParsed", parsed);
+      session.post("Debugger.enable");
+      session.post("Debugger.disable");
     } catch {}
     return maps;
   };
 
-  // Never disconnected: V8 would number all objects anew, and snapshots could not be compared.
+  // Connected late, for the console costs more from then on; never disconnected, for V8 would number all objects anew, and
+  // snapshots could not be compared.
   let session = null;
+  const connect = () => {
+    if (session) return;
+    const { Session } = require("inspector");
+    session = new Session();
+    session.connect();
+  };
   const profile = () => {
     let found = null;
     try {
-      session?.post("HeapProfiler.getSamplingProfile", (error, it) => { if (!error) found = flat(it.profile.head); });
+      connect();
+      session.post("HeapProfiler.getSamplingProfile", (error, it) => { if (!error) found = flat(it.profile.head); });
     } catch {}
     return found;
   };
 
-  const observer = new PerformanceObserver((list) => collected(list.getEntries()));
-  const collected = (entries) => {
-    for (const it of entries) {
-      const kind = it.detail?.kind ?? it.kind;
-      const sum = (gc[kind] ??= { count: 0, time: 0, longest: 0 });
-      sum.count += 1;
-      sum.time += it.duration;
-      sum.longest = Math.max(sum.longest, it.duration);
-    }
+  // What is counted and sampled in V8 itself, by the recorder: what Node offers for this keeps the event loop busy, and
+  // makes writing to the console cost twice as much.
+  const KINDS = 5;
+  const native = (exports) => {
+    const path = `${__dirname}/libheapwise_recorder.so`;
+    if (process.env.LD_PRELOAD?.includes(path)) process.dlopen({ exports }, path);
+  };
+  const collections = () => {
+    const told = {};
+    try {
+      const counted = new Float64Array(3 * KINDS);
+      native(counted);
+      for (let kind = 0; kind < KINDS; kind++) {
+        const [count, time, longest] = counted.subarray(3 * kind);
+        if (count > 0) told[1 << kind] = { count, time, longest };
+      }
+    } catch {}
+    return told;
   };
 
   const finish = (reason, code = 0) => {
     if (isOver) return;
     isOver = true;
     try {
-      collected(observer.takeRecords());
-      observer.disconnect();
       clearTimeout(timer);
-      const more = { end: true, code: Number(code) || 0, profile: profile(), maps: sourceMaps() };
       const isShort = uptime() < FIRST && !last;
       if (is("exit") || is("peak") || every || (is("auto") && !isShort)) snapshot(reason, !is("auto"));
-      facts(reason, more);
+      // After the snapshot, which would hold the inspector's objects, too.
+      facts(reason, { end: true, code: Number(code) || 0, profile: profile(), maps: sourceMaps() });
     } catch (error) {
       note(String(error));
     }
   };
 
-  // A signal that the program does nothing about ends it before anybody can look. While the program has no listener of
-  // its own, a watcher below those that it sees does what is to be done, and lets the signal take its course.
-  const SIGNALS = { SIGINT: 2, SIGTERM: 15, SIGHUP: 1 };
-  const watchers = {};
-  let Watcher = null;
-  // What Node itself watches signals with, shown by its making.
-  const findWatcher = () => {
-    const hook = require("async_hooks").createHook({
-      init: (id, type, trigger, resource) => { if (type === "SIGNALWRAP") Watcher = resource.constructor; },
-    });
-    const nothing = () => {};
-    hook.enable();
-    process.on("SIGCONT", nothing);
-    process.removeListener("SIGCONT", nothing);
-    hook.disable();
-  };
-  // A program that sends itself a signal does not come to its next event.
+  // A program that sends itself a signal that it does nothing about does not come to its next event.
+  const ENDING = { 1: "SIGHUP", 2: "SIGINT", 15: "SIGTERM" };
   const kill = process._kill;
   process._kill = (pid, signal) => {
-    const name = Object.keys(SIGNALS).find((it) => SIGNALS[it] === signal);
-    if (pid === process.pid && watchers[name] && process.listenerCount(name) === 0) {
-      signaled = name;
-      finish("signal");
-      for (const it of Object.values(watchers)) it.close();
-    }
+    if (pid === process.pid && ENDING[signal] && process.listenerCount(ENDING[signal]) === 0) finish("signal");
     return kill.call(process, pid, signal);
-  };
-  const watch = () => {
-    if (!Watcher) findWatcher();
-    if (!Watcher) return;
-    for (const name of Object.keys(SIGNALS)) {
-      const isFree = process.listenerCount(name) === 0;
-      if (isFree && !watchers[name]) {
-        const watcher = new Watcher();
-        watcher.unref();
-        watcher.onsignal = () => {
-          if (process.listenerCount(name) === 0) process.kill(process.pid, name);
-        };
-        if (watcher.start(SIGNALS[name]) === 0) watchers[name] = watcher;
-      } else if (!isFree && watchers[name]) {
-        watchers[name].close();
-        delete watchers[name];
-      }
-    }
-  };
-
-  // The user's own signal.
-  const SIGUSR2 = 12;
-  const watchUser = () => {
-    findWatcher();
-    if (!Watcher) return;
-    const watcher = new Watcher();
-    watcher.unref();
-    watcher.onsignal = () => snapshot("asked", true);
-    watcher.start(SIGUSR2);
   };
 
   let timer;
   const tick = () => {
     try {
-      if (isMainThread) {
-        if (!is("never")) watch();
-        ask();
-      }
+      if (isMainThread) ask();
       if (isDue()) snapshot(every ? "interval" : last ? "growth" : "start", Boolean(every));
     } catch (error) {
       note(String(error));
@@ -313,17 +274,18 @@
   };
 
   try {
-    observer.observe({ entryTypes: ["gc"] });
-    const { Session } = require("inspector");
-    session = new Session();
-    session.connect();
-    session.post("HeapProfiler.startSampling", { samplingInterval: 1 << 19 });
-  } catch {
-    session = null; // a Node without inspector
-  }
+    native(() => finish("signal"));
+  } catch {} // addons are not allowed
   try {
-    if (is("signal") && isMainThread) watchUser();
+    if (is("signal") && isMainThread) process.on("SIGUSR2", () => snapshot("asked", true));
   } catch {}
   timer = setTimeout(tick, TICK).unref();
-  process.on("exit", (code) => finish("exit", code));
+  // No listener: the program may count its own.
+  const emit = process.emit;
+  const value = function (event, ...rest) {
+    if (event === "exit") finish("exit", rest[0]);
+    return Reflect.apply(emit, this, [event, ...rest]);
+  };
+  Object.defineProperty(process, "emit", { value, writable: true, configurable: true });
+  delete require.cache[__filename];
 })();
