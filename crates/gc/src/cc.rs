@@ -322,9 +322,8 @@ impl<T: ?Sized> Drop for Cc<T> {
             strong
         };
         if strong & node::COUNT == 0 {
-            let inner = self.inner.as_ptr();
-            // SAFETY: this was the last handle; the value is dropped if it is still there, and then once.
-            unsafe { collector::release(self.node(), || std::ptr::drop_in_place(&raw mut (*inner).value)) };
+            // SAFETY: this was the last handle.
+            unsafe { collector::release(self.inner, strong) };
         } else if strong & (SUSPECT | ACYCLIC) == 0 {
             // SAFETY: other handles keep the node.
             unsafe { collector::suspect(self.node()) };

@@ -167,6 +167,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(miri, ignore = "arithmetic alone, and slow there")]
     fn utilization_is_that_of_the_worst_window() {
         let log = vec![pause(10, 5), pause(18, 2), pause(40, 10), pause(51, 9), pause(90, 1)];
         let statistics = Statistics { log: log.clone(), total_nanos: 120, ..Statistics::default() };

@@ -24,11 +24,14 @@
 //! A value that is dropped with its cycle may still use its neighbors: those not yet dropped are whole, those dropped
 //! are DEAD and panic. Values are dropped while the collector is marked as running, so nothing begins within.
 
+use std::alloc::Layout;
 use std::cell::{Cell, RefCell};
 use std::mem::ManuallyDrop;
 use std::ptr::NonNull;
 
-use super::node::{ACYCLIC, CONDEMNED, DEAD, Header, IN_SLOT, SUSPECT, give_up, header};
+use super::node::{
+    ACYCLIC, CONDEMNED, COUNT, DEAD, Header, IN_SLOT, Inner, SUSPECT, give_up, give_up_known, header,
+};
 use super::trace::{Mode, Tracer};
 use crate::clock;
 
@@ -36,6 +39,10 @@ use crate::clock;
 const DEPTH: u32 = 64;
 /// In `Slot::inner`: found alive.
 const LIVE: u32 = u32::MAX;
+/// Slots that a batch keeps room for when it is done.
+const KEPT_SLOTS: usize = 1 << 13;
+/// Bytes of the smallest value that may be on a cycle, with its header.
+const LEAST_NODE: usize = 24;
 /// Rounds of one call of `collect`, for destructors that make garbage.
 const ROUNDS: u32 = 64;
 
@@ -52,7 +59,7 @@ pub struct Pacing {
 }
 
 impl Pacing {
-    /// 256 KiB of suspects, slices of 2,048 nodes every 256 allocations.
+    /// 128 KiB of suspects, slices of 2,048 nodes every 256 allocations.
     pub const DEFAULT: Self =
         Self { suspect_bytes: 256 << 10, slice_nodes: 2048, allocations_per_slice: 256 };
 }
@@ -89,6 +96,8 @@ struct Slot {
     weak: u32,
     /// References from within, or LIVE.
     inner: u32,
+    /// Where its references begin among the batch's, once it was traced.
+    first: u32,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -102,8 +111,10 @@ enum Stage {
 pub(super) struct Batch {
     stage: Stage,
     slots: ManuallyDrop<Vec<Slot>>,
+    /// The slots that traced nodes refer to, in the order of their slots.
+    references: ManuallyDrop<Vec<u32>>,
     cursor: usize,
-    /// Slots of live nodes whose handles were not followed yet.
+    /// Slots before the cursor that were found alive late.
     open: ManuallyDrop<Vec<u32>>,
     /// Whether the program ran since the batch began.
     interrupted: bool,
@@ -111,9 +122,9 @@ pub(super) struct Batch {
     round: ManuallyDrop<Vec<NonNull<Header>>>,
     next: usize,
     traced: u64,
-    /// Of this round: bytes that got a slot, and bytes that were garbage.
-    seen_bytes: usize,
-    garbage_bytes: usize,
+    /// Of this round: nodes that got a slot, and those that were garbage.
+    seen: usize,
+    garbage: usize,
 }
 
 /// What a thread's collector keeps. It has no destructor of its own, so that it can be used until the thread is gone.
@@ -132,6 +143,7 @@ pub(super) struct State {
     suspects: RefCell<ManuallyDrop<Vec<NonNull<Header>>>>,
     /// Values to be dropped when those that are being dropped have returned.
     waiting: RefCell<ManuallyDrop<Vec<NonNull<Header>>>>,
+    any_waiting: Cell<bool>,
     batch: RefCell<Batch>,
 }
 
@@ -157,21 +169,33 @@ thread_local! {
             }),
             suspects: RefCell::new(ManuallyDrop::new(Vec::new())),
             waiting: RefCell::new(ManuallyDrop::new(Vec::new())),
+            any_waiting: Cell::new(false),
             batch: RefCell::new(Batch {
                 stage: Stage::Idle,
                 slots: ManuallyDrop::new(Vec::new()),
+                references: ManuallyDrop::new(Vec::new()),
                 cursor: 0,
                 open: ManuallyDrop::new(Vec::new()),
                 interrupted: false,
                 round: ManuallyDrop::new(Vec::new()),
                 next: 0,
                 traced: 0,
-                seen_bytes: 0,
-                garbage_bytes: 0,
+                seen: 0,
+                garbage: 0,
             }),
         }
     };
     static END: End = const { End };
+}
+
+/// This thread's state, by an access so small that it is inlined, which `LocalKey::with` around more is not: that
+/// cost an indirect call for each value dropped.
+#[inline(always)]
+fn state<'a>() -> &'a State {
+    let state = STATE.with(std::ptr::from_ref);
+    // SAFETY: the state has no destructor, so it is there as long as its thread, and so is every caller: the reference
+    // cannot leave the thread, since `State` holds cells.
+    unsafe { &*state }
 }
 
 /// Ends a thread's collector: what is garbage is freed, and nothing is a suspect any more.
@@ -192,6 +216,7 @@ impl Drop for End {
                 }
                 let mut batch = state.batch.borrow_mut();
                 drop(std::mem::take(&mut *batch.slots));
+                drop(std::mem::take(&mut *batch.references));
                 drop(std::mem::take(&mut *batch.open));
                 drop(std::mem::take(&mut *batch.round));
             }
@@ -216,48 +241,45 @@ unsafe fn forget_suspect(node: NonNull<Header>) {
 /// Called before each allocation.
 #[inline]
 pub(super) fn poll() {
-    STATE.with(|state| {
-        if state.suspect_bytes.get() >= state.trigger.get() {
-            state.work();
-        }
-    });
+    let state = state();
+    if state.suspect_bytes.get() >= state.trigger.get() {
+        state.work();
+    }
 }
 
-/// The last handle of a node was dropped.
+/// The last handle of a node was dropped; its flags are `strong`.
 ///
 /// # Safety
 /// - The node's count is zero, its memory is there, and the caller uses it no longer.
-/// - `drop` drops the node's value.
 #[inline]
-pub(super) unsafe fn release(node: NonNull<Header>, drop: impl FnOnce()) {
-    // SAFETY: the memory is there: nobody gave up the handles' own weak count.
-    let header = unsafe { header(node) };
-    if header.has(DEAD) {
+pub(super) unsafe fn release<T: ?Sized>(inner: NonNull<Inner<T>>, strong: u32) {
+    if strong & DEAD != 0 {
         // Its cycle was dropped while this handle escaped.
-        if !header.has(SUSPECT | IN_SLOT) {
+        if strong & (SUSPECT | IN_SLOT) == 0 {
             // SAFETY: this was the last handle, and no list holds the node.
-            unsafe { give_up(node) };
+            unsafe { give_up(inner.cast()) };
         }
         return;
     }
-    STATE.with(|state| {
-        let depth = state.depth.get();
-        if depth >= DEPTH {
-            // The list has a handle of its own, so that the collector sees the node held.
-            header.increment();
-            state.waiting.borrow_mut().push(node);
-            return;
-        }
-        {
-            let _dropping = Dropping { state, node, depth };
-            state.depth.set(depth + 1);
-            header.raise(DEAD);
-            drop();
-        }
-        if depth == 0 {
-            state.drop_waiting();
-        }
-    });
+    let state = state();
+    let depth = state.depth.get();
+    // SAFETY: the memory is there: nobody gave up the handles' own weak count.
+    let header = unsafe { header(inner.cast()) };
+    if depth >= DEPTH {
+        return state.wait(header, inner.cast());
+    }
+    {
+        // SAFETY: the value is there until it is dropped below, and nobody uses it meanwhile.
+        let layout = unsafe { Layout::for_value(inner.as_ref()) };
+        let _dropping = Dropping { state, node: inner.cast(), depth, layout };
+        state.depth.set(depth + 1);
+        header.strong.set(strong | DEAD);
+        // SAFETY: no handle is left, and the value was there: only now is the node DEAD.
+        unsafe { std::ptr::drop_in_place(&raw mut (*inner.as_ptr()).value) };
+    }
+    if depth == 0 {
+        state.drop_waiting();
+    }
 }
 
 /// While a value is dropped; what follows is done even when its destructor panics.
@@ -265,6 +287,7 @@ struct Dropping<'a> {
     state: &'a State,
     node: NonNull<Header>,
     depth: u32,
+    layout: Layout,
 }
 
 impl Drop for Dropping<'_> {
@@ -275,14 +298,30 @@ impl Drop for Dropping<'_> {
         let header = unsafe { header(self.node) };
         if !header.has(SUSPECT | IN_SLOT) {
             // SAFETY: the value is dropped, no handle is left and no list holds the node.
-            unsafe { give_up(self.node) };
+            unsafe { give_up_known(self.node, self.layout) };
         }
     }
 }
 
 impl State {
+    /// A value is to be dropped later.
+    #[cold]
+    fn wait(&self, header: &Header, node: NonNull<Header>) {
+        // The list has a handle of its own, so that the collector sees the node held.
+        header.increment();
+        self.any_waiting.set(true);
+        self.waiting.borrow_mut().push(node);
+    }
+
     #[inline]
     fn drop_waiting(&self) {
+        if self.any_waiting.replace(false) {
+            self.drop_all_waiting();
+        }
+    }
+
+    #[cold]
+    fn drop_all_waiting(&self) {
         loop {
             let Some(node) = self.waiting.borrow_mut().pop() else { return };
             // SAFETY: the list's handle keeps the node.
@@ -292,7 +331,7 @@ impl State {
                 // A weak handle was upgraded meanwhile.
                 continue;
             }
-            let _dropping = Dropping { state: self, node, depth: 0 };
+            let _dropping = Dropping { state: self, node, depth: 0, layout: header.class.layout };
             self.depth.set(1);
             header.raise(DEAD);
             // SAFETY: no handle is left, and the value was there: only now is the node DEAD.
@@ -379,13 +418,13 @@ impl State {
 
     fn end_round(&self, batch: &mut Batch) {
         let least = self.pacing.get().suspect_bytes.max(1);
-        let threshold = match batch.garbage_bytes < batch.seen_bytes / 8 {
-            true => (self.threshold.get() * 2).min(batch.seen_bytes / 2).max(least),
+        let threshold = match batch.garbage < batch.seen / 8 {
+            true => (self.threshold.get() * 2).min(batch.seen * LEAST_NODE / 2).max(least),
             false => least,
         };
         self.threshold.set(threshold);
         self.trigger.set(threshold);
-        (batch.seen_bytes, batch.garbage_bytes) = (0, 0);
+        (batch.seen, batch.garbage) = (0, 0);
         let mut counts = self.counts.get();
         counts.rounds += 1;
         self.counts.set(counts);
@@ -423,38 +462,38 @@ impl Drop for Abandon<'_> {
 
 impl Batch {
     /// A handle that a traced value owns.
-    #[inline]
+    #[inline(always)]
     pub(super) fn visit(&mut self, node: NonNull<Header>, mode: Mode) {
         // SAFETY: the value that is being traced owns a handle to the node.
         let header = unsafe { header(node) };
         let strong = header.strong.get();
         if strong & IN_SLOT != 0 {
             let at = header.link.get();
-            let slot = &mut self.slots[at as usize];
-            if slot.inner == LIVE {
-                return;
-            }
-            match mode {
-                Mode::Count | Mode::Recount => slot.inner += 1,
-                Mode::Live => {
-                    slot.inner = LIVE;
-                    self.open.push(at);
-                }
-            }
+            let inner = &mut self.slots[at as usize].inner;
+            // LIVE stays what it is.
+            *inner = inner.saturating_add(1);
+            self.references.push(at);
         } else if mode == Mode::Count && strong & (DEAD | ACYCLIC) == 0 {
-            self.add(node, 1);
+            self.discover(node);
         }
+    }
+
+    /// Gives a node a slot that a traced value refers to.
+    #[inline(never)]
+    fn discover(&mut self, node: NonNull<Header>) {
+        let at = self.add(node, 1);
+        self.references.push(at);
     }
 
     /// Gives a node a slot.
     #[inline]
-    fn add(&mut self, node: NonNull<Header>, inner: u32) {
+    fn add(&mut self, node: NonNull<Header>, inner: u32) -> u32 {
         // SAFETY: the caller has the node from a handle or a list that keeps it.
         let header = unsafe { header(node) };
-        let at = u32::try_from(self.slots.len()).expect("fewer nodes than addresses / 16");
-        self.slots.push(Slot { node, weak: header.link.replace(at), inner });
+        let at = self.slots.len() as u32;
+        self.slots.push(Slot { node, weak: header.link.replace(at), inner, first: 0 });
         header.raise(IN_SLOT);
-        self.seen_bytes += header.class.layout.size();
+        at
     }
 
     #[inline]
@@ -475,18 +514,10 @@ impl Batch {
     fn advance(&mut self, until: u64, most: usize, resumed: bool) -> Option<Vec<(NonNull<Header>, bool)>> {
         self.interrupted |= resumed && self.cursor + self.slots.len() > 0;
         while self.stage == Stage::Count {
-            if self.cursor < self.slots.len() {
-                if self.traced >= until {
-                    return None;
-                }
-                let node = self.slots[self.cursor].node;
-                self.cursor += 1;
-                self.trace(node, Mode::Count);
-            } else if self.slots.len() < most && self.next < self.round.len() && self.traced < until {
-                let node = self.round[self.next];
-                self.next += 1;
-                self.add_suspect(node);
-            } else {
+            if !self.count(until) {
+                return None;
+            }
+            if self.slots.len() >= most || self.traced >= until || !self.add_suspects() {
                 (self.stage, self.cursor) = (Stage::Scan, 0);
             }
         }
@@ -499,54 +530,92 @@ impl Batch {
         Some(self.finish())
     }
 
-    fn add_suspect(&mut self, node: NonNull<Header>) {
-        // SAFETY: the list of suspects keeps the node's memory.
-        let header = unsafe { header(node) };
-        if header.has(DEAD | IN_SLOT) {
-            self.traced += 1;
-            // SAFETY: it was taken from the round, which is not read there again.
-            unsafe { forget_suspect(node) };
-        } else {
-            header.clear(SUSPECT);
-            self.add(node, 0);
+    /// Traces the slots that were not yet; whether it came to the end.
+    #[inline]
+    fn count(&mut self, until: u64) -> bool {
+        while self.cursor < self.slots.len() {
+            if self.traced >= until {
+                return false;
+            }
+            // Far from 2^32 while memory lasts; more than that is not judged.
+            let first = u32::try_from(self.references.len()).expect("fewer references than 2^32");
+            let slot = &mut self.slots[self.cursor];
+            slot.first = first;
+            let node = slot.node;
+            self.cursor += 1;
+            self.trace(node, Mode::Count);
         }
+        true
     }
 
-    /// Finds what is held from outside and all it reaches; whether it came to the end.
-    fn scan(&mut self, until: u64) -> bool {
-        loop {
-            while let Some(at) = self.open.pop() {
-                if self.traced >= until {
-                    self.open.push(at);
-                    return false;
-                }
-                self.trace(self.slots[at as usize].node, Mode::Live);
-            }
-            if self.cursor == self.slots.len() {
+    /// Gives the next suspect a slot that has none; whether there was one.
+    #[inline]
+    fn add_suspects(&mut self) -> bool {
+        while let Some(&node) = self.round.get(self.next) {
+            self.next += 1;
+            self.traced += 1;
+            // SAFETY: the list of suspects keeps the node's memory.
+            let header = unsafe { header(node) };
+            let strong = header.strong.get();
+            if strong & (DEAD | IN_SLOT) == 0 {
+                header.strong.set(strong & !SUSPECT);
+                self.add(node, 0);
                 return true;
             }
-            self.keep_if_held(self.cursor);
+            // SAFETY: it was taken from the round, which is not read there again.
+            unsafe { forget_suspect(node) };
+        }
+        false
+    }
+
+    /// Finds what is held from outside and all it reached when it was traced; whether it came to the end.
+    fn scan(&mut self, until: u64) -> bool {
+        while self.cursor < self.slots.len() {
+            let at = self.cursor;
+            let slot = self.slots[at];
+            // SAFETY: the slot keeps the node's memory.
+            let header = unsafe { header(slot.node) };
+            let strong = header.strong.get();
+            if slot.inner == LIVE || strong & COUNT != slot.inner || strong & DEAD != 0 {
+                self.slots[at].inner = LIVE;
+                self.spread(at);
+            }
             self.cursor += 1;
+            while let Some(back) = self.open.pop() {
+                self.spread(back as usize);
+            }
+            if self.traced >= until {
+                return self.cursor == self.slots.len();
+            }
         }
+        true
     }
 
+    /// What a live node refers to is live. What comes before it waits on `open`; what comes later is met by the scan.
     #[inline]
-    fn keep_if_held(&mut self, at: usize) {
-        let slot = &mut self.slots[at];
-        // SAFETY: the slot keeps the node's memory.
-        let header = unsafe { header(slot.node) };
-        if slot.inner != LIVE && (header.count() != slot.inner || header.has(DEAD)) {
-            slot.inner = LIVE;
-            self.open.push(at as u32);
+    fn spread(&mut self, at: usize) {
+        self.traced += 1;
+        let first = self.slots[at].first as usize;
+        let last = self.slots.get(at + 1).map_or(self.references.len(), |it| it.first as usize);
+        for &reference in &self.references[first..last] {
+            let inner = &mut self.slots[reference as usize].inner;
+            if *inner != LIVE {
+                *inner = LIVE;
+                if (reference as usize) < self.cursor {
+                    self.open.push(reference);
+                }
+            }
         }
     }
 
-    /// Counts what is left again, in one go.
+    /// Counts what is left again, in one go, with the references that there are now.
     fn prove(&mut self) {
         for slot in self.slots.iter_mut().filter(|it| it.inner != LIVE) {
             slot.inner = 0;
         }
+        self.references.clear();
         for at in 0..self.slots.len() {
+            self.slots[at].first = self.references.len() as u32;
             if self.slots[at].inner != LIVE {
                 self.trace(self.slots[at].node, Mode::Recount);
             }
@@ -558,7 +627,8 @@ impl Batch {
     /// Takes all slots away; what was not found alive is garbage, and is marked so.
     fn finish(&mut self) -> Vec<(NonNull<Header>, bool)> {
         let mut garbage = Vec::new();
-        for slot in std::mem::take(&mut *self.slots) {
+        self.seen += self.slots.len();
+        for slot in self.slots.drain(..) {
             // SAFETY: the slot kept the node's memory until here.
             let header = unsafe { header(slot.node) };
             header.link.set(slot.weak);
@@ -568,12 +638,18 @@ impl Batch {
                 // Kept until all values are dropped, and no suspect meanwhile.
                 header.increment();
                 header.raise(CONDEMNED | SUSPECT);
-                self.garbage_bytes += header.class.layout.size();
                 garbage.push((slot.node, listed));
             } else if header.has(DEAD) && header.count() == 0 && !header.has(SUSPECT) {
                 // SAFETY: the value was dropped and no handle is left; the slot alone kept the memory.
                 unsafe { give_up(slot.node) };
             }
+        }
+        self.garbage += garbage.len();
+        self.references.clear();
+        if self.slots.capacity() > KEPT_SLOTS {
+            self.slots.shrink_to(KEPT_SLOTS);
+            self.references.shrink_to(KEPT_SLOTS);
+            self.open.shrink_to(KEPT_SLOTS);
         }
         (self.stage, self.cursor) = (Stage::Idle, 0);
         garbage
@@ -651,19 +727,18 @@ pub(super) unsafe fn suspect(node: NonNull<Header>) {
     if header.has(DEAD) {
         return;
     }
-    STATE.with(|state| {
-        if state.ended.get() {
-            return;
-        }
-        header.raise(SUSPECT);
-        let mut suspects = state.suspects.borrow_mut();
-        if suspects.is_empty() {
-            // Made now, so that it ends with the thread.
-            END.with(|_| {});
-        }
-        suspects.push(node);
-        state.suspect_bytes.set(state.suspect_bytes.get() + header.class.layout.size());
-    });
+    let state = state();
+    if state.ended.get() {
+        return;
+    }
+    header.raise(SUSPECT);
+    let mut suspects = state.suspects.borrow_mut();
+    if suspects.is_empty() {
+        // Made now, so that it ends with the thread.
+        END.with(|_| {});
+    }
+    suspects.push(node);
+    state.suspect_bytes.set(state.suspect_bytes.get() + header.class.layout.size());
 }
 
 /// Changes a node's weak count.

@@ -128,15 +128,28 @@ pub unsafe fn header<'a>(node: NonNull<Header>) -> &'a Header {
 #[inline]
 pub unsafe fn give_up(node: NonNull<Header>) {
     // SAFETY: the caller's count keeps the memory.
-    let (left, layout) = {
+    let layout = unsafe { header(node) }.class.layout;
+    // SAFETY: by this function's contract; the class's layout is that of the allocation.
+    unsafe { give_up_known(node, layout) }
+}
+
+/// The same where the layout is known.
+///
+/// # Safety
+/// - As [`give_up`]; `layout` is that of the class.
+#[inline]
+pub unsafe fn give_up_known(node: NonNull<Header>, layout: Layout) {
+    let left = {
+        // SAFETY: the caller's count keeps the memory.
         let header = unsafe { header(node) };
         debug_assert!(!header.has(IN_SLOT) && header.link.get() > 0);
+        debug_assert_eq!(layout, header.class.layout);
         let left = header.link.get() - 1;
         header.link.set(left);
-        (left, header.class.layout)
+        left
     };
     if left == 0 {
-        // SAFETY: nothing counts on the memory any more; it was allocated with the class's layout.
+        // SAFETY: nothing counts on the memory any more; it was allocated with this layout.
         unsafe { dealloc(node.as_ptr().cast(), layout) }
     }
 }
