@@ -33,7 +33,7 @@ pub trait Collector {
     /// Makes an object; nothing when there is no memory. Frees nothing.
     fn place(&mut self, core: &mut Core, shape: Shape) -> Option<u32>;
 
-    /// The write barrier: a field of an object is about to change; 0 is null.
+    /// The write barrier: a field of an object has just changed; 0 is null.
     fn write(&mut self, core: &mut Core, object: u32, old: u32, new: u32);
 
     /// One more root refers to the object.

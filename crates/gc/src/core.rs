@@ -153,18 +153,26 @@ impl Core {
         };
         let size = shape.size();
         let object = &mut self.memory.bytes_mut(place)[..size as usize];
-        object[..4].copy_from_slice(&index.to_ne_bytes());
-        object[4..8].copy_from_slice(&shape.references.to_ne_bytes());
-        object[8..12].copy_from_slice(&shape.bytes.to_ne_bytes());
-        object[12..].fill(0);
-        let statistics = &mut self.statistics;
-        statistics.allocated_objects += 1;
-        statistics.allocated_bytes += u64::from(size);
-        statistics.live_objects += 1;
-        statistics.live_bytes += u64::from(size);
-        statistics.peak_bytes = statistics.peak_bytes.max(statistics.live_bytes);
-        statistics.peak_reserved_bytes = statistics.peak_reserved_bytes.max(self.memory.reserved());
+        let (header, rest) = object.split_first_chunk_mut::<16>().expect("no object is smaller");
+        header[..4].copy_from_slice(&index.to_ne_bytes());
+        header[4..8].copy_from_slice(&shape.references.to_ne_bytes());
+        header[8..12].copy_from_slice(&shape.bytes.to_ne_bytes());
+        header[12..].copy_from_slice(&[0; 4]);
+        // The smallest without a call.
+        match rest.first_chunk_mut::<8>() {
+            Some(only) if size == 24 => *only = [0; 8],
+            _ => rest.fill(0),
+        }
+        self.statistics.live_objects += 1;
+        self.statistics.live_bytes += u64::from(size);
         index
+    }
+
+    /// Where the object of a handle is, if the handle is not stale.
+    #[inline(always)]
+    pub fn find(&self, index: u32, generation: u32) -> Option<Place> {
+        let entry = self.table.get(index as usize)?;
+        (entry.generation == generation).then(|| entry.place())
     }
 
     /// Whether one more entry can be named.
@@ -217,18 +225,6 @@ impl Core {
         (word(0), Shape { references: word(4), bytes: word(8) })
     }
 
-    /// A field; the caller knows that the object has it.
-    #[inline]
-    pub fn reference(&self, index: u32, field: u32) -> u32 {
-        self.memory.word(self.place(index), HEADER_BYTES as usize + field as usize * 4)
-    }
-
-    #[inline]
-    pub fn set_reference(&mut self, index: u32, field: u32, value: u32) {
-        let place = self.place(index);
-        self.memory.set_word(place, HEADER_BYTES as usize + field as usize * 4, value);
-    }
-
     /// The fields of an object that are not null, `from` on, `most` at most.
     #[inline]
     pub fn references_from(&self, index: u32, from: u32, most: u32) -> impl Iterator<Item = u32> + '_ {
@@ -261,7 +257,19 @@ impl Core {
         self.condemned.push_back(index);
     }
 
-    pub fn stop(&self, kind: PauseKind) -> Stopwatch {
+    /// Objects are about to be freed: what there is now may be the most there was.
+    #[inline]
+    pub fn note_peak(&mut self) {
+        self.statistics.peak_bytes = self.statistics.peak_bytes.max(self.statistics.live_bytes);
+    }
+
+    /// Bytes of objects that were allocated up to now.
+    fn allocated_bytes(&self) -> u64 {
+        self.statistics.live_bytes + self.work.freed_bytes
+    }
+
+    pub fn stop(&mut self, kind: PauseKind) -> Stopwatch {
+        self.note_peak();
         Stopwatch { kind, work: self.work, start_nanos: clock::thread_nanos() }
     }
 
@@ -269,17 +277,17 @@ impl Core {
         let now = clock::thread_nanos();
         let nanos = now.saturating_sub(stopwatch.start_nanos);
         let work = self.work.since(&stopwatch.work);
+        let at_bytes = self.allocated_bytes();
         let statistics = &mut self.statistics;
         statistics.pauses += 1;
         statistics.pause_nanos += nanos;
         statistics.longest_pause_nanos = statistics.longest_pause_nanos.max(nanos);
         statistics.longest_pause_work = statistics.longest_pause_work.max(work.traced + work.swept);
         statistics.total_nanos = now.saturating_sub(self.born_nanos);
-        statistics.peak_reserved_bytes = statistics.peak_reserved_bytes.max(self.memory.reserved());
         if statistics.log.len() < KEPT_PAUSES {
             statistics.log.push(Pause {
                 kind: stopwatch.kind,
-                at_bytes: statistics.allocated_bytes,
+                at_bytes,
                 start_nanos: stopwatch.start_nanos.saturating_sub(self.born_nanos),
                 nanos,
                 work,
@@ -289,7 +297,11 @@ impl Core {
 
     /// The account up to now.
     pub fn settle(&mut self) -> &Statistics {
+        self.note_peak();
         self.statistics.work = self.work;
+        self.statistics.allocated_objects = self.statistics.live_objects + self.work.freed;
+        self.statistics.allocated_bytes = self.allocated_bytes();
+        self.statistics.peak_reserved_bytes = self.memory.peak();
         self.statistics.total_nanos = clock::thread_nanos().saturating_sub(self.born_nanos);
         &self.statistics
     }

@@ -4,6 +4,7 @@ use std::num::NonZeroU32;
 
 use crate::collectors::Collector;
 use crate::core::{CONDEMNED, Core, FINALIZABLE, HEADER_BYTES};
+use crate::memory::Place;
 use crate::statistics::Statistics;
 use crate::verify;
 
@@ -64,6 +65,20 @@ impl Handle {
 /// An object that is not kept alive; see [`Heap::upgrade`].
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct Weak(Handle);
+
+#[cold]
+#[inline(never)]
+#[track_caller]
+fn gone() -> ! {
+    panic!("the object is gone: no root reached it at a safepoint")
+}
+
+#[cold]
+#[inline(never)]
+#[track_caller]
+fn no_field(field: u32, count: u32) -> ! {
+    panic!("field {field} of an object with {count}")
+}
 
 /// An entry among the heap's roots; see [`Heap::root`].
 #[derive(PartialEq, Eq, Hash, Debug)]
@@ -208,24 +223,31 @@ impl<C: Collector> Heap<C> {
         Handle { index, generation: self.core.entry(index.get()).generation }
     }
 
-    #[inline]
+    #[inline(always)]
     #[track_caller]
-    fn index(&self, object: Handle) -> u32 {
-        let index = object.index.get();
-        assert!(
-            index < self.core.entries() && self.core.entry(index).generation == object.generation,
-            "the object is gone: no root reached it at a safepoint"
-        );
-        index
+    fn place(&self, object: Handle) -> Place {
+        match self.core.find(object.index.get(), object.generation) {
+            Some(place) => place,
+            None => gone(),
+        }
     }
 
-    #[inline]
+    #[inline(always)]
     #[track_caller]
-    fn field(&self, object: Handle, field: u32) -> u32 {
-        let index = self.index(object);
-        let count = self.core.shape(index).references;
-        assert!(field < count, "field {field} of an object with {count}");
-        index
+    fn index(&self, object: Handle) -> u32 {
+        self.place(object);
+        object.index.get()
+    }
+
+    /// Where a field is, from the place of its object.
+    #[inline(always)]
+    #[track_caller]
+    fn field(object: &[u8], field: u32) -> usize {
+        let count = u32::from_ne_bytes(object[4..8].try_into().expect("four bytes"));
+        if field >= count {
+            no_field(field, count);
+        }
+        HEADER_BYTES as usize + field as usize * 4
     }
 
     /// The object that a field refers to.
@@ -235,8 +257,9 @@ impl<C: Collector> Heap<C> {
     #[inline]
     #[track_caller]
     pub fn get(&self, object: Handle, field: u32) -> Option<Handle> {
-        let index = self.field(object, field);
-        match self.core.reference(index, field) {
+        let object = self.core.memory.bytes(self.place(object));
+        let at = Self::field(object, field);
+        match u32::from_ne_bytes(object[at..at + 4].try_into().expect("four bytes")) {
             0 => None,
             value => Some(self.handle(value)),
         }
@@ -246,12 +269,15 @@ impl<C: Collector> Heap<C> {
     #[inline]
     #[track_caller]
     pub fn set(&mut self, object: Handle, field: u32, value: Option<Handle>) {
-        let index = self.field(object, field);
         let new = value.map_or(0, |it| self.index(it));
-        let old = self.core.reference(index, field);
+        let place = self.place(object);
+        let bytes = self.core.memory.bytes_mut(place);
+        let at = Self::field(bytes, field);
+        let slot = &mut bytes[at..at + 4];
+        let old = u32::from_ne_bytes((&*slot).try_into().expect("four bytes"));
+        slot.copy_from_slice(&new.to_ne_bytes());
         self.core.statistics.stores += 1;
-        self.collector.write(&mut self.core, index, old, new);
-        self.core.set_reference(index, field, new);
+        self.collector.write(&mut self.core, object.index.get(), old, new);
     }
 
     /// What the object consists of.
@@ -265,20 +291,20 @@ impl<C: Collector> Heap<C> {
     #[inline]
     #[track_caller]
     pub fn bytes(&self, object: Handle) -> &[u8] {
-        let index = self.index(object);
-        let shape = self.core.shape(index);
+        let place = self.place(object);
+        let shape = self.core.shape_at(place).1;
         let start = HEADER_BYTES as usize + shape.references as usize * 4;
-        &self.core.memory.bytes(self.core.place(index))[start..start + shape.bytes as usize]
+        &self.core.memory.bytes(place)[start..start + shape.bytes as usize]
     }
 
     /// The object's payload, to be written.
     #[inline]
     #[track_caller]
     pub fn bytes_mut(&mut self, object: Handle) -> &mut [u8] {
-        let index = self.index(object);
-        let shape = self.core.shape(index);
+        let place = self.place(object);
+        let shape = self.core.shape_at(place).1;
         let start = HEADER_BYTES as usize + shape.references as usize * 4;
-        &mut self.core.memory.bytes_mut(self.core.place(index))[start..start + shape.bytes as usize]
+        &mut self.core.memory.bytes_mut(place)[start..start + shape.bytes as usize]
     }
 
     /// Whether using the handle would not panic.

@@ -22,6 +22,7 @@ pub struct Memory {
     segments: Vec<Box<[u8]>>,
     vacant: Vec<u32>,
     reserved: u64,
+    peak: u64,
 }
 
 impl Memory {
@@ -31,6 +32,7 @@ impl Memory {
         segment.try_reserve_exact(bytes).ok()?;
         segment.resize(bytes, 0);
         self.reserved += bytes as u64;
+        self.peak = self.peak.max(self.reserved);
         let segment = segment.into_boxed_slice();
         if let Some(id) = self.vacant.pop() {
             self.segments[id as usize] = segment;
@@ -51,6 +53,11 @@ impl Memory {
     /// Bytes of all segments.
     pub fn reserved(&self) -> u64 {
         self.reserved
+    }
+
+    /// The most bytes of all segments at any time.
+    pub fn peak(&self) -> u64 {
+        self.peak
     }
 
     /// The number that segments stay below.

@@ -1,10 +1,8 @@
 //! What a heap did: work by counts, pauses by counts and by the thread's CPU time.
 //!
-//! Equations, held by the verifier:
-//!
 //! ```text
-//! allocated_objects == live_objects + freed_objects          (and the same of bytes)
-//! sum of the pauses' work <= total work                      (barriers and releases work outside pauses)
+//! allocated == live + freed, of objects and of bytes; so only two are counted
+//! sum of the pauses' work <= all work                  (releases by counts are work outside pauses)
 //! ```
 
 /// What collecting did, by counts that do not depend on the machine.

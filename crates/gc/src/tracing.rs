@@ -101,7 +101,7 @@ impl Tracing {
         }
     }
 
-    /// The barrier: a reference is about to be overwritten.
+    /// The barrier: a reference was overwritten.
     #[inline]
     pub fn overwrite(&mut self, core: &mut Core, old: u32) {
         if self.phase == Phase::Mark && old != 0 && !self.is_black(core, old) {

@@ -148,6 +148,7 @@ impl State {
 
     /// Frees objects that nothing refers to, and what only they refer to.
     fn release_zeros(&mut self, core: &mut Core, most: u32) {
+        core.note_peak();
         for _ in 0..most {
             let Some(index) = self.zeros.pop() else { return };
             let word = core.word_mut(index);
