@@ -7,7 +7,7 @@ mod regions;
 
 pub use generational::{Generational, GenerationalOptions};
 pub use mark_sweep::{MarkSweep, MarkSweepOptions};
-pub use reference_counting::{ReferenceCounting, ReferenceCountingOptions};
+pub use reference_counting::{Cycles, Generations, Increments, ReferenceCounting, ReferenceCountingOptions};
 pub use regions::{Regions, RegionsOptions};
 
 use crate::core::Core;
@@ -27,8 +27,8 @@ pub trait Collector {
     /// The heap is new.
     fn begin(&mut self, _core: &mut Core) {}
 
-    /// The program is about to allocate so many bytes: a trigger may be met, and work be done.
-    fn safepoint(&mut self, core: &mut Core, bytes: u64);
+    /// The program is about to allocate: a trigger may be met, and work be done.
+    fn safepoint(&mut self, core: &mut Core, shape: Shape);
 
     /// Makes an object; nothing when there is no memory. Frees nothing.
     fn place(&mut self, core: &mut Core, shape: Shape) -> Option<u32>;

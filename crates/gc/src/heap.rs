@@ -165,7 +165,7 @@ impl<C: Collector> Heap<C> {
         if needed > Shape::LARGEST || !self.core.has_entry() {
             return Err(self.exhausted(needed));
         }
-        self.collector.safepoint(&mut self.core, needed);
+        self.collector.safepoint(&mut self.core, shape);
         if self.verifying {
             self.verify_after_cycle();
         }

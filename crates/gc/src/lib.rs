@@ -28,8 +28,8 @@ mod verify;
 
 pub use cc::{Cc, Trace};
 pub use collectors::{
-    Collector, Generational, GenerationalOptions, MarkSweep, MarkSweepOptions, ReferenceCounting,
-    ReferenceCountingOptions, Regions, RegionsOptions,
+    Collector, Cycles, Generational, GenerationalOptions, Generations, Increments, MarkSweep,
+    MarkSweepOptions, ReferenceCounting, ReferenceCountingOptions, Regions, RegionsOptions,
 };
 pub use heap::{Exhausted, Handle, Heap, Root, Shape, Weak};
 pub use heapwise_gc_derive::Trace;

@@ -3,8 +3,9 @@
 use std::collections::{HashMap, HashSet};
 
 use heapwise_gc::{
-    Collector, Generational, GenerationalOptions, Handle, Heap, MarkSweep, MarkSweepOptions,
-    ReferenceCounting, ReferenceCountingOptions, Regions, RegionsOptions, Root, Shape, Weak,
+    Collector, Cycles, Generational, GenerationalOptions, Generations, Handle, Heap, Increments, MarkSweep,
+    MarkSweepOptions, ReferenceCounting, ReferenceCountingOptions, Regions, RegionsOptions, Root, Shape,
+    Weak,
 };
 use proptest::prelude::*;
 
@@ -270,8 +271,8 @@ fn run(collector: impl Collector, actions: &[Action]) {
     twin.end();
 }
 
-fn reference_counting() -> ReferenceCounting {
-    ReferenceCounting::new(ReferenceCountingOptions { suspect_bytes: 500, released_at_once: 3 })
+fn reference_counting(cycles: Cycles) -> ReferenceCounting {
+    ReferenceCounting::new(ReferenceCountingOptions { cycles, released_at_once: 3 })
 }
 
 fn mark_sweep() -> MarkSweep {
@@ -315,7 +316,10 @@ proptest! {
 
     #[test]
     fn reference_counting_is_sound_and_complete(actions in proptest::collection::vec(action(), 1..250)) {
-        run(reference_counting(), &actions);
+        run(reference_counting(Cycles::Suspects { bytes: 500 }), &actions);
+        let generations = Generations { thresholds: [7, 2, 2], long_lived_ratio: 0.25 };
+        run(reference_counting(Cycles::Generations(generations)), &actions);
+        run(reference_counting(Cycles::Increments(Increments { threshold: 7, scale: 2 })), &actions);
     }
 
     #[test]

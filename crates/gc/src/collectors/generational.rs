@@ -323,16 +323,17 @@ impl Generational {
 
 impl Collector for Generational {
     #[inline]
-    fn safepoint(&mut self, core: &mut Core, bytes: u64) {
+    fn safepoint(&mut self, core: &mut Core, shape: Shape) {
+        let size = shape.size();
         let state = &self.state;
-        if state.is_large(bytes as u32) {
+        if state.is_large(size) {
             if state.nursery.is_none() {
-                self.make_room(core, bytes as u32);
-            } else if state.old_bytes + bytes > state.trigger_bytes {
+                self.make_room(core, size);
+            } else if state.old_bytes + u64::from(size) > state.trigger_bytes {
                 self.make_room(core, 0);
             }
-        } else if bytes as u32 > state.capacity - state.top {
-            self.make_room(core, bytes as u32);
+        } else if size > state.capacity - state.top {
+            self.make_room(core, size);
         }
     }
 

@@ -114,7 +114,8 @@ impl Collector for MarkSweep {
     }
 
     #[inline]
-    fn safepoint(&mut self, core: &mut Core, bytes: u64) {
+    fn safepoint(&mut self, core: &mut Core, shape: Shape) {
+        let bytes = u64::from(shape.size());
         if self.state.tracing.phase() == Phase::Idle {
             if core.live_bytes() + bytes <= self.state.trigger_bytes {
                 return;

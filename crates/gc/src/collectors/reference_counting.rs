@@ -23,7 +23,16 @@
 //! ```
 //!
 //! Costs: each store of a reference two counts; a collection O(what suspects reach); nothing ever looks at the rest.
+//! With [`Cycles::Generations`] or [`Cycles::Increments`] nothing is suspected: all objects with fields are listed by
+//! age, and a part of them is judged at a time, as CPython does; see the folder's files.
+//!
 //! Absent on purpose: the concurrent variant; counts that are stuck are never freed, by cycles neither.
+
+mod generations;
+mod increments;
+
+pub use generations::Generations;
+pub use increments::Increments;
 
 use super::Collector;
 use crate::blocks::Blocks;
@@ -37,7 +46,7 @@ const BLACK: u32 = 0;
 const GRAY: u32 = 1 << 26;
 const WHITE: u32 = 2 << 26;
 const PURPLE: u32 = 3 << 26;
-/// Among the garbage that was gathered.
+/// Among the garbage that was gathered; with increments, whether the object was visited in an odd cycle.
 const GATHERED: u32 = 1 << 28;
 /// Among the zeros.
 const ZERO: u32 = 1 << 29;
@@ -45,27 +54,30 @@ const ZERO: u32 = 1 << 29;
 /// Settings of reference counting.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub struct ReferenceCountingOptions {
-    /// Cycles are looked for when suspects have so many bytes; [`u64::MAX`] never.
-    pub suspect_bytes: u64,
+    /// When and where cycles are looked for.
+    pub cycles: Cycles,
     /// Objects that one safepoint frees at most because nothing refers to them.
     pub released_at_once: u32,
 }
 
-#[derive(Default)]
-struct State {
-    blocks: Blocks,
-    /// Objects that had no count when they came here.
-    zeros: Vec<u32>,
-    /// With their generation: a suspect may have been freed.
-    suspects: Vec<(u32, u32)>,
-    suspect_bytes: u64,
-    open: Vec<u32>,
+/// When and where cycles are looked for.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub enum Cycles {
+    /// From suspects on, when they have so many bytes; with [`u64::MAX`] only when asked.
+    Suspects {
+        /// Bytes of suspects.
+        bytes: u64,
+    },
+    /// Among all objects with fields, in three generations by age.
+    Generations(Generations),
+    /// Among the young and a part of the old at a time.
+    Increments(Increments),
 }
 
 impl Default for ReferenceCountingOptions {
     /// Cycles from 256 KiB of suspects on.
     fn default() -> Self {
-        Self { suspect_bytes: 256 << 10, released_at_once: 128 }
+        Self { cycles: Cycles::Suspects { bytes: 256 << 10 }, released_at_once: 128 }
     }
 }
 
@@ -79,13 +91,41 @@ pub struct ReferenceCounting {
 impl ReferenceCounting {
     /// The collector with these settings.
     pub fn new(options: ReferenceCountingOptions) -> Self {
-        Self { options, state: State::default() }
+        let by_age = match options.cycles {
+            Cycles::Suspects { .. } => ByAge::None,
+            Cycles::Generations(options) => ByAge::Generations(generations::State::new(options)),
+            Cycles::Increments(options) => ByAge::Increments(increments::State::new(options)),
+        };
+        Self { options, state: State { by_age, ..State::default() } }
     }
 
     /// Its settings.
     pub fn options(&self) -> &ReferenceCountingOptions {
         &self.options
     }
+}
+
+/// How objects are listed if cycles are looked for by age.
+#[derive(Default)]
+enum ByAge {
+    #[default]
+    None,
+    Generations(generations::State),
+    Increments(increments::State),
+}
+
+#[derive(Default)]
+struct State {
+    blocks: Blocks,
+    /// Objects that had no count when they came here.
+    zeros: Vec<u32>,
+    /// With their generation: a suspect may have been freed.
+    suspects: Vec<(u32, u32)>,
+    suspect_bytes: u64,
+    open: Vec<u32>,
+    by_age: ByAge,
+    /// Counts without references from within, while a part of the heap is judged.
+    outside: Vec<u32>,
 }
 
 fn color(core: &Core, index: u32) -> u32 {
@@ -134,7 +174,7 @@ impl State {
     }
 
     fn suspect(&mut self, core: &mut Core, index: u32) {
-        if color(core, index) == PURPLE {
+        if color(core, index) == PURPLE || !matches!(self.by_age, ByAge::None) {
             return;
         }
         let shape = core.shape(index);
@@ -172,6 +212,11 @@ impl State {
 
     fn free(&mut self, core: &mut Core, index: u32) {
         let suspected = color(core, index) == PURPLE;
+        match &mut self.by_age {
+            ByAge::None => {}
+            ByAge::Generations(by_age) => by_age.freed(core, index),
+            ByAge::Increments(by_age) => by_age.freed(core, index),
+        }
         let (place, size) = core.free(index);
         if suspected {
             self.suspect_bytes -= u64::from(size);
@@ -293,15 +338,103 @@ impl State {
     }
 }
 
+impl State {
+    /// Judges a part of the heap: frees those of `members` that nothing but members refer to, with what they reach
+    /// among them; the others stay in `members`, in their order. Everything is traced once or twice.
+    fn judge(&mut self, core: &mut Core, members: &mut Vec<(u32, u32)>) {
+        members.retain(|&(index, generation)| core.entry(index).generation == generation);
+        self.outside.resize(core.entries() as usize, 0);
+        for &(index, _) in members.iter() {
+            paint(core, index, GRAY);
+            self.outside[index as usize] = core.word(index) & COUNT;
+        }
+        for &(index, _) in members.iter() {
+            core.work.traced += 1;
+            for reference in core.references(index) {
+                if color(core, reference) == GRAY && core.word(reference) & COUNT != COUNT {
+                    self.outside[reference as usize] -= 1;
+                }
+            }
+        }
+        for &(index, _) in members.iter() {
+            if self.outside[index as usize] > 0 {
+                self.keep(core, index);
+            }
+        }
+        for &(index, _) in members.iter() {
+            if core.word(index) & (COLOR | FINALIZABLE) == GRAY | FINALIZABLE {
+                core.condemn(index);
+                increment(core, index);
+                self.keep(core, index);
+            }
+        }
+        let mut garbage = Vec::new();
+        members.retain(|&(index, _)| {
+            let live = color(core, index) == BLACK;
+            if !live {
+                garbage.push(index);
+            }
+            live
+        });
+        for &index in &garbage {
+            core.work.swept += 1;
+            let outside = core.references(index).filter(|&it| color(core, it) == BLACK);
+            self.open.extend(outside);
+            while let Some(reference) = self.open.pop() {
+                self.lose(core, reference);
+            }
+        }
+        for index in garbage {
+            self.free(core, index);
+        }
+        self.release_zeros(core, u32::MAX);
+        members.retain(|&(index, generation)| core.entry(index).generation == generation);
+    }
+
+    /// What a gray object reaches is black.
+    fn keep(&mut self, core: &mut Core, from: u32) {
+        if color(core, from) != GRAY {
+            return;
+        }
+        paint(core, from, BLACK);
+        self.open.push(from);
+        let mut found = Vec::new();
+        while let Some(index) = self.open.pop() {
+            core.work.traced += 1;
+            found.extend(core.references(index));
+            core.work.references += found.len() as u64;
+            for reference in found.drain(..) {
+                if color(core, reference) == GRAY {
+                    paint(core, reference, BLACK);
+                    self.open.push(reference);
+                }
+            }
+        }
+    }
+}
+
 impl Collector for ReferenceCounting {
     const COUNTS: bool = true;
 
     #[inline]
-    fn safepoint(&mut self, core: &mut Core, _bytes: u64) {
+    fn safepoint(&mut self, core: &mut Core, shape: Shape) {
         core.fresh.clear();
         self.state.release_zeros(core, self.options.released_at_once.max(2));
-        if self.state.suspect_bytes >= self.options.suspect_bytes {
-            self.step(core, 0);
+        match (&mut self.state.by_age, self.options.cycles) {
+            (ByAge::None, Cycles::Suspects { bytes }) if self.state.suspect_bytes >= bytes => {
+                self.step(core, 0)
+            }
+            (ByAge::None, _) => {}
+            (ByAge::Generations(by_age), _) => {
+                if let Some(generation) = by_age.allocation(shape) {
+                    self.state.collect_generation(core, generation);
+                }
+            }
+            (ByAge::Increments(by_age), _) => {
+                if by_age.allocation(shape) {
+                    self.state.collect_increment(core);
+                }
+            }
         }
     }
 
@@ -309,6 +442,11 @@ impl Collector for ReferenceCounting {
         let place = self.state.blocks.take(&mut core.memory, shape.size())?;
         let index = core.create(place, shape, BLACK);
         self.state.zero(core, index);
+        match &mut self.state.by_age {
+            ByAge::None => {}
+            ByAge::Generations(by_age) => by_age.made(core, index, shape),
+            ByAge::Increments(by_age) => by_age.made(core, index, shape),
+        }
         Some(index)
     }
 
@@ -339,14 +477,25 @@ impl Collector for ReferenceCounting {
     }
 
     fn step(&mut self, core: &mut Core, _objects: u64) {
-        let stopwatch = core.stop(PauseKind::Full);
         self.state.release_zeros(core, u32::MAX);
-        self.state.collect_cycles(core);
-        core.go_on(stopwatch);
+        match self.state.by_age {
+            ByAge::None => {
+                let stopwatch = core.stop(PauseKind::Full);
+                self.state.collect_cycles(core);
+                core.go_on(stopwatch);
+            }
+            ByAge::Generations(_) => self.state.collect_generation(core, 0),
+            ByAge::Increments(_) => self.state.collect_increment(core),
+        }
     }
 
     fn collect(&mut self, core: &mut Core) {
-        self.step(core, 0);
+        self.state.release_zeros(core, u32::MAX);
+        match self.state.by_age {
+            ByAge::None => self.step(core, 0),
+            ByAge::Generations(_) => self.state.collect_generation(core, 2),
+            ByAge::Increments(_) => self.state.collect_all_increments(core),
+        }
         // What cycles alone referred to has lost its count.
         self.state.release_zeros(core, u32::MAX);
     }
@@ -369,7 +518,7 @@ impl Collector for ReferenceCounting {
             if word & COUNT == 0 && word & ZERO == 0 {
                 return Err(format!("entry {index} counts nothing and is not among the zeros"));
             }
-            if word & (GATHERED | GRAY | WHITE) != 0 && word & COLOR != PURPLE {
+            if matches!(word & COLOR, GRAY | WHITE) {
                 return Err(format!("entry {index} is {word:#x} outside a collection"));
             }
         }

@@ -264,7 +264,8 @@ impl Collector for Regions {
     }
 
     #[inline]
-    fn safepoint(&mut self, core: &mut Core, bytes: u64) {
+    fn safepoint(&mut self, core: &mut Core, shape: Shape) {
+        let bytes = u64::from(shape.size());
         if self.is_idle() {
             if core.live_bytes() + bytes <= self.state.trigger_bytes {
                 return;
