@@ -22,6 +22,7 @@ mod collectors;
 mod core;
 mod heap;
 mod memory;
+pub mod presets;
 mod statistics;
 mod tracing;
 mod verify;
