@@ -89,7 +89,7 @@ fn build(observation: &Observation, names: Names, filter: Filter<'_>, joins: boo
             (counted(dropped.len() as u64, "finding"), if dropped.len() == 1 { "is" } else { "are" });
         report.notes.push(format!("{count} {be} suppressed by configuration or options"));
     }
-    report.sources = excerpts(&report, names);
+    report.sources = excerpts(&report, names, &BTreeMap::new());
     report
 }
 
@@ -220,8 +220,13 @@ fn figures(observation: &Observation, leaks: Option<Leaks>) -> Program {
 
 /// Sorts findings that were made elsewhere, and adds the source lines that they show.
 pub fn finish(report: &mut Report, names: Names) {
+    finish_with(report, names, &BTreeMap::new());
+}
+
+/// As [`finish`], with sources that are no files, by what they are called.
+pub fn finish_with(report: &mut Report, names: Names, texts: &BTreeMap<String, String>) {
     sort(report);
-    report.sources = excerpts(report, names);
+    report.sources = excerpts(report, names, texts);
 }
 
 /// Contract's order: severity, bytes, then place and rule.
@@ -436,7 +441,7 @@ fn shown_stacks(report: &Report, names: Names) -> Vec<StackId> {
 }
 
 /// Source lines around the places of findings, from files that can be read now.
-fn excerpts(report: &Report, names: Names) -> Vec<Excerpt> {
+fn excerpts(report: &Report, names: Names, texts: &BTreeMap<String, String>) -> Vec<Excerpt> {
     let count = if names == Names::Shown { SHOWN_FINDINGS } else { EXCERPTS_MAX };
     let mut lines: BTreeMap<String, BTreeSet<u32>> = BTreeMap::new();
     for finding in report.findings.iter().take(count) {
@@ -448,11 +453,14 @@ fn excerpts(report: &Report, names: Names) -> Vec<Excerpt> {
             }
         }
     }
-    lines.into_iter().flat_map(|(path, wanted)| excerpts_of(&path, &wanted)).collect()
+    let of = |(path, wanted): (String, BTreeSet<u32>)| {
+        let text = texts.get(&path).cloned().or_else(|| read_source(&path)).unwrap_or_default();
+        excerpts_of(&path, &text, &wanted)
+    };
+    lines.into_iter().flat_map(of).collect()
 }
 
-fn excerpts_of(path: &str, wanted: &BTreeSet<u32>) -> Vec<Excerpt> {
-    let Some(text) = read_source(path) else { return Vec::new() };
+fn excerpts_of(path: &str, text: &str, wanted: &BTreeSet<u32>) -> Vec<Excerpt> {
     let mut found: Vec<Excerpt> = Vec::new();
     for (line, number) in text.lines().zip(1u32..) {
         if !wanted.contains(&number) {

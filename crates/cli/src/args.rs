@@ -37,10 +37,17 @@ Examples:
   heapwise run -o /tmp/app.heapwise -- ./app
   heapwise run --format json --output findings.json --error-exitcode 9 -- make test
   heapwise run --no-recording -- python3 script.py
+  heapwise run --page http://localhost:8080/ --scenario dialog.toml
+
+A scenario is done again and again: action, then back (without it, back in history where the page has moved on).
+  repeat = 5
+  action = [{ click = \"#open\" }, { type = \"#name\", text = \"Ada\" }, { press = \"Enter\" }, { wait_for = \".done\" }]
+  back = [{ click = \"#close\" }]
+Steps: click, type, press, wait (\"500ms\"), wait_for, eval (JavaScript), open (URL), back; setup is done once.
 
 Exit code: the program's own (128 + signal when killed); with --error-exitcode N it is N when there are
 findings at or above --fail-on; 127 and 126 when the command is not found or not executable; 2 when
-Heapwise could not observe it.")]
+Heapwise could not observe it. Of a page: 0 without findings at or above --fail-on, else 1 or N.")]
     Run(Run),
     /// Heap graph of a process now, without stopping it for good.
     #[command(after_help = "\
@@ -201,6 +208,7 @@ impl FailOn {
 }
 
 #[derive(ClapArgs)]
+#[command(group = clap::ArgGroup::new("pages").args(["page", "scenario"]).multiple(true))]
 pub struct Run {
     /// Recording: a file, or a folder when it ends with / [default: CMD.PID.heapwise here].
     #[arg(short = 'o', value_name = "FILE|DIR/")]
@@ -222,8 +230,18 @@ pub struct Run {
     /// Follow processes that outlive the command to their end.
     #[arg(long)]
     pub wait: bool,
+    /// A page instead of a program: opened in the system's Chromium or Chrome, worked on again and again, and told what
+    /// each turn leaves behind. -o DIR/ keeps its heap snapshots.
+    #[arg(long, value_name = "URL", conflicts_with = "command")]
+    pub page: Option<String>,
+    /// What to do on the page: a TOML file of url, repeat, setup, action and back (see the examples below).
+    #[arg(long, value_name = "FILE", conflicts_with = "command")]
+    pub scenario: Option<PathBuf>,
+    /// The browser [default: the first of chromium, google-chrome and others that is installed].
+    #[arg(long, value_name = "PATH", requires = "pages")]
+    pub browser: Option<PathBuf>,
     /// The program and its arguments.
-    #[arg(trailing_var_arg = true, required = true, value_name = "CMD")]
+    #[arg(trailing_var_arg = true, required_unless_present = "pages", value_name = "CMD")]
     pub command: Vec<OsString>,
 }
 
@@ -245,7 +263,7 @@ fn snapshots(text: &str) -> Result<Snapshots, String> {
 }
 
 /// `90`, `90s`, `5min`, `2h`, `500ms`.
-fn duration(text: &str) -> Option<Duration> {
+pub fn duration(text: &str) -> Option<Duration> {
     let digits = text.trim().find(|it: char| !it.is_ascii_digit()).unwrap_or(text.trim().len());
     let (number, unit) = text.trim().split_at(digits);
     let unit_ms = match unit.trim() {

@@ -10,6 +10,7 @@ mod config;
 mod output;
 mod resources;
 mod runtime;
+mod scenario;
 mod source_map;
 mod verbs;
 

@@ -142,7 +142,7 @@ impl Isolate<'_> {
         let walked = Walked::new(&last);
         let older: Vec<&ObjectHeap> = heaps.iter().collect();
         let (totals, mut findings) = objects::compare(&older, &walked);
-        heap_snapshot::name_lines(&last, &mut findings);
+        heap_snapshot::name_lines(&last, &mut findings, &BTreeMap::new());
         self.weigh(&mut findings);
         report.notes.extend(self.cost());
         report.notes.extend(self.peak(report));

@@ -5,6 +5,7 @@ mod diff;
 mod explain;
 mod export;
 pub mod heap_snapshot;
+mod page;
 mod report;
 mod rules;
 mod run;
@@ -18,6 +19,7 @@ use clap::CommandFactory;
 pub fn dispatch(args: Args) -> Result<u8, Failure> {
     let Args { verb, common } = args;
     match verb {
+        Verb::Run(it) if it.page.is_some() || it.scenario.is_some() => page::run(&it, &common),
         Verb::Run(it) => run::run(&it, &common),
         Verb::Check(it) => check::run(&it, &common),
         Verb::Report(it) => report::run(&it, &common),

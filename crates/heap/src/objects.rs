@@ -167,6 +167,7 @@ pub fn compare(older: &[&ObjectHeap], last: &Walked<'_>) -> (ObjectTotals, Vec<T
     let spans = if older.len() > 2 { &[first, older[older.len() / 2]][..] } else { older };
     findings.extend(survivors::survivors(spans, last, &grown));
     findings.extend(texts::texts(older, last));
+    findings.extend(detached::growing(older, last).into_iter().map(Told::from));
     findings.extend(cycles::cycles(last).into_iter().map(Told::from));
     (totals, findings)
 }

@@ -32,6 +32,7 @@ mod node;
 mod objects;
 mod observation;
 mod observe;
+pub mod page;
 mod ring;
 mod scan;
 mod script;

@@ -15,7 +15,9 @@ pub fn scripts(heap: &ObjectHeap) -> Vec<(u32, String)> {
             && let Some(script) = script(heap, place.node)
             && !heap.name(script).is_empty()
         {
+            // Later versions say what it is first.
             let name = heap.name(script);
+            let name = name.strip_prefix("system / Script / ").unwrap_or(name);
             names.insert(place.script, name.strip_prefix("file://").unwrap_or(name).to_owned());
         }
     }

@@ -7,6 +7,7 @@ use crate::{Failure, analyze};
 use heapwise_heap::objects::{self, Told, Walked};
 use heapwise_model::{Kind, Location, ObjectHeap, ObjectTotals, Place, Related, Report};
 use heapwise_snapshot::SnapshotError;
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{IsTerminal, Read};
 use std::path::{Path, PathBuf};
@@ -31,7 +32,7 @@ pub fn report(args: &Args, common: &Common) -> Result<u8, Failure> {
     }
     let heap = read(&args.recording, common)?;
     let (totals, mut findings) = objects::analyze(&Walked::new(&heap));
-    name_lines(&heap, &mut findings);
+    name_lines(&heap, &mut findings, &BTreeMap::new());
     show(&args.recording, heap.notes, totals, findings, common)
 }
 
@@ -47,7 +48,7 @@ pub fn diff(args: &Diff, common: &Common) -> Result<u8, Failure> {
     let last = heaps.pop().expect("there are two at least");
     let older: Vec<&ObjectHeap> = heaps.iter().collect();
     let (totals, mut findings) = objects::compare(&older, &Walked::new(&last));
-    name_lines(&last, &mut findings);
+    name_lines(&last, &mut findings, &BTreeMap::new());
     let notes = heaps.iter().flat_map(|it| it.notes.clone()).chain(last.notes.clone()).collect();
     show(paths[paths.len() - 1], notes, totals, findings, common)
 }
@@ -107,8 +108,8 @@ const SCRIPT_MAX: u64 = 4 << 20;
 /// Lines told of one container.
 const LINES_MAX: usize = 3;
 
-/// Gives findings about containers the lines that fill them, where their scripts can be read here.
-pub fn name_lines(heap: &ObjectHeap, findings: &mut [Told]) {
+/// Gives findings about containers the lines that fill them, where their scripts can be read here, or are among `known`.
+pub fn name_lines(heap: &ObjectHeap, findings: &mut [Told], known: &BTreeMap<String, String>) {
     let is_container = |it: &Told| {
         matches!(it.finding.kind, Some(Kind::List | Kind::Map | Kind::Set | Kind::String))
             && it.name.is_some()
@@ -116,7 +117,8 @@ pub fn name_lines(heap: &ObjectHeap, findings: &mut [Told]) {
     if !findings.iter().any(is_container) {
         return;
     }
-    let scripts = scripts(heap);
+    let mut scripts = scripts(heap);
+    scripts.extend(known.iter().map(|it| (it.0.clone(), it.1.clone())));
     for told in findings.iter_mut().filter(|it| is_container(it)) {
         let (Some(name), Some(kind)) = (&told.name, told.finding.kind) else { continue };
         // The script that is known to see the container, else any.

@@ -87,6 +87,9 @@ pub fn introduce_class(heap: &ObjectHeap, node: NodeId) -> String {
     }
 }
 
+/// What holds a page's global object, and the variables of its scripts.
+const CONTEXT_OF_PAGE: &str = "system / NativeContext / ";
+
 /// Whether an object is that of a page's or a program's global variables.
 pub fn is_global_object(heap: &ObjectHeap, node: NodeId) -> bool {
     let name = heap.name(node);
@@ -94,6 +97,7 @@ pub fn is_global_object(heap: &ObjectHeap, node: NodeId) -> bool {
         && (matches!(name, "global" | "globalThis" | "Window")
             || name.starts_with("global /")
             || name.starts_with("Window /")
+            || name.starts_with(CONTEXT_OF_PAGE)
             || name.contains("[JSGlobalObject]")
             || name.contains("[JSGlobalProxy]"))
 }
@@ -102,7 +106,8 @@ pub fn is_global_object(heap: &ObjectHeap, node: NodeId) -> bool {
 pub fn object(heap: &ObjectHeap, node: NodeId) -> String {
     let name = heap.name(node);
     if is_global_object(heap, node) {
-        return if name.starts_with("Window") { "window" } else { "global" }.to_owned();
+        let is_page = name.starts_with("Window") || name.starts_with(CONTEXT_OF_PAGE);
+        return if is_page { "window" } else { "global" }.to_owned();
     }
     match heap.kind[node.index()] {
         ObjectKind::Closure if name.is_empty() => "an anonymous function".to_owned(),
@@ -163,7 +168,12 @@ fn reference(heap: &ObjectHeap, from: NodeId, edge: u32) -> String {
         EdgeKind::Context => format!("variable {name}"),
         EdgeKind::Key => format!("[\"{}\"]", beginning(name)),
         EdgeKind::Item => format!("[{}]", beginning(name)),
-        EdgeKind::Element if heap.kind[from.index()] != ObjectKind::Synthetic => format!("[{label}]"),
+        EdgeKind::Element
+            if !matches!(heap.kind[from.index()], ObjectKind::Synthetic | ObjectKind::Native)
+                && !is_global_object(heap, from) =>
+        {
+            format!("[{label}]")
+        }
         _ => String::new(),
     }
 }

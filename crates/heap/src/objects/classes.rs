@@ -64,8 +64,11 @@ fn python_name(kind: ObjectKind) -> &'static str {
     }
 }
 
-/// `<div` of `<div id="a">`.
+/// `<div` of `<div id="a">`, and what is a template in Chrome without what it is made for.
 fn element(name: &str) -> &str {
+    if name.starts_with("blink::") {
+        return name.split('<').next().unwrap_or(name);
+    }
     if name.starts_with('<') { name.split([' ', '>']).next().unwrap_or(name) } else { name }
 }
 

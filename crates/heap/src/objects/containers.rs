@@ -116,7 +116,9 @@ pub fn is_part(heap: &ObjectHeap, node: NodeId) -> bool {
         | ObjectKind::Code
         | ObjectKind::Shape
         | ObjectKind::Attributes => true,
-        _ => is_scope(heap, node),
+        // The insides of Chrome's own objects, which have names without.
+        ObjectKind::Native => heap.name(node).starts_with("blink::"),
+        _ => is_scope(heap, node) || heap.name(node).starts_with("system / ScriptContextTable"),
     }
 }
 

@@ -4,19 +4,41 @@ use super::Walked;
 use super::chain::object;
 use crate::dominators::Dominator;
 use crate::text::{counted, grouped};
-use heapwise_model::{Finding, Kind, NodeId, Rule, Severity};
+use heapwise_model::{Finding, Kind, NodeId, ObjectHeap, Rule, Severity};
 use std::collections::BTreeMap;
 
 const FINDINGS_MAX: usize = 5;
+
+/// Nodes that are no longer shown. Node itself marks objects of its own that no script refers to; they are no part of a
+/// document.
+fn nodes(heap: &ObjectHeap) -> impl Iterator<Item = NodeId> + '_ {
+    let all = (0..heap.graph.len() as u32).map(NodeId);
+    all.filter(|it| heap.detached.has(it.index()) && !heap.name(*it).starts_with("Node / "))
+}
+
+/// As [`detached`], where such nodes are more in each dump; nothing where they are not: some may be held for later.
+pub fn growing(older: &[&ObjectHeap], last: &Walked<'_>) -> Vec<Finding> {
+    let counts: Vec<usize> = older.iter().chain([&last.heap]).map(|it| nodes(it).count()).collect();
+    if !counts.is_sorted_by(|before, after| before < after) {
+        return Vec::new();
+    }
+    let counted: Vec<String> = counts.iter().map(|it| grouped(*it as u64)).collect();
+    let more = format!("; the page's in each snapshot: {}", counted.join(", "));
+    let is_sure = counts.len() > 2;
+    let told = detached(last).into_iter().map(|it| Finding {
+        message: it.message + &more,
+        severity: if is_sure { Severity::Error } else { Severity::Warning },
+        ..it
+    });
+    told.collect()
+}
 
 /// One finding for each object that holds such nodes, what keeps most first.
 pub fn detached(walked: &Walked<'_>) -> Vec<Finding> {
     let heap = walked.heap;
     // By holder: the tops of detached trees, and their bytes.
     let mut held: BTreeMap<String, (NodeId, u64, u64, u64)> = BTreeMap::new();
-    // Node itself marks objects of its own that no script refers to; they are no part of a document.
-    let is_told = |it: &NodeId| heap.detached.has(it.index()) && !heap.name(*it).starts_with("Node / ");
-    for node in (0..heap.graph.len() as u32).map(NodeId).filter(is_told) {
+    for node in nodes(heap) {
         let is_below = match walked.dominators.of(node) {
             Dominator::Block(above) => heap.detached.has(above.index()),
             Dominator::Roots => false,

@@ -20,6 +20,15 @@ const FINDINGS_MAX: usize = 5;
 /// Dominators looked at above an object.
 const CLIMB_MAX: usize = 64;
 
+/// What pages watch themselves with.
+const OBSERVERS: [&str; 5] = [
+    "IntersectionObserver",
+    "MutationObserver",
+    "ResizeObserver",
+    "PerformanceObserver",
+    "ReportingObserver",
+];
+
 struct Group {
     /// Made between the first two dumps, and made later.
     stayed: Vec<NodeId>,
@@ -164,10 +173,12 @@ fn finding(last: &Walked<'_>, group: &Group, members: &Bits) -> Told {
     let mut finding = last.finding(Rule::RetainedObject, Kind::Global, Severity::Error, node, None);
     let holders = || finding.retainers.iter().flat_map(|it| &it.steps);
     let is_held_by = |names: &[&str]| holders().any(|it| names.iter().any(|name| it.object == *name));
-    let is_listener = is_held_by(&["Listener"]) || holders().any(|it| it.reference == "._events");
+    let is_listener = is_held_by(&["Listener", "EventListener", "V8EventListener"])
+        || is_held_by(&OBSERVERS)
+        || holders().any(|it| it.reference == "._events");
     let kind = if is_text {
         Kind::String
-    } else if is_held_by(&["Timeout", "TimersList", "Immediate"]) {
+    } else if is_held_by(&["Timeout", "TimersList", "Immediate", "DOMTimer", "ScheduledAction"]) {
         Kind::Timer
     } else if is_listener {
         Kind::Listener
@@ -203,7 +214,8 @@ fn finding(last: &Walked<'_>, group: &Group, members: &Bits) -> Told {
         match finding.kind {
             Some(Kind::Timer) => "clear each timer when who set it is done (clearInterval, clearTimeout)",
             Some(Kind::Listener) => {
-                "remove each listener when who added it is done (removeListener, once, AbortSignal)"
+                "remove each listener when who added it is done (removeListener, removeEventListener, disconnect, once, \
+                 AbortSignal)"
             }
             Some(Kind::String) => "write it out, or keep the end of it only",
             _ => "drop the reference shown when the work is done",
