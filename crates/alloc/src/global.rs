@@ -202,18 +202,18 @@ fn pointer(at: Option<usize>) -> *mut u8 {
 /// A block of `size` bytes at a multiple of 16; null when there is no memory.
 #[inline]
 pub fn allocate(size: usize) -> *mut u8 {
-    if size <= SMALL_MAX {
-        let class = class_of(size);
-        // SAFETY: this thread's own words.
-        let at = unsafe { (*thread()).cache };
-        if at != 0
-            && let Some(block) = cache(at).allocate(class)
-        {
-            return SPACE.pointer(block);
-        }
-        return pointer(allocate_slowly(class));
+    if size > SMALL_MAX {
+        return allocate_large(size, 16);
     }
-    pointer(allocate_large(size, 16))
+    let class = class_of(size);
+    // SAFETY: this thread's own words.
+    let at = unsafe { (*thread()).cache };
+    if at != 0
+        && let Some(block) = cache(at).take_ready(class)
+    {
+        return SPACE.pointer(block);
+    }
+    allocate_slowly(class)
 }
 
 /// As [`allocate`], at a multiple of `align`, a power of two; null also if it is none.
@@ -223,13 +223,8 @@ pub fn allocate_aligned(size: usize, align: usize) -> *mut u8 {
     }
     match class_for(size, align) {
         Some(_) if !align.is_power_of_two() => core::ptr::null_mut(),
-        Some(class) => {
-            // SAFETY: this thread's own words.
-            let at = unsafe { (*thread()).cache };
-            let block = if at == 0 { None } else { cache(at).allocate(class) };
-            pointer(block.or_else(|| allocate_slowly(class)))
-        }
-        None => pointer(allocate_large(size, align)),
+        Some(class) => allocate_slowly(class),
+        None => allocate_large(size, align),
     }
 }
 
@@ -246,26 +241,31 @@ pub fn allocate_zeroed(size: usize, align: usize) -> *mut u8 {
 
 #[cold]
 #[inline(never)]
-fn allocate_slowly(class: usize) -> Option<usize> {
+fn allocate_slowly(class: usize) -> *mut u8 {
     // SAFETY: this thread's own words.
     let mut at = unsafe { (*thread()).cache };
     if at == 0 {
         at = make_cache().unwrap_or(0);
     }
-    PARTS.with(|parts| {
+    if at != 0
+        && let Some(block) = cache(at).allocate(class)
+    {
+        return SPACE.pointer(block);
+    }
+    pointer(PARTS.with(|parts| {
         let at = if at == 0 { parts.depot.orphans()? } else { at };
         parts.depot.allocate_small(at, class)
-    })
+    }))
 }
 
 #[inline(never)]
-fn allocate_large(size: usize, align: usize) -> Option<usize> {
-    PARTS.with(|parts| {
+fn allocate_large(size: usize, align: usize) -> *mut u8 {
+    pointer(PARTS.with(|parts| {
         let at = parts.allocate_large(size, align)?;
         let usable = parts.usable_large(at);
         parts.declare_large(at, size, usable);
         Some(at)
-    })
+    }))
 }
 
 /// Whether a block that is not small is a mapping of its own.
@@ -280,31 +280,33 @@ fn is_mapping(at: usize) -> bool {
 /// - `block` is null, or a live block of this module's functions.
 #[inline]
 pub unsafe fn free(block: *mut u8) {
-    let block = block.addr();
-    if block == 0 {
-        return;
-    }
     // SAFETY: this thread's own words.
     let at = unsafe { (*thread()).cache };
-    let freed = if at == 0 { None } else { Some(cache(at).free(block)) };
-    if freed != Some(Freed::Done) {
-        free_slowly(at, block, freed);
+    if at == 0 || !cache(at).try_free(block.addr()) {
+        free_slowly(block.addr());
     }
 }
 
 #[cold]
 #[inline(never)]
-fn free_slowly(at: usize, block: usize, freed: Option<Freed>) {
-    PARTS.with(|parts| match freed {
-        Some(Freed::Done) => {}
-        Some(Freed::Visit) => parts.depot.visit(at, 1),
-        Some(Freed::NotSmall) => parts.free_any(block),
-        None => {
+fn free_slowly(block: usize) {
+    if block == 0 {
+        return;
+    }
+    // SAFETY: this thread's own words.
+    let at = unsafe { (*thread()).cache };
+    if at == 0 {
+        return PARTS.with(|parts| {
             if !parts.depot.free_orphan(block) {
                 parts.free_any(block);
             }
-        }
-    });
+        });
+    }
+    match cache(at).free(block) {
+        Freed::Done => {}
+        Freed::Visit => PARTS.with(|parts| parts.depot.visit(at, 1)),
+        Freed::NotSmall => PARTS.with(|parts| parts.free_any(block)),
+    }
 }
 
 /// Makes a block one of `size` bytes, at a multiple of `align` if it has to move; null, and the block is as it was, when there

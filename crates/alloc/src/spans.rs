@@ -142,67 +142,101 @@ pub fn capacity(class: usize) -> usize {
 }
 
 /// A cache, at an address of a space.
-#[derive(Clone, Copy)]
 pub struct Cache<'a, S> {
     pub space: &'a S,
     pub at: usize,
 }
 
+impl<S> Clone for Cache<'_, S> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<S> Copy for Cache<'_, S> {}
+
 impl<S: Space> Cache<'_, S> {
     #[inline(always)]
-    fn get(&self, field: usize) -> usize {
+    fn get(self, field: usize) -> usize {
         self.space.load(self.at + field)
     }
 
     #[inline(always)]
-    fn set(&self, field: usize, word: usize) {
+    fn set(self, field: usize, word: usize) {
         self.space.store(self.at + field, word);
     }
 
     /// Begins with words that are 0.
-    pub fn begin(&self, layout: Layout) {
+    pub fn begin(self, layout: Layout) {
         self.set(ORIGIN, layout.origin);
         self.set(BYTES, layout.bytes);
         self.set(TABLE, layout.table);
     }
 
     #[inline(always)]
-    pub fn layout(&self) -> Layout {
+    pub fn layout(self) -> Layout {
         Layout { origin: self.get(ORIGIN), bytes: self.get(BYTES), table: self.get(TABLE) }
     }
 
     /// The descriptor for an address, if it lies in a unit.
     #[inline(always)]
-    pub fn descriptor(&self, at: usize) -> Option<usize> {
+    pub fn descriptor(self, at: usize) -> Option<usize> {
         let layout = self.layout();
         (at.wrapping_sub(layout.origin) < layout.bytes).then(|| layout.descriptor(at))
     }
 
-    /// A block of the class. `None`: the cache needs a span.
+    /// A block of the class that is ready.
     #[inline(always)]
-    pub fn allocate(&self, class: usize) -> Option<usize> {
+    pub fn take_ready(self, class: usize) -> Option<usize> {
         let ready = READY + class * WORD;
         let at = self.get(ready);
         if at == 0 {
-            return self.refill(class);
+            return None;
         }
         self.set(ready, self.space.load(at));
         Some(at)
     }
 
-    /// Takes a block back.
-    #[inline(always)]
-    pub fn free(&self, at: usize) -> Freed {
-        let Some(span) = self.descriptor(at) else { return Freed::NotSmall };
-        let owner = self.space.load(span + OWNER);
-        if owner != self.at {
-            return self.send(owner, at);
-        }
-        self.free_own(span, at)
+    /// A block of the class. `None`: the cache needs a span.
+    #[inline]
+    pub fn allocate(self, class: usize) -> Option<usize> {
+        self.take_ready(class).or_else(|| self.refill(class))
     }
 
+    /// Takes a block back if that is nobody's business but its span's; says whether it has.
     #[inline(always)]
-    fn free_own(&self, span: usize, at: usize) -> Freed {
+    pub fn try_free(self, at: usize) -> bool {
+        let Some(span) = self.descriptor(at) else { return false };
+        if self.space.load(span + OWNER) != self.at {
+            return false;
+        }
+        let next = self.space.load(span + FREE);
+        let used = self.space.load(span + USED) - 1;
+        if next == 0 || used == 0 {
+            return false;
+        }
+        self.space.store(at, next);
+        self.space.store(span + FREE, at);
+        self.space.store(span + USED, used);
+        true
+    }
+
+    /// Takes a block back.
+    #[inline]
+    pub fn free(self, at: usize) -> Freed {
+        if self.try_free(at) { Freed::Done } else { self.free_slowly(at) }
+    }
+
+    #[cold]
+    fn free_slowly(self, at: usize) -> Freed {
+        let Some(span) = self.descriptor(at) else { return Freed::NotSmall };
+        match self.space.load(span + OWNER) {
+            owner if owner == self.at => self.free_own(span, at),
+            owner => self.send(owner, at),
+        }
+    }
+
+    fn free_own(self, span: usize, at: usize) -> Freed {
         let next = self.space.load(span + FREE);
         let used = self.space.load(span + USED) - 1;
         self.space.store(at, next);
@@ -212,15 +246,15 @@ impl<S: Space> Cache<'_, S> {
     }
 
     #[inline(always)]
-    fn class(&self, span: usize) -> usize {
+    fn class(self, span: usize) -> usize {
         self.space.load(span + CLASS) % CLASSES
     }
 
-    fn state(&self, span: usize) -> State {
+    fn state(self, span: usize) -> State {
         STATES[self.space.load(span + CLASS) / CLASSES % STATES.len()]
     }
 
-    fn set_state(&self, span: usize, class: usize, state: State) {
+    fn set_state(self, span: usize, class: usize, state: State) {
         self.space.store(span + CLASS, class + CLASSES * state as usize);
     }
 
@@ -232,34 +266,44 @@ impl<S: Space> Cache<'_, S> {
         }
     }
 
-    fn link(&self, span: usize, class: usize, state: State) {
+    /// Lists are linked both ways; the first one's previous is the last.
+    fn link(self, span: usize, class: usize, state: State) {
         let list = Self::list(class, state);
-        let next = self.get(list);
-        self.space.store(span + NEXT, next);
-        self.space.store(span + PREVIOUS, 0);
-        if next != 0 {
-            self.space.store(next + PREVIOUS, span);
+        let first = self.get(list);
+        let last = if first == 0 { span } else { self.space.load(first + PREVIOUS) };
+        self.space.store(span + PREVIOUS, last);
+        if first != 0 {
+            self.space.store(first + PREVIOUS, span);
         }
-        self.set(list, span);
+        // Partial spans wait in turn, so that blocks come back to them meanwhile and many are ready at once; of empty ones
+        // the last is taken, as its memory was used last.
+        if first != 0 && state == State::Partial {
+            self.space.store(span + NEXT, 0);
+            self.space.store(last + NEXT, span);
+        } else {
+            self.space.store(span + NEXT, first);
+            self.set(list, span);
+        }
         self.set_state(span, class, state);
     }
 
-    fn unlink(&self, span: usize) {
+    fn unlink(self, span: usize) {
+        let list = Self::list(self.class(span), self.state(span));
         let (next, previous) = (self.space.load(span + NEXT), self.space.load(span + PREVIOUS));
-        if next != 0 {
-            self.space.store(next + PREVIOUS, previous);
-        }
-        if previous == 0 {
-            self.set(Self::list(self.class(span), self.state(span)), next);
+        let first = self.get(list);
+        if span == first {
+            self.set(list, next);
         } else {
             self.space.store(previous + NEXT, next);
         }
+        let behind = if next == 0 { first } else { next };
+        self.space.store(behind + PREVIOUS, previous);
     }
 
     /// Puts a span where it belongs whose free list got its first block, or which has no used one any more.
     #[cold]
     #[inline(never)]
-    fn settle(&self, span: usize, used: usize) -> Freed {
+    fn settle(self, span: usize, used: usize) -> Freed {
         let (class, state) = (self.class(span), self.state(span));
         match state {
             State::Current | State::Empty => return Freed::Done,
@@ -276,13 +320,13 @@ impl<S: Space> Cache<'_, S> {
         if self.get(EMPTY_COUNT) > EMPTY_KEPT { Freed::Visit } else { Freed::Done }
     }
 
-    fn keep_empty(&self, span: usize) {
+    fn keep_empty(self, span: usize) {
         self.link(span, 0, State::Empty);
         self.set(EMPTY_COUNT, self.get(EMPTY_COUNT) + 1);
     }
 
     /// An empty span, if there are more than `kept`.
-    pub fn take_empty(&self, kept: usize) -> Option<usize> {
+    pub fn take_empty(self, kept: usize) -> Option<usize> {
         let (span, count) = (self.get(EMPTY), self.get(EMPTY_COUNT));
         if count <= kept || span == 0 {
             return None;
@@ -293,7 +337,7 @@ impl<S: Space> Cache<'_, S> {
     }
 
     /// Makes a unit a span of the class, and the current one.
-    pub fn add_span(&self, span: usize, class: usize) {
+    pub fn add_span(self, span: usize, class: usize) {
         let start = self.layout().unit(span);
         let slack = SPAN - capacity(class) * SIZES[class];
         let color = start / SPAN * 64 % (slack + 1);
@@ -305,13 +349,13 @@ impl<S: Space> Cache<'_, S> {
         self.make_current(span, class);
     }
 
-    fn make_current(&self, span: usize, class: usize) {
+    fn make_current(self, span: usize, class: usize) {
         self.set(CURRENT + class * WORD, span);
         self.set_state(span, class, State::Current);
     }
 
     /// Takes over a span that has free blocks and is in no list.
-    pub fn adopt(&self, span: usize) {
+    pub fn adopt(self, span: usize) {
         self.space.store(span + OWNER, self.at);
         self.make_current(span, self.class(span));
     }
@@ -319,7 +363,7 @@ impl<S: Space> Cache<'_, S> {
     /// A block of the class when none is ready.
     #[cold]
     #[inline(never)]
-    fn refill(&self, class: usize) -> Option<usize> {
+    fn refill(self, class: usize) -> Option<usize> {
         self.flush();
         loop {
             let span = self.get(CURRENT + class * WORD);
@@ -349,7 +393,7 @@ impl<S: Space> Cache<'_, S> {
     }
 
     /// All free blocks of a span, or those of its next page, as a list that is in use from now on; 0 for none.
-    fn blocks_of(&self, span: usize, class: usize) -> usize {
+    fn blocks_of(self, span: usize, class: usize) -> usize {
         let free = self.space.load(span + FREE);
         let carved = self.space.load(span + CARVED);
         if free != 0 {
@@ -378,7 +422,7 @@ impl<S: Space> Cache<'_, S> {
     /// Frees a block of another cache's span.
     #[cold]
     #[inline(never)]
-    fn send(&self, owner: usize, at: usize) -> Freed {
+    fn send(self, owner: usize, at: usize) -> Freed {
         if owner <= OWN {
             return Freed::NotSmall;
         }
@@ -394,7 +438,7 @@ impl<S: Space> Cache<'_, S> {
     }
 
     /// Puts the outgoing magazine into its owner's inbox.
-    pub fn flush(&self) {
+    pub fn flush(self) {
         let (first, last) = (self.get(OUT_FIRST), self.get(OUT_LAST));
         if first == 0 {
             return;
@@ -413,7 +457,7 @@ impl<S: Space> Cache<'_, S> {
     }
 
     /// Frees what is in the inbox; says whether there was something.
-    pub fn receive(&self) -> bool {
+    pub fn receive(self) -> bool {
         if self.get(INBOX) == 0 {
             return false;
         }
@@ -433,7 +477,7 @@ impl<S: Space> Cache<'_, S> {
     }
 
     /// A stray block.
-    pub fn take_stray(&self) -> Option<usize> {
+    pub fn take_stray(self) -> Option<usize> {
         let at = self.get(STRAY);
         if at == 0 {
             return None;
@@ -443,7 +487,7 @@ impl<S: Space> Cache<'_, S> {
     }
 
     /// Gives ready blocks back to their spans, so that no block is between two states and no span is current.
-    pub fn put_back(&self) {
+    pub fn put_back(self) {
         for class in 0..CLASSES {
             let span = self.get(CURRENT + class * WORD);
             if span == 0 {
@@ -467,12 +511,12 @@ impl<S: Space> Cache<'_, S> {
         }
     }
 
-    fn has_room(&self, span: usize, class: usize) -> bool {
+    fn has_room(self, span: usize, class: usize) -> bool {
         self.space.load(span + FREE) != 0 || self.space.load(span + CARVED) < capacity(class)
     }
 
     /// Gives all spans to another cache; `put_back` was called before.
-    pub fn hand_over(&self, heir: Self) {
+    pub fn hand_over(self, heir: Self) {
         for class in 0..CLASSES {
             for state in [State::Partial, State::Full] {
                 loop {
@@ -489,7 +533,7 @@ impl<S: Space> Cache<'_, S> {
     }
 
     /// Takes a span with free blocks of the class out of its list.
-    pub fn take_partial(&self, class: usize) -> Option<usize> {
+    pub fn take_partial(self, class: usize) -> Option<usize> {
         let span = self.get(PARTIAL + class * WORD);
         if span == 0 {
             return None;
@@ -499,7 +543,7 @@ impl<S: Space> Cache<'_, S> {
     }
 
     /// Each block between two states: in the magazine that goes out, in the inbox, and the strays.
-    pub fn in_transit(&self, each: &mut dyn FnMut(usize)) {
+    pub fn in_transit(self, each: &mut dyn FnMut(usize)) {
         for list in [OUT_FIRST, INBOX, STRAY] {
             let mut at = self.get(list);
             while at != 0 {
@@ -510,7 +554,7 @@ impl<S: Space> Cache<'_, S> {
     }
 
     /// Each block of a span that is not handed out, of those that were carved and are not in transit.
-    pub fn not_handed_out(&self, span: usize, each: &mut dyn FnMut(usize)) {
+    pub fn not_handed_out(self, span: usize, each: &mut dyn FnMut(usize)) {
         let is_current = self.state(span) == State::Current;
         let ready = if is_current { self.get(READY + self.class(span) * WORD) } else { 0 };
         for first in [self.space.load(span + FREE), ready] {
@@ -523,7 +567,7 @@ impl<S: Space> Cache<'_, S> {
     }
 
     /// What a span is.
-    pub fn span(&self, span: usize) -> Span {
+    pub fn span(self, span: usize) -> Span {
         let class = self.class(span);
         Span {
             class,
