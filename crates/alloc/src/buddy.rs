@@ -31,6 +31,13 @@ const ORDERS: usize = 32;
 /// What is committed at a time, where no more is needed.
 const GROWTH: usize = 2 << 20;
 
+/// Heaps of so many bytes grow by huge pages: what one wastes is a thirty-second then.
+const HUGE_FROM: usize = 64 << 20;
+/// Units are populated ahead, this part of all units, and so many bytes, at most. So a small heap, in which most
+/// classes have one span with few blocks, populates none.
+const POPULATED: usize = 256;
+const POPULATED_MAX: usize = 1 << 20;
+
 /// The buddy system over a space.
 pub struct Buddy<S> {
     space: S,
@@ -136,6 +143,9 @@ impl<S: Space> Buddy<S> {
             return None;
         }
         let mut unit = self.grown;
+        if (unit - self.first) << self.unit_log >= HUGE_FROM {
+            self.space.prefer_huge_pages(at, self.address(target) - at);
+        }
         self.grown = target;
         self.free += target - unit;
         while unit < target {
@@ -227,6 +237,19 @@ impl<S: Space> Buddy<S> {
         (order < ORDERS).then_some(order)
     }
 
+    /// Makes the pages of a unit at once, with those of some units behind it, as these will be taken next.
+    fn populate(&mut self, unit: usize) {
+        let ahead = ((self.grown - self.first) / POPULATED).min(POPULATED_MAX >> self.unit_log);
+        if ahead == 0 {
+            return;
+        }
+        let end = (unit + ahead).min(self.grown);
+        let end = (unit..end).find(|&it| self.touched.has(&self.space, it)).unwrap_or(end);
+        self.retained += end - unit;
+        self.touched.fill(&self.space, unit, end - unit, true);
+        self.space.populate(self.address(unit), (end - unit) << self.unit_log);
+    }
+
     /// The lowest free block of the smallest order that is large enough, split.
     #[inline]
     fn take(&mut self, order: usize) -> Option<usize> {
@@ -241,6 +264,9 @@ impl<S: Space> Buddy<S> {
             self.add_free(unit + (1 << found), found);
         }
         self.free -= 1 << order;
+        if order == 0 && !self.touched.has(&self.space, unit) {
+            self.populate(unit);
+        }
         self.retained -= self.touched.fill(&self.space, unit, 1 << order, true);
         Some(unit)
     }

@@ -46,6 +46,10 @@ const RESERVED: usize = 2 * WORD;
 
 /// A part grows by multiples of this.
 const GROWTH: usize = 64 << 10;
+/// Larger heaps grow by this part of what they have; no more than so many bytes are populated at once.
+const POPULATED: usize = 128;
+const POPULATED_MAX: usize = 1 << 20;
+
 /// What a part reserves.
 const PART_WANTED: usize = 1 << 30;
 
@@ -183,7 +187,14 @@ impl<S: Space, I: Index> FreeList<S, I> {
         if missing > reserved - committed {
             return None;
         }
-        self.commit_last(up(committed + missing, GROWTH).min(reserved))
+        let growth = (self.committed / POPULATED).next_power_of_two().clamp(GROWTH, POPULATED_MAX);
+        let grown = up(committed + missing, growth).min(reserved);
+        let range = self.commit_last(grown)?;
+        if grown - committed <= POPULATED_MAX {
+            let from = up(part + committed, PAGE);
+            self.space.populate(from, down(part + grown, PAGE).saturating_sub(from));
+        }
+        Some(range)
     }
 
     /// Commits the last part up to `grown` bytes: a range in no list, of its last block, if that is free, and what is new.

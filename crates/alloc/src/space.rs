@@ -34,6 +34,16 @@ pub trait Space {
     /// Says that the reserved range is about to be used for the first time; its words are 0. False: there is no memory.
     fn commit(&self, at: usize, bytes: usize) -> bool;
 
+    /// Says that the committed range is about to be written to, so that its pages may be made at once; whole pages.
+    fn populate(&self, at: usize, bytes: usize) {
+        let _ = (at, bytes);
+    }
+
+    /// Says that the reserved range will be used up in short time, so that huge pages waste nothing.
+    fn prefer_huge_pages(&self, at: usize, bytes: usize) {
+        let _ = (at, bytes);
+    }
+
     /// The content of the range is not needed any more; whole pages. The range may be used again without a word.
     fn discard(&self, at: usize, bytes: usize);
 
@@ -79,6 +89,12 @@ impl<S: Space> Space for &S {
     }
     fn commit(&self, at: usize, bytes: usize) -> bool {
         (**self).commit(at, bytes)
+    }
+    fn populate(&self, at: usize, bytes: usize) {
+        (**self).populate(at, bytes);
+    }
+    fn prefer_huge_pages(&self, at: usize, bytes: usize) {
+        (**self).prefer_huge_pages(at, bytes);
     }
     fn discard(&self, at: usize, bytes: usize) {
         (**self).discard(at, bytes);

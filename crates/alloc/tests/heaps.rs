@@ -6,7 +6,7 @@ use heapwise_alloc::{
     Virtual, WorstFit,
 };
 
-const STEPS: usize = if cfg!(miri) { 200 } else { 12_000 };
+const STEPS: usize = if cfg!(miri) { 120 } else { 12_000 };
 const CHECKS: usize = if cfg!(miri) { 2 } else { 30 };
 const SEEDS: u64 = if cfg!(miri) { 1 } else { 3 };
 
@@ -32,6 +32,8 @@ impl<H: Heap<Space: Memory>> Content<H> for Bytes {
 
 fn exercise<H: Heap, C: Content<H>>(make: impl Fn() -> H, content: impl Fn() -> C, keep: usize, bits: u32) {
     contract(make()).unwrap();
+    let bits = if cfg!(miri) { bits.min(13) } else { bits };
+    let keep = if cfg!(miri) { keep.min(40) } else { keep };
     // The statistics of many live blocks take long: they are asked for after every step.
     let steps = if keep + bits as usize > 520 { STEPS / 4 } else { STEPS };
     for seed in 0..SEEDS {

@@ -1,13 +1,17 @@
 //! Memory of the operating system.
 //!
 //! Reservations are private anonymous mappings without a claim on swap, so that addresses cost nothing until they are
-//! touched. Where address space is limited (`ulimit -v`), half of what is wanted is tried until the least does not fit
+//! touched. Those of [`SPARSE`] bytes get huge pages only where a heap says so, whatever the system's setting is, as a page
+//! of 2 MiB is more than a small heap needs. Where address space is limited (`ulimit -v`), half of what is wanted is tried until the least does not fit
 //! either.
 
 use crate::heap::up;
 use crate::space::{Memory, PAGE, Reservation, Space, WORD};
 use core::ptr::{null_mut, with_exposed_provenance_mut};
 use core::sync::atomic::{AtomicUsize, Ordering};
+
+/// Reservations of so many bytes are not used up as a rule.
+const SPARSE: usize = 1 << 30;
 
 /// Memory of the operating system.
 #[derive(Clone, Copy, Debug)]
@@ -47,6 +51,19 @@ fn unmap(at: usize, bytes: usize) {
     }
 }
 
+/// Tells the kernel something that it may ignore.
+fn advise(at: usize, bytes: usize, advice: libc::c_int) {
+    // SAFETY: pages of a mapping of this space; where content goes, the heap does not need it.
+    #[cfg(all(target_os = "linux", not(miri)))]
+    unsafe {
+        let errno = *libc::__errno_location();
+        libc::madvise(with_exposed_provenance_mut(at), bytes, advice);
+        *libc::__errno_location() = errno;
+    }
+    #[cfg(not(all(target_os = "linux", not(miri))))]
+    let _ = (at, bytes, advice);
+}
+
 /// A mapping at a multiple of `align`: what is too much before and behind is unmapped again.
 fn map_aligned(bytes: usize, align: usize) -> Option<usize> {
     if align <= PAGE {
@@ -66,6 +83,9 @@ impl Space for Mapped {
         let mut bytes = if cfg!(miri) { least } else { up(wanted, PAGE).max(least) };
         loop {
             if let Some(at) = map_aligned(bytes, align) {
+                if bytes >= SPARSE {
+                    advise(at, bytes, libc::MADV_NOHUGEPAGE);
+                }
                 return Some(Reservation { at, bytes });
             }
             if bytes == least {
@@ -79,14 +99,16 @@ impl Space for Mapped {
         true
     }
 
+    fn populate(&self, at: usize, bytes: usize) {
+        advise(at, bytes, libc::MADV_POPULATE_WRITE);
+    }
+
+    fn prefer_huge_pages(&self, at: usize, bytes: usize) {
+        advise(at, bytes, libc::MADV_HUGEPAGE);
+    }
+
     fn discard(&self, at: usize, bytes: usize) {
-        // SAFETY: pages of a mapping of this space whose content the heap does not need.
-        #[cfg(not(miri))]
-        unsafe {
-            libc::madvise(with_exposed_provenance_mut(at), bytes, libc::MADV_DONTNEED);
-        }
-        #[cfg(miri)]
-        let _ = (at, bytes);
+        advise(at, bytes, libc::MADV_DONTNEED);
     }
 
     fn release(&self, at: usize, bytes: usize) {
