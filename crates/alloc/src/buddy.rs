@@ -32,7 +32,7 @@ const ORDERS: usize = 32;
 const GROWTH: usize = 2 << 20;
 
 /// Heaps of so many bytes grow by huge pages: what one wastes is a thirty-second then.
-const HUGE_FROM: usize = 64 << 20;
+pub(crate) const HUGE_FROM: usize = 64 << 20;
 /// Units are populated ahead, this part of all units, and so many bytes, at most. So a small heap, in which most
 /// classes have one span with few blocks, populates none.
 const POPULATED: usize = 256;
@@ -338,20 +338,7 @@ impl<S: Space> Heap for Buddy<S> {
     }
 
     fn purge(&mut self) -> usize {
-        let before = self.retained;
-        for order in 0..ORDERS {
-            let mut index = 0;
-            while let Some(found) = self.next_free(order, index) {
-                let (unit, units) = (found << order, 1 << order);
-                let touched = self.touched.fill(&self.space, unit, units, false);
-                if touched > 0 {
-                    self.space.discard(self.address(unit), units << self.unit_log);
-                    self.retained -= touched;
-                }
-                index = found + 1;
-            }
-        }
-        (before - self.retained) << self.unit_log
+        self.purge_blocks(0)
     }
 
     fn walk(&self, each: &mut dyn FnMut(Block)) {
@@ -429,6 +416,25 @@ impl<S: Space> Heap for Buddy<S> {
 }
 
 impl<S: Space> Buddy<S> {
+    /// Discards free blocks of at least that many bytes, and says how many bytes that gave back.
+    pub(crate) fn purge_blocks(&mut self, least: usize) -> usize {
+        let before = self.retained;
+        let unit = self.unit();
+        for order in (0..ORDERS).filter(|order| unit << order >= least) {
+            let mut index = 0;
+            while let Some(found) = self.next_free(order, index) {
+                let (unit, units) = (found << order, 1 << order);
+                let touched = self.touched.fill(&self.space, unit, units, false);
+                if touched > 0 {
+                    self.space.discard(self.address(unit), units << self.unit_log);
+                    self.retained -= touched;
+                }
+                index = found + 1;
+            }
+        }
+        (before - self.retained) << self.unit_log
+    }
+
     /// Whether these units are a free block.
     fn is_free(&self, unit: usize, order: usize) -> bool {
         order < ORDERS

@@ -379,12 +379,10 @@ impl<S: Space, I: Index> Heap for FreeList<S, I> {
             let (mut at, end) = (part + PART, part + self.space.load(part + COMMITTED) - HEADER);
             while at < end {
                 let header = self.space.load(at);
-                let (from, to) = whole_pages(at, header & !FLAGS);
-                if header & (USED | DISCARDED) == 0 && header & !FLAGS > PAGE && to > from {
-                    self.space.discard(from, to - from);
-                    self.space.store(at, header | DISCARDED);
-                    self.retained -= to - from;
-                    self.discarded += to - from;
+                if header & USED == 0 {
+                    let bytes = discard(&self.space, at);
+                    self.retained -= bytes;
+                    self.discarded += bytes;
                 }
                 at += header & !FLAGS;
             }
@@ -469,7 +467,28 @@ impl<S: Space, I: Index> Heap for FreeList<S, I> {
     }
 }
 
+/// Discards the whole pages of a free block that are not yet, and says how many bytes they have.
+fn discard<S: Space>(space: &S, at: usize) -> usize {
+    let header = space.load(at);
+    let (from, to) = whole_pages(at, header & !FLAGS);
+    if header & DISCARDED != 0 || header & !FLAGS <= PAGE || from == to {
+        return 0;
+    }
+    space.discard(from, to - from);
+    space.store(at, header | DISCARDED);
+    to - from
+}
+
 impl<S: Space, I: Index> FreeList<S, I> {
+    /// As `purge`, of free blocks of at least that many bytes; with an index that finds those.
+    pub(crate) fn purge_blocks(&mut self, least: usize) -> usize {
+        let mut bytes = 0;
+        self.index.large(&self.space, least, &mut |at| bytes += discard(&self.space, at));
+        self.retained -= bytes;
+        self.discarded += bytes;
+        bytes
+    }
+
     /// Makes a live block of `old` bytes one of `new` bytes where it is; false if that cannot be.
     pub fn resize(&mut self, block: usize, old: usize, new: usize) -> bool {
         if new > SIZE_MAX {

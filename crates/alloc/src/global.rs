@@ -15,7 +15,7 @@
 //!
 //! Blocks count as live with all their usable bytes, as `free` does not say what was asked for.
 
-use crate::classes::{SMALL_MAX, class_for, class_of};
+use crate::classes::{SMALL_MAX, SPAN, class_for, class_of};
 use crate::heap::{Block, Fault, SIZE_MAX, Statistics};
 use crate::indexes::GoodFit;
 use crate::malloc::Parts;
@@ -62,6 +62,19 @@ fn thread() -> *mut Thread {
 
 const WAIT: libc::c_int = libc::FUTEX_WAIT | libc::FUTEX_PRIVATE_FLAG;
 const WAKE: libc::c_int = libc::FUTEX_WAKE | libc::FUTEX_PRIVATE_FLAG;
+
+/// Whether the process has this thread only, as far as the C library tells (glibc since 2.32; musl does not). It says
+/// no before it makes a thread.
+#[inline(always)]
+fn is_single_threaded() -> bool {
+    let flag: *const u8;
+    // SAFETY: reads a constant of the global offset table, which is null where the C library has no such symbol.
+    unsafe {
+        asm!(".weak __libc_single_threaded", "mov {p}, qword ptr [rip + __libc_single_threaded@GOTPCREL]",
+             p = out(reg) flag, options(nostack, pure, readonly));
+        !flag.is_null() && flag.read_volatile() != 0
+    }
+}
 
 /// A lock of one word: 0 free, 1 held, 2 held and somebody waits (Drepper: "Futexes Are Tricky", 2011).
 struct Lock<T> {
@@ -113,10 +126,15 @@ impl<T> Lock<T> {
     /// Does something with the value while nobody else does. It neither allocates nor comes back here.
     #[inline]
     fn with<R>(&self, work: impl FnOnce(&mut T) -> R) -> R {
-        self.acquire();
-        // SAFETY: the lock is held, and `work` does not come back here.
+        let is_alone = is_single_threaded();
+        if !is_alone {
+            self.acquire();
+        }
+        // SAFETY: the lock is held, or there is no other thread, and `work` makes none; it does not come back here.
         let result = work(unsafe { &mut *self.value.get() });
-        self.release();
+        if !is_alone {
+            self.release();
+        }
         result
     }
 }
@@ -304,9 +322,24 @@ fn free_slowly(block: usize) {
     }
     match cache(at).free(block) {
         Freed::Done => {}
-        Freed::Visit => PARTS.with(|parts| parts.depot.visit(at, 1)),
-        Freed::NotSmall => PARTS.with(|parts| parts.free_any(block)),
+        Freed::Visit => PARTS.with(|parts| {
+            parts.depot.visit(at, 1);
+            parts.decay(SPAN, milliseconds);
+        }),
+        Freed::NotSmall => PARTS.with(|parts| {
+            let bytes = parts.usable_large(block);
+            parts.free_large(block, bytes);
+            parts.decay(bytes, milliseconds);
+        }),
     }
+}
+
+/// Of a clock that is read without a system call.
+fn milliseconds() -> u64 {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: writes to `time`.
+    unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC_COARSE, &mut time) };
+    time.tv_sec as u64 * 1000 + time.tv_nsec as u64 / 1_000_000
 }
 
 /// Makes a block one of `size` bytes, at a multiple of `align` if it has to move; null, and the block is as it was, when there

@@ -36,6 +36,11 @@ pub trait Index {
     /// Chooses a block of at least `size` bytes and takes it out.
     fn take<S: Space>(&mut self, space: &S, size: usize) -> Option<usize>;
 
+    /// Shows blocks of at least `least` bytes, if it finds them without looking at the others.
+    fn large<S: Space>(&self, space: &S, least: usize, each: &mut dyn FnMut(usize)) {
+        let _ = (space, least, each);
+    }
+
     /// Verifies its structure, and says how many blocks it has.
     fn check<S: Space>(&self, space: &S) -> Result<usize, Fault>;
 }

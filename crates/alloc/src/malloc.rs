@@ -18,9 +18,12 @@
 //! Invariants: those of the parts; mappings are in one list. Cost: that of the parts; a mapping costs system calls and a page fault
 //! for each page.
 //!
+//! What is free and retained is given back by decay: once in a second at most, in blocks of 64 KiB and more.
+//!
 //! Absent on purpose: bins of freed blocks that are not coalesced, and chunks of the free list that go back to the buddy
 //! system: their pages do, by [`Heap::purge`].
 
+use crate::buddy::HUGE_FROM;
 use crate::classes::{SPAN, class_for};
 use crate::free_list::FreeList;
 use crate::heap::{Block, Fault, Heap, SIZE_MAX, Statistics, ensure, up};
@@ -33,6 +36,12 @@ use crate::spans::{DESCRIPTOR, Freed, MIDDLE, OWNER};
 pub const MIDDLE_MAX: usize = 512 << 10;
 /// What the free list gets at a time.
 const CHUNK: usize = 2 << 20;
+/// Decay is thought of when so many bytes were freed, and that long after the last time.
+const DECAY_FREED: usize = 4 << 20;
+const DECAY_MILLISECONDS: u64 = 1000;
+/// Smaller free blocks are not given back by decay.
+const PURGED_LEAST: usize = 64 << 10;
+
 /// Addresses that the buddy system reserves.
 const CAPACITY: usize = if cfg!(miri) { 8 << 20 } else { 256 << 30 };
 
@@ -54,6 +63,10 @@ pub struct Parts<S, I> {
     mapping_count: usize,
     mapping_bytes: usize,
     mapping_live: usize,
+    /// Freed since decay was thought of.
+    freed: usize,
+    /// When memory was given back last, in milliseconds.
+    decayed: u64,
 }
 
 impl<S: Space + Copy, I: Index> Parts<S, I> {
@@ -66,6 +79,8 @@ impl<S: Space + Copy, I: Index> Parts<S, I> {
             mapping_count: 0,
             mapping_bytes: 0,
             mapping_live: 0,
+            freed: 0,
+            decayed: 0,
         }
     }
 
@@ -222,6 +237,31 @@ impl<S: Space + Copy, I: Index> Parts<S, I> {
         (usable, resized)
     }
 
+    /// Books what was freed, and gives memory back once in a second, if more than a quarter of what is mapped is retained.
+    /// `now` is asked for the time in milliseconds once in a while.
+    #[cfg_attr(not(all(feature = "threads", not(miri))), allow(dead_code))]
+    pub fn decay(&mut self, bytes: usize, now: impl FnOnce() -> u64) {
+        self.freed += bytes;
+        if self.freed < DECAY_FREED {
+            return;
+        }
+        self.freed = 0;
+        let (pages, middle) = (self.depot.pages.statistics(), self.middle.statistics());
+        let retained = pages.retained + middle.retained;
+        if retained < DECAY_FREED || retained < pages.mapped / 4 {
+            return;
+        }
+        let now = now();
+        if now.wrapping_sub(self.decayed) < DECAY_MILLISECONDS {
+            return;
+        }
+        self.decayed = now;
+        // Where there are huge pages, those that are less than half free stay whole.
+        let least = if pages.mapped < HUGE_FROM { PURGED_LEAST } else { CHUNK / 2 };
+        self.depot.pages.purge_blocks(least);
+        self.middle.purge_blocks(least);
+    }
+
     /// Gives back what no live block needs, but for the caches of threads at work.
     #[cfg_attr(not(all(feature = "threads", not(miri))), allow(dead_code))]
     pub fn purge(&mut self) -> usize {
@@ -370,5 +410,36 @@ impl<S: Space + Copy, I: Index> Heap for Malloc<S, I> {
 
     fn enter(&mut self, number: usize) {
         self.threads.enter(number, &mut self.parts.depot);
+    }
+}
+
+#[cfg(all(test, feature = "virtual"))]
+mod tests {
+    use super::*;
+    use crate::{GoodFit, Virtual};
+
+    #[test]
+    fn memory_is_given_back_once_in_a_second() {
+        let space = Virtual::new();
+        let mut parts = Parts::new(&space, GoodFit::new());
+        let peak = |parts: &mut Parts<_, GoodFit>| {
+            let blocks: Vec<usize> =
+                (0..400).map(|_| parts.allocate_large(100_000, 16).expect("addresses")).collect();
+            let mapped = parts.statistics(None).mapped;
+            blocks.iter().for_each(|&it| parts.free_large(it, 100_000));
+            mapped
+        };
+        let mapped = peak(&mut parts);
+        assert!(mapped > 40_000_000);
+        parts.decay(DECAY_FREED - 1, || unreachable!("too little was freed to ask"));
+        parts.decay(1, || 5000);
+        let after = parts.statistics(None);
+        assert!(after.add_up() && after.mapped < mapped / 20, "{after:?}");
+        assert!(peak(&mut parts) > 40_000_000);
+        parts.decay(DECAY_FREED, || 5999);
+        assert!(parts.statistics(None).mapped > 40_000_000, "not before a second has passed");
+        parts.decay(DECAY_FREED, || 6000);
+        assert!(parts.statistics(None).mapped < mapped / 20);
+        parts.check().unwrap();
     }
 }

@@ -137,6 +137,18 @@ impl Index for GoodFit {
         Some(at)
     }
 
+    fn large<S: Space>(&self, space: &S, least: usize, each: &mut dyn FnMut(usize)) {
+        let mut from = list_of(least) + 1;
+        while let Some(list) = self.occupied(from) {
+            let mut at = self.heads[list];
+            while at != 0 {
+                each(at);
+                at = space.load(at + LINK);
+            }
+            from = list + 1;
+        }
+    }
+
     fn check<S: Space>(&self, space: &S) -> Result<usize, Fault> {
         let mut count = 0;
         for (list, &head) in self.heads.iter().enumerate() {
