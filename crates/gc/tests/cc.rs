@@ -1,5 +1,7 @@
 //! `Cc<T>`: what is dropped when, what is never dropped too early, and what misuse does.
 
+mod cc_program;
+
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -410,66 +412,9 @@ fn a_thread_that_ends_frees_its_cycles() {
 }
 
 mod generated {
+    use super::cc_program::{Action, Program};
     use super::*;
     use proptest::prelude::*;
-
-    /// A node of the program, with the number the twin knows it by.
-    #[derive(Trace)]
-    struct Object {
-        number: usize,
-        links: RefCell<Vec<Cc<Object>>>,
-        #[trace(skip)]
-        alive: Rc<RefCell<Vec<bool>>>,
-    }
-
-    impl Drop for Object {
-        fn drop(&mut self) {
-            assert!(std::mem::replace(&mut self.alive.borrow_mut()[self.number], false), "dropped twice");
-        }
-    }
-
-    #[derive(Clone, Copy, Debug)]
-    enum Action {
-        Make,
-        Clone {
-            handle: u8,
-        },
-        Drop {
-            handle: u8,
-        },
-        Link {
-            from: u8,
-            to: u8,
-        },
-        /// Moves the handle itself.
-        Store {
-            from: u8,
-            to: u8,
-        },
-        /// Moves a handle out.
-        Take {
-            from: u8,
-            link: u8,
-        },
-        Cut {
-            from: u8,
-            link: u8,
-        },
-        Swap {
-            from: u8,
-            to: u8,
-        },
-        Weak {
-            handle: u8,
-        },
-        Upgrade {
-            weak: u8,
-        },
-        Step {
-            nodes: u8,
-        },
-        Collect,
-    }
 
     fn action() -> impl Strategy<Value = Action> {
         use Action::*;
@@ -489,116 +434,6 @@ mod generated {
         ]
     }
 
-    struct Program {
-        alive: Rc<RefCell<Vec<bool>>>,
-        handles: Vec<Cc<Object>>,
-        weak: Vec<(Weak<Object>, usize)>,
-    }
-
-    impl Program {
-        /// What handles reach, by following real links: using a dropped value panics.
-        fn reachable(&self) -> Vec<usize> {
-            let mut seen = std::collections::BTreeSet::new();
-            let mut open: Vec<Cc<Object>> = self.handles.clone();
-            while let Some(it) = open.pop() {
-                if seen.insert(it.number) {
-                    open.extend(it.links.borrow().iter().cloned());
-                }
-            }
-            seen.into_iter().collect()
-        }
-
-        fn check(&self, exact: bool) {
-            let reachable = self.reachable();
-            for &number in &reachable {
-                assert!(self.alive.borrow()[number], "{number} is reachable and was dropped");
-            }
-            if exact {
-                let alive = self.alive.borrow().iter().filter(|it| **it).count();
-                assert_eq!(alive, reachable.len(), "garbage is left");
-            }
-        }
-
-        fn act(&mut self, action: Action) {
-            let count = self.handles.len();
-            let at = |number: u8| usize::from(number) % count;
-            if let Action::Make = action {
-                let number = self.alive.borrow().len();
-                self.alive.borrow_mut().push(true);
-                self.handles.push(Cc::new(Object {
-                    number,
-                    links: RefCell::default(),
-                    alive: self.alive.clone(),
-                }));
-                return;
-            }
-            if count == 0 {
-                return;
-            }
-            match action {
-                Action::Make => {}
-                Action::Clone { handle } => self.handles.push(self.handles[at(handle)].clone()),
-                Action::Drop { handle } => drop(self.handles.swap_remove(at(handle))),
-                Action::Link { from, to } => {
-                    let to = self.handles[at(to)].clone();
-                    self.handles[at(from)].links.borrow_mut().push(to);
-                }
-                Action::Store { from, to } => {
-                    if count > 1 {
-                        let to = self.handles.swap_remove(at(to));
-                        let from = usize::from(from) % self.handles.len();
-                        self.handles[from].links.borrow_mut().push(to);
-                    }
-                }
-                Action::Take { from, link } => {
-                    let from = self.handles[at(from)].clone();
-                    let mut links = from.links.borrow_mut();
-                    if !links.is_empty() {
-                        let link = usize::from(link) % links.len();
-                        self.handles.push(links.swap_remove(link));
-                    }
-                }
-                Action::Cut { from, link } => {
-                    let cut = {
-                        let mut links = self.handles[at(from)].links.borrow_mut();
-                        let length = links.len();
-                        (length > 0).then(|| links.swap_remove(usize::from(link) % length))
-                    };
-                    drop(cut);
-                }
-                Action::Swap { from, to } => {
-                    let (from, to) = (&self.handles[at(from)], &self.handles[at(to)]);
-                    if !Cc::ptr_eq(from, to) {
-                        from.links.swap(&to.links);
-                    }
-                }
-                Action::Weak { handle } => {
-                    let handle = &self.handles[at(handle)];
-                    self.weak.push((Cc::downgrade(handle), handle.number));
-                }
-                Action::Upgrade { weak } => {
-                    if let Some((weak, number)) = self.weak.get(usize::from(weak) % self.weak.len().max(1)) {
-                        match weak.upgrade() {
-                            Some(it) => {
-                                assert_eq!(it.number, *number);
-                                self.handles.push(it);
-                            }
-                            None => {
-                                assert!(!self.alive.borrow()[*number], "a weak handle lost a living value")
-                            }
-                        }
-                    }
-                }
-                Action::Step { nodes } => {
-                    cc::step(usize::from(nodes));
-                }
-                Action::Collect => {
-                    cc::collect();
-                }
-            }
-        }
-    }
-
     proptest! {
         #![proptest_config(ProptestConfig {
             cases: if cfg!(miri) { 4 } else { 400 },
@@ -612,19 +447,12 @@ mod generated {
             suspect_bytes in 1usize..2000,
         ) {
             cc::set_pacing(Pacing { suspect_bytes, slice_nodes: 16, allocations_per_slice: 2 });
-            let mut program = Program { alive: Rc::default(), handles: Vec::new(), weak: Vec::new() };
+            let mut program = Program::default();
             for &action in &actions {
                 program.act(action);
                 program.check(false);
             }
-            cc::collect();
-            program.check(true);
-            program.handles.clear();
-            cc::collect();
-            program.check(true);
-            for (weak, _) in &program.weak {
-                assert!(weak.upgrade().is_none());
-            }
+            program.end();
         }
     }
 }
