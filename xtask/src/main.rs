@@ -1,6 +1,6 @@
-//! The project's chores: `cargo xtask test`, `bench`, `bench-check`, `bench-python`, `bench-node`, `corpus`, `differential`, `fuzz`, `judge`.
+//! The project's chores, one file per verb: `test`, `bench` and its kin, `corpus`, `differential`, `fuzz`, `judge`.
 //!
-//! One file per verb. Everything here talks to Heapwise as its users do, through the binary, and to the rival
+//! Everything here talks to Heapwise as its users do, through the binary, and to the rival
 //! tools through theirs; `sys` alone holds the system calls that std does not offer.
 #![deny(unsafe_code)]
 
@@ -9,6 +9,7 @@ mod args;
 mod arrows;
 mod bench;
 mod bench_check;
+mod bench_gc;
 mod bench_scripts;
 mod corpus;
 mod differential;
@@ -38,6 +39,8 @@ cargo xtask bench-python [--python PATH] [--rounds N] [--only SCRIPT,...] [--qui
         CPU time net of start-up and memory as ratios to bare, files; writes benches/results/FILE.md (python)
 cargo xtask bench-node [--node PATH] [--rounds N] [--only SCRIPT,...] [--quick] [--no-build] [--name FILE]
         the same of Node, without and with heap snapshots, beside its own sampling (node)
+cargo xtask bench-gc [--rounds N] [--only NAME,...]
+        `Cc<T>` and the managed heap beside Rc, other crates and Node: CPU time and memory as ratios to Rc
 cargo xtask differential [--count N] [--seed S] [--keep] [--itself]
         random programs under valgrind and heapwise (--itself: valgrind twice); --print shows the program of S
 cargo xtask corpus [--only LANGUAGE/BUG/VARIANT] [--misses] [--verify] [--fix]
@@ -57,6 +60,7 @@ fn main() -> ExitCode {
         "bench" => bench::main(&rest),
         "bench-python" => bench_scripts::main(&rest, &bench_scripts::PYTHON),
         "bench-node" => bench_scripts::main(&rest, &bench_scripts::NODE),
+        "bench-gc" => bench_gc::main(&rest),
         "bench-check" => bench_check::main(&rest),
         "corpus" => corpus::main(&rest),
         "differential" => differential::main(&rest),
