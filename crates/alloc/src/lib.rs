@@ -7,6 +7,7 @@
 //!   buddy       pages in powers of two
 //!   slab        spans of one size, one owner each; pages for what is not small
 //!   malloc      all of them: slab for small blocks, free list above, mappings for huge ones
+//!   locked, global   a heap, or one for all threads with caches of their own, as `#[global_allocator]`
 //!     |
 //!   Space   where addresses come from and where the allocators keep their words:
 //!             Mapped    memory of the operating system
@@ -28,8 +29,8 @@
 //! assert_eq!(heap.statistics().live, 0);
 //! ```
 //!
-//! Absent on purpose: who allocated a block, and whether a caller keeps to the rules. A block that is freed twice is
-//! found by [`Heap::check`], and by the caller's own ledger.
+//! Absent on purpose: who allocated a block, and whether a caller keeps to the rules. What a block that is freed twice does
+//! is not said: over [`Virtual`] the answers are wrong from then on, over memory it is undefined.
 #![cfg_attr(not(test), no_std)]
 
 #[cfg(feature = "virtual")]

@@ -6,8 +6,15 @@
 //!   malloc, calloc, realloc, free, ..  -->  heapwise_alloc::global
 //! ```
 //!
-//! Built by `cargo xtask malloc`: without std, with nothing but the C library below it. What the functions promise
-//! beyond the C standard is glibc's: `malloc(0)` gives a block, `realloc(p, 0)` frees it, `free` keeps `errno`.
+//! Built, as `target/recorder/libheapwise_malloc.so`, without std and with nothing but the C library below it, by
+//!
+//! ```text
+//!   cargo rustc -p heapwise-malloc --lib --profile recorder --crate-type cdylib --features cdylib
+//! ```
+//!
+//! What the functions promise beyond the C standard is glibc's: `malloc(0)` gives a block, `realloc(p, 0)` frees it,
+//! `free` keeps `errno`. After a fork of a process with several threads, what the other threads' caches hold is lost to
+//! the child.
 //!
 //! Without the feature `cdylib` nothing is exported, so that the crate can be checked like any other.
 #![cfg_attr(not(test), no_std)]
