@@ -96,7 +96,7 @@ use std::ptr::NonNull;
 
 #[doc(hidden)]
 pub use node::Inner;
-use node::{ACYCLIC, CONDEMNED, DEAD, Header, IN_SLOT, SUSPECT, give_up, header};
+use node::{ACYCLIC, CONDEMNED, DEAD, Header, IN_SLOT, LISTED, SUSPECT, give_up, header};
 
 /// A handle to a shared value of one thread; see the [module](self).
 pub struct Cc<T: ?Sized> {
@@ -157,7 +157,7 @@ impl<T: Trace + 'static> Cc<T> {
             let value = (&raw const (*this.inner.as_ptr()).value).read();
             let header = header(this.node());
             header.strong.set((header.strong.get() - 1) | DEAD);
-            if !header.has(SUSPECT | IN_SLOT) {
+            if !header.has(LISTED | IN_SLOT) {
                 give_up(this.node());
             }
             Ok(value)

@@ -30,7 +30,7 @@ use std::mem::ManuallyDrop;
 use std::ptr::NonNull;
 
 use super::node::{
-    ACYCLIC, CONDEMNED, COUNT, DEAD, Header, IN_SLOT, Inner, SUSPECT, give_up, give_up_known, header,
+    ACYCLIC, CONDEMNED, COUNT, DEAD, Header, IN_SLOT, Inner, LISTED, SUSPECT, give_up, give_up_known, header,
 };
 use super::trace::{Mode, Tracer};
 use crate::clock;
@@ -39,6 +39,8 @@ use crate::clock;
 const DEPTH: u32 = 64;
 /// In `Slot::inner`: found alive.
 const LIVE: u32 = u32::MAX;
+/// In `Slot::inner`: garbage, whose node the slot no longer holds.
+const GONE: u32 = u32::MAX - 1;
 /// Slots that a batch keeps room for when it is done.
 const KEPT_SLOTS: usize = 1 << 13;
 /// Bytes of the smallest value that may be on a cycle, with its header.
@@ -105,6 +107,7 @@ enum Stage {
     Idle,
     Count,
     Scan,
+    Settle,
 }
 
 /// Nodes that are being judged together.
@@ -116,11 +119,15 @@ pub(super) struct Batch {
     cursor: usize,
     /// Slots before the cursor that were found alive late.
     open: ManuallyDrop<Vec<u32>>,
+    /// Slots that the scan passed without finding them alive.
+    candidates: ManuallyDrop<Vec<u32>>,
     /// Whether the program ran since the batch began.
     interrupted: bool,
     /// Suspects of this round from `next` on.
     round: ManuallyDrop<Vec<NonNull<Header>>>,
     next: usize,
+    /// Suspects that are for the next round.
+    again: ManuallyDrop<Vec<NonNull<Header>>>,
     traced: u64,
     /// Of this round: nodes that got a slot, and those that were garbage.
     seen: usize,
@@ -176,9 +183,11 @@ thread_local! {
                 references: ManuallyDrop::new(Vec::new()),
                 cursor: 0,
                 open: ManuallyDrop::new(Vec::new()),
+                candidates: ManuallyDrop::new(Vec::new()),
                 interrupted: false,
                 round: ManuallyDrop::new(Vec::new()),
                 next: 0,
+                again: ManuallyDrop::new(Vec::new()),
                 traced: 0,
                 seen: 0,
                 garbage: 0,
@@ -218,20 +227,21 @@ impl Drop for End {
                 drop(std::mem::take(&mut *batch.slots));
                 drop(std::mem::take(&mut *batch.references));
                 drop(std::mem::take(&mut *batch.open));
+                drop(std::mem::take(&mut *batch.candidates));
                 drop(std::mem::take(&mut *batch.round));
             }
         });
     }
 }
 
-/// Takes the mark of a suspect away, and the memory if nothing else needs it.
+/// A node is in no list any more: takes its marks away, and its memory if nothing else needs it.
 ///
 /// # Safety
 /// - `node` was taken from a list of suspects, and is not used afterwards.
 unsafe fn forget_suspect(node: NonNull<Header>) {
-    // SAFETY: the mark kept the memory until here.
+    // SAFETY: the list kept the memory until here.
     let header = unsafe { header(node) };
-    header.clear(SUSPECT);
+    header.clear(SUSPECT | LISTED);
     if header.has(DEAD) && header.count() == 0 && !header.has(IN_SLOT) {
         // SAFETY: no handle is left and no list holds the node, so the handles' own weak count is nobody else's.
         unsafe { give_up(node) };
@@ -255,7 +265,7 @@ pub(super) fn poll() {
 pub(super) unsafe fn release<T: ?Sized>(inner: NonNull<Inner<T>>, strong: u32) {
     if strong & DEAD != 0 {
         // Its cycle was dropped while this handle escaped.
-        if strong & (SUSPECT | IN_SLOT) == 0 {
+        if strong & (LISTED | IN_SLOT) == 0 {
             // SAFETY: this was the last handle, and no list holds the node.
             unsafe { give_up(inner.cast()) };
         }
@@ -296,7 +306,7 @@ impl Drop for Dropping<'_> {
         self.state.depth.set(self.depth);
         // SAFETY: the handles' own weak count still keeps the memory.
         let header = unsafe { header(self.node) };
-        if !header.has(SUSPECT | IN_SLOT) {
+        if !header.has(LISTED | IN_SLOT) {
             // SAFETY: the value is dropped, no handle is left and no list holds the node.
             unsafe { give_up_known(self.node, self.layout) };
         }
@@ -381,8 +391,10 @@ impl State {
             counts.freed += garbage.len() as u64;
             self.counts.set(counts);
             self.batch.borrow_mut().traced += garbage.len() as u64;
-            // SAFETY: `advance` proved that nothing else refers to these nodes.
-            unsafe { drop_garbage(garbage) };
+            if !garbage.is_empty() {
+                // SAFETY: `advance` proved that nothing else refers to these nodes.
+                unsafe { drop_garbage(garbage) };
+            }
         }
         let mut counts = self.counts.get();
         let traced = self.batch.borrow().traced - before;
@@ -401,12 +413,15 @@ impl State {
             if self.trigger.get() == 0 {
                 self.end_round(&mut batch);
             }
-            if self.suspects.borrow().is_empty() || self.suspect_bytes.get() < self.trigger.get() {
+            let mut suspects = self.suspects.borrow_mut();
+            self.suspect_bytes.set(self.suspect_bytes.get() + batch.again.len() * LEAST_NODE);
+            suspects.append(&mut batch.again);
+            if suspects.is_empty() || self.suspect_bytes.get() < self.trigger.get() {
                 return false;
             }
             batch.round.clear();
             batch.next = 0;
-            std::mem::swap(&mut *batch.round, &mut *self.suspects.borrow_mut());
+            std::mem::swap(&mut *batch.round, &mut *suspects);
             self.suspect_bytes.set(0);
             self.trigger.set(0);
         }
@@ -492,7 +507,8 @@ impl Batch {
         let header = unsafe { header(node) };
         let at = self.slots.len() as u32;
         self.slots.push(Slot { node, weak: header.link.replace(at), inner, first: 0 });
-        header.raise(IN_SLOT);
+        // Whatever list it is in, it is judged now.
+        header.strong.set(header.strong.get() & !SUSPECT | IN_SLOT);
         at
     }
 
@@ -509,25 +525,28 @@ impl Batch {
         }
     }
 
-    /// Goes on until so many nodes were traced since the beginning, or the batch is judged: then its garbage, each
-    /// with whether a list of suspects holds it.
-    fn advance(&mut self, until: u64, most: usize, resumed: bool) -> Option<Vec<(NonNull<Header>, bool)>> {
+    /// Goes on until so many nodes were traced since the beginning, or the batch is judged: then its garbage.
+    fn advance(&mut self, until: u64, most: usize, resumed: bool) -> Option<Vec<NonNull<Header>>> {
         self.interrupted |= resumed && self.cursor + self.slots.len() > 0;
         while self.stage == Stage::Count {
             if !self.count(until) {
                 return None;
             }
-            if self.slots.len() >= most || self.traced >= until || !self.add_suspects() {
+            if self.slots.len() >= most || self.traced >= until || !self.add_suspect(until) {
                 (self.stage, self.cursor) = (Stage::Scan, 0);
             }
         }
-        if !self.scan(until) {
-            return None;
+        if self.stage == Stage::Scan {
+            if !self.scan(until) {
+                return None;
+            }
+            if self.interrupted {
+                self.prove();
+            }
+            self.stage = Stage::Settle;
+            return Some(self.condemn());
         }
-        if self.interrupted {
-            self.prove();
-        }
-        Some(self.finish())
+        self.settle(until).then(Vec::new)
     }
 
     /// Traces the slots that were not yet; whether it came to the end.
@@ -548,22 +567,29 @@ impl Batch {
         true
     }
 
-    /// Gives the next suspect a slot that has none; whether there was one.
+    /// Gives the next suspect a slot that is still to be judged; whether there was one.
     #[inline]
-    fn add_suspects(&mut self) -> bool {
-        while let Some(&node) = self.round.get(self.next) {
+    fn add_suspect(&mut self, until: u64) -> bool {
+        while self.traced < until
+            && let Some(&node) = self.round.get(self.next)
+        {
             self.next += 1;
             self.traced += 1;
             // SAFETY: the list of suspects keeps the node's memory.
             let header = unsafe { header(node) };
             let strong = header.strong.get();
-            if strong & (DEAD | IN_SLOT) == 0 {
-                header.strong.set(strong & !SUSPECT);
+            if strong & (DEAD | SUSPECT) != SUSPECT {
+                // Dropped, or judged since it was listed.
+                // SAFETY: it was taken from the round, which is not read there again.
+                unsafe { forget_suspect(node) };
+            } else if strong & IN_SLOT != 0 {
+                // It lost a handle after it got its slot: this batch may have passed it.
+                self.again.push(node);
+            } else {
+                header.strong.set(strong & !LISTED);
                 self.add(node, 0);
                 return true;
             }
-            // SAFETY: it was taken from the round, which is not read there again.
-            unsafe { forget_suspect(node) };
         }
         false
     }
@@ -579,6 +605,8 @@ impl Batch {
             if slot.inner == LIVE || strong & COUNT != slot.inner || strong & DEAD != 0 {
                 self.slots[at].inner = LIVE;
                 self.spread(at);
+            } else {
+                self.candidates.push(at as u32);
             }
             self.cursor += 1;
             while let Some(back) = self.open.pop() {
@@ -610,59 +638,111 @@ impl Batch {
 
     /// Counts what is left again, in one go, with the references that there are now.
     fn prove(&mut self) {
-        for slot in self.slots.iter_mut().filter(|it| it.inner != LIVE) {
-            slot.inner = 0;
+        let mut candidates = std::mem::take(&mut *self.candidates);
+        candidates.retain(|&at| self.slots[at as usize].inner != LIVE);
+        for (number, &at) in candidates.iter().enumerate() {
+            let slot = &mut self.slots[at as usize];
+            // From here on: which candidate it is.
+            (slot.inner, slot.first) = (0, number as u32);
         }
         self.references.clear();
-        for at in 0..self.slots.len() {
-            self.slots[at].first = self.references.len() as u32;
-            if self.slots[at].inner != LIVE {
-                self.trace(self.slots[at].node, Mode::Recount);
+        let mut starts = Vec::with_capacity(candidates.len() + 1);
+        for &at in &candidates {
+            starts.push(self.references.len());
+            self.trace(self.slots[at as usize].node, Mode::Recount);
+        }
+        starts.push(self.references.len());
+        for &at in &candidates {
+            let slot = &mut self.slots[at as usize];
+            // SAFETY: the slot keeps the node's memory.
+            let header = unsafe { header(slot.node) };
+            if slot.inner != LIVE && (header.count() != slot.inner || header.has(DEAD)) {
+                slot.inner = LIVE;
+                self.open.push(at);
+            }
+            while let Some(at) = self.open.pop() {
+                let number = self.slots[at as usize].first as usize;
+                for &reference in &self.references[starts[number]..starts[number + 1]] {
+                    let inner = &mut self.slots[reference as usize].inner;
+                    if *inner != LIVE {
+                        *inner = LIVE;
+                        self.open.push(reference);
+                    }
+                }
             }
         }
-        self.cursor = 0;
-        self.scan(u64::MAX);
+        *self.candidates = candidates;
     }
 
-    /// Takes all slots away; what was not found alive is garbage, and is marked so.
-    fn finish(&mut self) -> Vec<(NonNull<Header>, bool)> {
+    /// Takes the slots of what was not found alive away, and marks it as garbage.
+    fn condemn(&mut self) -> Vec<NonNull<Header>> {
         let mut garbage = Vec::new();
-        self.seen += self.slots.len();
-        for slot in self.slots.drain(..) {
+        for at in self.candidates.drain(..) {
+            let slot = &mut self.slots[at as usize];
+            if slot.inner == LIVE {
+                continue;
+            }
+            slot.inner = GONE;
             // SAFETY: the slot kept the node's memory until here.
             let header = unsafe { header(slot.node) };
             header.link.set(slot.weak);
             header.clear(IN_SLOT);
-            if slot.inner != LIVE {
-                let listed = header.has(SUSPECT);
-                // Kept until all values are dropped, and no suspect meanwhile.
-                header.increment();
-                header.raise(CONDEMNED | SUSPECT);
-                garbage.push((slot.node, listed));
-            } else if header.has(DEAD) && header.count() == 0 && !header.has(SUSPECT) {
+            // Kept until all values are dropped, and no suspect meanwhile.
+            header.increment();
+            header.raise(CONDEMNED | SUSPECT);
+            garbage.push(slot.node);
+        }
+        self.seen += self.slots.len();
+        self.garbage += garbage.len();
+        garbage
+    }
+
+    /// Takes the slots of what lives away; whether all are.
+    fn settle(&mut self, until: u64) -> bool {
+        let mut settled = 0;
+        while let Some(slot) = self.slots.pop() {
+            if slot.inner == GONE {
+                continue;
+            }
+            // SAFETY: the slot kept the node's memory until here.
+            let header = unsafe { header(slot.node) };
+            header.link.set(slot.weak);
+            header.clear(IN_SLOT);
+            if header.has(DEAD) && header.count() == 0 && !header.has(LISTED) {
                 // SAFETY: the value was dropped and no handle is left; the slot alone kept the memory.
                 unsafe { give_up(slot.node) };
             }
+            settled += 1;
+            // It costs about a third of what tracing does.
+            if settled % 3 == 0 {
+                self.traced += 1;
+                if self.traced >= until {
+                    return self.slots.is_empty() && self.end();
+                }
+            }
         }
-        self.garbage += garbage.len();
+        self.end()
+    }
+
+    fn end(&mut self) -> bool {
         self.references.clear();
         if self.slots.capacity() > KEPT_SLOTS {
             self.slots.shrink_to(KEPT_SLOTS);
             self.references.shrink_to(KEPT_SLOTS);
+            self.candidates.shrink_to(KEPT_SLOTS);
             self.open.shrink_to(KEPT_SLOTS);
         }
         (self.stage, self.cursor) = (Stage::Idle, 0);
-        garbage
+        true
     }
 
     /// Ends the batch without a judgement.
     fn abandon(&mut self) {
-        for slot in self.slots.iter_mut() {
-            slot.inner = LIVE;
-        }
         self.open.clear();
-        self.finish();
-        for node in std::mem::take(&mut *self.round).drain(self.next..) {
+        self.candidates.clear();
+        self.settle(u64::MAX);
+        let again = std::mem::take(&mut *self.again);
+        for node in std::mem::take(&mut *self.round).drain(self.next..).chain(again) {
             // SAFETY: the round kept the node's memory, and is not read again.
             unsafe { forget_suspect(node) };
         }
@@ -674,14 +754,14 @@ impl Batch {
 ///
 /// # Safety
 /// - Nothing but the nodes themselves refers to them, each was condemned and counted once more.
-unsafe fn drop_garbage(garbage: Vec<(NonNull<Header>, bool)>) {
+unsafe fn drop_garbage(garbage: Vec<NonNull<Header>>) {
     struct Rest {
-        nodes: Vec<(NonNull<Header>, bool)>,
+        nodes: Vec<NonNull<Header>>,
         dropped: usize,
     }
     impl Rest {
         fn drop_values(&mut self) {
-            while let Some(&(node, _)) = self.nodes.get(self.dropped) {
+            while let Some(&node) = self.nodes.get(self.dropped) {
                 self.dropped += 1;
                 // SAFETY: the extra count keeps the node; its value is there, and nobody outside can refer to it. A
                 // destructor may have got a handle to it, but no reference lives on after that destructor.
@@ -697,16 +777,14 @@ unsafe fn drop_garbage(garbage: Vec<(NonNull<Header>, bool)>) {
         fn drop(&mut self) {
             // After a panic the others are dropped all the same; a second one aborts.
             self.drop_values();
-            for &(node, listed) in &self.nodes {
+            for &node in &self.nodes {
                 // SAFETY: the extra count keeps the node.
                 let header = unsafe { header(node) };
                 header.strong.set(header.strong.get() - 1);
-                if !listed {
-                    header.clear(SUSPECT);
-                    if header.count() == 0 {
-                        // SAFETY: the value is dropped, no handle is left, no list holds the node.
-                        unsafe { give_up(node) };
-                    }
+                header.clear(SUSPECT);
+                if header.count() == 0 && !header.has(LISTED) {
+                    // SAFETY: the value is dropped, no handle is left, no list holds the node.
+                    unsafe { give_up(node) };
                 }
             }
         }
@@ -731,7 +809,12 @@ pub(super) unsafe fn suspect(node: NonNull<Header>) {
     if state.ended.get() {
         return;
     }
-    header.raise(SUSPECT);
+    if header.has(LISTED) {
+        // It was judged since it was listed, and is to be judged again.
+        header.raise(SUSPECT);
+        return;
+    }
+    header.raise(SUSPECT | LISTED);
     let mut suspects = state.suspects.borrow_mut();
     if suspects.is_empty() {
         // Made now, so that it ends with the thread.

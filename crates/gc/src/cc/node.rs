@@ -1,7 +1,7 @@
 //! What a handle points to: a header with two counts, and the value.
 //!
 //! ```text
-//!  strong  [ DEAD | SUSPECT | IN_SLOT | ACYCLIC | CONDEMNED | count of handles: 27 bits ]
+//!  strong  [ DEAD | SUSPECT | IN_SLOT | ACYCLIC | CONDEMNED | LISTED | count of handles: 26 bits ]
 //!  link    count of weak handles + 1 for all handles together; the slot's number while IN_SLOT, which keeps the count
 //!  class   layout, drop and trace of the concrete type
 //!  value
@@ -12,8 +12,9 @@
 //! ```text
 //! the value is there          <=>  !DEAD
 //! the memory is there         <=>  weak count > 0
-//! the handles' own weak count is given up  <=>  DEAD, no handles, not SUSPECT, not IN_SLOT
-//! SUSPECT  <=>  in the list of suspects, but while a cycle's values are dropped
+//! the handles' own weak count is given up  <=>  DEAD, no handles, not LISTED, not IN_SLOT
+//! LISTED   <=>  in one list of suspects, once
+//! SUSPECT   =>  LISTED and still to be judged, but while a cycle's values are dropped
 //! ```
 
 use std::alloc::{Layout, dealloc};
@@ -27,7 +28,8 @@ pub const SUSPECT: u32 = 1 << 30;
 pub const IN_SLOT: u32 = 1 << 29;
 pub const ACYCLIC: u32 = 1 << 28;
 pub const CONDEMNED: u32 = 1 << 27;
-pub const COUNT: u32 = CONDEMNED - 1;
+pub const LISTED: u32 = 1 << 26;
+pub const COUNT: u32 = LISTED - 1;
 
 /// What the collector knows of a concrete type.
 pub struct Class {
