@@ -264,8 +264,10 @@ impl Walk {
 
 /// Number to node, and by number the immediate dominator's number.
 ///
-/// Two columns serve twice: `ancestor` is the depth-first parent until a vertex is linked and its path compressed, and
-/// `idom` links the vertices of a bucket until their dominator is known.
+/// Columns serve twice: `ancestor` is the depth-first parent until a vertex is linked and its path compressed. `idom` is, of
+/// vertices above the one at hand, the first of its bucket: of the numbers whose dominator is found once all between are
+/// linked (0 ends one; the bucket of a vertex is empty before its own turn, since its first child comes right before it);
+/// of the others the next in their bucket, and once that is emptied their dominator.
 fn immediate_dominators(walk: Walk, graph: &HeapGraph) -> (Vec<u32>, Vec<u32>) {
     let of_roots = walk.targets_of_roots();
     let (first, sources) = walk.predecessors(graph, &of_roots);
@@ -276,8 +278,6 @@ fn immediate_dominators(walk: Walk, graph: &HeapGraph) -> (Vec<u32>, Vec<u32>) {
     let mut label = semi.clone();
     let mut idom = vec![0u32; count];
     let mut path = Vec::new();
-    // By semidominator: the first of the numbers whose dominator is found once all between the two are linked; 0 ends one.
-    let mut head = vec![0u32; count];
     for number in (1..count).rev() {
         let parent = ancestor[number];
         let mut least = match (of_roots.has(number), first[number] == first[number + 1]) {
@@ -294,9 +294,9 @@ fn immediate_dominators(walk: Walk, graph: &HeapGraph) -> (Vec<u32>, Vec<u32>) {
         idom[number] = if least == parent {
             parent
         } else {
-            std::mem::replace(&mut head[least as usize], number as u32)
+            std::mem::replace(&mut idom[least as usize], number as u32)
         };
-        let mut waiting = std::mem::take(&mut head[parent as usize]);
+        let mut waiting = std::mem::take(&mut idom[parent as usize]);
         while waiting != 0 {
             let best = evaluate(waiting, number as u32 - 1, &mut ancestor, &mut label, &semi, &mut path);
             let is_lower = semi[best as usize] < semi[waiting as usize];

@@ -71,47 +71,54 @@ impl Read for At<'_> {
 
 /// Reads a snapshot. `progress` is told how many bytes have been read, from time to time.
 ///
-/// References are two thirds of a snapshot: a second thread reads them while this one reads the rest, for which the
-/// arrays of objects and references are passed over first.
+/// References are two thirds of a snapshot: a second thread reads them while this one reads the objects before them, which
+/// are passed over first.
 pub fn read(
     source: &(impl Source + ?Sized),
     progress: &mut dyn FnMut(u64),
 ) -> Result<ObjectHeap, SnapshotError> {
     let length = source.length().map_err(SnapshotError::Io)?;
     let mut heap = ObjectHeap::default();
-    let done = AtomicU64::new(0);
-    std::thread::scope(|scope| {
-        let start = |layout: &Layout, at: u64| {
-            let (done, input) = (&done, Input::new(source.from(at), at));
-            let fields = layout.node.fields as u64;
-            let room = room(layout.edge_count, layout.edge.fields, length.saturating_sub(at));
-            let layout = layout.edge.clone();
-            scope.spawn(move || edges(input, &layout, fields, room, done))
-        };
-        let mut found = Sections { layout: None, nodes: None, edges: None };
-        let walked = sections(&mut Input::new(source.from(0), 0), &mut heap, start, &mut found);
-        let marks = walked.and_then(|()| match (&found.layout, found.nodes) {
-            (Some(layout), Some(at)) => {
-                let room = room(layout.node_count, layout.node.fields, length.saturating_sub(at));
-                let input = Input::new(source.from(at), at);
-                nodes(input, layout, room, &mut heap, &mut |at| progress(at + done.load(Ordering::Relaxed)))
-            }
-            _ => Err(empty()),
-        });
-        // The thread is waited for whatever became of the rest.
-        let edges = found.edges.map(|thread| {
-            while !thread.is_finished() {
-                std::thread::sleep(std::time::Duration::from_millis(2));
-                progress(done.load(Ordering::Relaxed));
-            }
-            thread.join().expect("reading does not panic")
-        });
-        let marks = marks?;
-        join(&mut heap, edges.ok_or_else(empty)??)?;
-        finish(&mut heap, marks);
-        Ok(())
-    })?;
+    let mut found = Sections { layout: None, nodes: None, marks: None };
+    let mut graph = |layout: &Layout, [nodes_at, edges_at]: [u64; 2], heap: &mut ObjectHeap| {
+        let (marks, edges) = graph(source, length, layout, [nodes_at, edges_at], heap, progress)?;
+        let end = edges.end;
+        join(heap, edges)?;
+        Ok((marks, Input::new(source.from(end), end)))
+    };
+    sections(&mut Input::new(source.from(0), 0), &mut heap, &mut graph, &mut found)?;
+    finish(&mut heap, found.marks.ok_or_else(empty)?);
     Ok(heap)
+}
+
+/// Objects and references, at the same time.
+fn graph(
+    source: &(impl Source + ?Sized),
+    length: u64,
+    layout: &Layout,
+    [nodes_at, edges_at]: [u64; 2],
+    heap: &mut ObjectHeap,
+    progress: &mut dyn FnMut(u64),
+) -> Result<(Marks, Edges), SnapshotError> {
+    let done = AtomicU64::new(0);
+    let room = |count, fields, at| room(count, fields, length.saturating_sub(at));
+    std::thread::scope(|scope| {
+        let thread = scope.spawn(|| {
+            let input = Input::new(source.from(edges_at), edges_at);
+            let room = room(layout.edge_count, layout.edge.fields, edges_at);
+            edges(input, &layout.edge, layout.node.fields as u64, room, &done)
+        });
+        let input = Input::new(source.from(nodes_at), nodes_at);
+        let room = room(layout.node_count, layout.node.fields, nodes_at);
+        let marks = nodes(input, layout, room, heap, &mut |at| progress(at + done.load(Ordering::Relaxed)));
+        // The thread is waited for whatever became of the objects.
+        while !thread.is_finished() {
+            std::thread::sleep(std::time::Duration::from_millis(2));
+            progress(edges_at + done.load(Ordering::Relaxed));
+        }
+        let edges = thread.join().expect("reading does not panic");
+        Ok((marks?, edges?))
+    })
 }
 
 fn empty() -> SnapshotError {
@@ -119,20 +126,27 @@ fn empty() -> SnapshotError {
 }
 
 /// What a file's members are, and where.
-struct Sections<T> {
+struct Sections {
     layout: Option<Layout>,
     /// Where the objects' array begins, behind its `[`.
     nodes: Option<u64>,
-    /// What reads the references.
-    edges: Option<T>,
+    /// What is known once objects and references have been read.
+    marks: Option<Marks>,
 }
 
-/// Walks the file's members: objects are noted, references given to `start`, the rest is read.
-fn sections<T>(
-    input: &mut Input<impl Read>,
+/// Reads objects and references, which begin at two places, and goes on behind them.
+trait Graph<R>: FnMut(&Layout, [u64; 2], &mut ObjectHeap) -> Result<(Marks, Input<R>), SnapshotError> {}
+impl<R, F: FnMut(&Layout, [u64; 2], &mut ObjectHeap) -> Result<(Marks, Input<R>), SnapshotError>> Graph<R>
+    for F
+{
+}
+
+/// Walks the file's members: objects are passed over until their references come, and `graph` reads both.
+fn sections<R: Read>(
+    input: &mut Input<R>,
     heap: &mut ObjectHeap,
-    start: impl Fn(&Layout, u64) -> T,
-    found: &mut Sections<T>,
+    graph: &mut impl Graph<R>,
+    found: &mut Sections,
 ) -> Result<(), SnapshotError> {
     if input.peek()? != Some(b'{') {
         let what = "it does not begin with `{\"snapshot\":`".to_owned();
@@ -140,11 +154,11 @@ fn sections<T>(
     }
     input.expect(b'{')?;
     loop {
-        match member(input, heap, &start, found) {
+        match member(input, heap, graph, found) {
             Ok(true) => {}
             Ok(false) => return Ok(()),
             // Without names the graph still tells sizes.
-            Err(SnapshotError::Cut { at }) if found.has_graph() => {
+            Err(SnapshotError::Cut { at }) if found.marks.is_some() => {
                 let note =
                     format!("the snapshot ends at byte {at}, behind its objects: some names are missing");
                 heap.notes.push(note);
@@ -155,19 +169,12 @@ fn sections<T>(
     }
 }
 
-impl<T> Sections<T> {
-    /// Whether objects and references were passed over to their ends.
-    fn has_graph(&self) -> bool {
-        self.nodes.is_some() && self.edges.is_some()
-    }
-}
-
 /// The next member; `false` at the end.
-fn member<T>(
-    input: &mut Input<impl Read>,
+fn member<R: Read>(
+    input: &mut Input<R>,
     heap: &mut ObjectHeap,
-    start: &impl Fn(&Layout, u64) -> T,
-    found: &mut Sections<T>,
+    graph: &mut impl Graph<R>,
+    found: &mut Sections,
 ) -> Result<bool, SnapshotError> {
     if input.accept(b'}')? {
         return Ok(false);
@@ -184,11 +191,14 @@ fn member<T>(
             input.skip_numbers()?;
             found.nodes = Some(at);
         }
-        (b"edges", Some(layout)) if found.edges.is_none() => {
+        (b"edges", Some(layout)) if found.marks.is_none() => {
+            let Some(nodes) = found.nodes else {
+                let what = "its references come before their objects".to_owned();
+                return Err(SnapshotError::NotASnapshot { what });
+            };
             input.expect(b'[')?;
-            let edges = start(layout, input.position());
-            input.skip_numbers()?;
-            found.edges = Some(edges);
+            let (marks, rest) = graph(layout, [nodes, input.position()], heap)?;
+            (found.marks, *input) = (Some(marks), rest);
         }
         (b"locations", Some(layout)) => {
             input.expect(b'[')?;
