@@ -56,6 +56,12 @@ fn a_page_that_leaks_and_its_twin() {
     }
     assert!(all.iter().any(|it| it.1 == "detached-node"), "{report:#}");
     assert_eq!(code, Some(1), "{err}");
+    let held = report["findings"][0]["held_by"]["path"].as_str().unwrap();
+    assert!(
+        held.starts_with("window, variable dialogs -> Array of 22 entries[")
+            && held.ends_with(" -> Dialog (page.html:13)"),
+        "{held}"
+    );
     let at = report["findings"][0]["location"]["path"].as_str().unwrap();
     assert!(at.ends_with("examples/page.html") && !at.contains(':'), "{at}");
 

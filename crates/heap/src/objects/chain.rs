@@ -97,9 +97,9 @@ pub fn is_global_object(heap: &ObjectHeap, node: NodeId) -> bool {
         && (matches!(name, "global" | "globalThis" | "Window")
             || name.starts_with("global /")
             || name.starts_with("Window /")
-            || name.starts_with(CONTEXT_OF_PAGE)
             || name.contains("[JSGlobalObject]")
             || name.contains("[JSGlobalProxy]"))
+        || heap.kind[node.index()] == ObjectKind::Native && name.starts_with(CONTEXT_OF_PAGE)
 }
 
 /// What an object is.

@@ -116,9 +116,9 @@ pub fn is_part(heap: &ObjectHeap, node: NodeId) -> bool {
         | ObjectKind::Code
         | ObjectKind::Shape
         | ObjectKind::Attributes => true,
-        // The insides of Chrome's own objects, which have names without.
-        ObjectKind::Native => heap.name(node).starts_with("blink::"),
-        _ => is_scope(heap, node) || heap.name(node).starts_with("system / ScriptContextTable"),
+        // The insides of Chrome's own objects, and of V8's where Chrome tells of them.
+        ObjectKind::Native => ["blink::", "system / "].iter().any(|it| heap.name(node).starts_with(it)),
+        _ => is_scope(heap, node),
     }
 }
 
