@@ -717,6 +717,10 @@ impl Batch {
             if settled % 3 == 0 {
                 self.traced += 1;
                 if self.traced >= until {
+                    // Memory goes back with each slice: all at once is a long pause of its own.
+                    let part = self.references.len() / (self.slots.len() + settled) * self.slots.len();
+                    self.references.truncate(part);
+                    self.shrink();
                     return self.slots.is_empty() && self.end();
                 }
             }
@@ -724,14 +728,18 @@ impl Batch {
         self.end()
     }
 
-    fn end(&mut self) -> bool {
-        self.references.clear();
+    fn shrink(&mut self) {
         if self.slots.capacity() > KEPT_SLOTS {
             self.slots.shrink_to(KEPT_SLOTS);
             self.references.shrink_to(KEPT_SLOTS);
             self.candidates.shrink_to(KEPT_SLOTS);
             self.open.shrink_to(KEPT_SLOTS);
         }
+    }
+
+    fn end(&mut self) -> bool {
+        self.references.clear();
+        self.shrink();
         (self.stage, self.cursor) = (Stage::Idle, 0);
         true
     }
