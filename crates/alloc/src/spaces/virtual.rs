@@ -13,7 +13,7 @@
 
 use crate::heap::up;
 use crate::space::{PAGE, Reservation, Space, WORD};
-use core::cell::{Cell, RefCell};
+use core::cell::{Cell, UnsafeCell};
 use std_alloc::boxed::Box;
 use std_alloc::vec::Vec;
 
@@ -28,19 +28,23 @@ const END: usize = 1 << 46;
 pub struct Virtual {
     next: Cell<usize>,
     copied: Cell<usize>,
-    words: RefCell<Words>,
+    words: UnsafeCell<Words>,
 }
 
-#[derive(Default)]
+/// Invariant: every number in the directory is that of a line.
 struct Words {
     /// By the address over `LINE * LINES`; in it numbers of lines by the address over `LINE`, 0 for none.
     directory: Vec<Option<Box<[u32; LINES]>>>,
-    /// Line 0 is never used.
+    /// Line 0 is all 0 and never written: it is what was not stored.
     lines: Vec<[usize; WORDS]>,
     spare: Vec<u32>,
 }
 
 impl Words {
+    fn new() -> Words {
+        Words { directory: Vec::new(), lines: std_alloc::vec![[0; WORDS]], spare: Vec::new() }
+    }
+
     #[inline]
     fn line(&self, at: usize) -> usize {
         match self.directory.get(at / (LINE * LINES)) {
@@ -56,9 +60,6 @@ impl Words {
             self.directory.resize_with(index + 1, || None);
         }
         let numbers = self.directory[index].get_or_insert_with(|| Box::new([0; LINES]));
-        if self.lines.is_empty() {
-            self.lines.push([0; WORDS]);
-        }
         let number = self.spare.pop().unwrap_or_else(|| {
             self.lines.push([0; WORDS]);
             u32::try_from(self.lines.len() - 1).expect("fewer than 2^32 lines, which are a terabyte")
@@ -90,7 +91,7 @@ impl Words {
 impl Virtual {
     /// All addresses unused.
     pub fn new() -> Virtual {
-        Virtual { next: Cell::new(BASE), copied: Cell::new(0), words: RefCell::default() }
+        Virtual { next: Cell::new(BASE), copied: Cell::new(0), words: UnsafeCell::new(Words::new()) }
     }
 
     /// Bytes that `realloc` has had to copy.
@@ -119,7 +120,8 @@ impl Space for Virtual {
     }
 
     fn discard(&self, at: usize, bytes: usize) {
-        self.words.borrow_mut().forget(at, at + bytes);
+        // SAFETY: as of `load`.
+        unsafe { &mut *self.words.get() }.forget(at, at + bytes);
     }
 
     fn release(&self, at: usize, bytes: usize) {
@@ -142,18 +144,25 @@ impl Space for Virtual {
 
     #[inline]
     fn load(&self, at: usize) -> usize {
-        let words = self.words.borrow();
-        words.lines.get(words.line(at)).map_or(0, |line| line[at / WORD % WORDS])
+        // SAFETY: a space is not shared among threads, and no method calls another while it holds the words. The number
+        // is a line's, as the directory holds no other.
+        unsafe {
+            let words = &*self.words.get();
+            words.lines.get_unchecked(words.line(at))[at / WORD % WORDS]
+        }
     }
 
     #[inline]
     fn store(&self, at: usize, word: usize) {
-        let mut words = self.words.borrow_mut();
-        let mut line = words.line(at);
-        if line == 0 {
-            line = words.add_line(at);
+        // SAFETY: as above.
+        unsafe {
+            let words = &mut *self.words.get();
+            let mut line = words.line(at);
+            if line == 0 {
+                line = words.add_line(at);
+            }
+            words.lines.get_unchecked_mut(line)[at / WORD % WORDS] = word;
         }
-        words.lines[line][at / WORD % WORDS] = word;
     }
 
     fn exchange(&self, at: usize, word: usize) -> usize {
@@ -188,7 +197,8 @@ mod tests {
             let discarded = (range.at + PAGE..range.at + 2 * PAGE).contains(&at);
             assert_eq!(space.load(at), if discarded { 0 } else { at * 3 });
         }
-        assert_eq!(space.words.borrow().spare.len(), PAGE / LINE);
+        // SAFETY: nobody else has the words.
+        assert_eq!(unsafe { &*space.words.get() }.spare.len(), PAGE / LINE);
     }
 
     #[test]
