@@ -1,8 +1,8 @@
 //! From what was observed to what is shown: findings, and names for the frames that are shown.
 
 use crate::runtime::is_nodes_own;
-use heapwise_heap::objects::{self, Told, Walked};
-use heapwise_heap::{Analysis, Class, Group, Holding, analyze, program};
+use heapwise_heap::objects::{self, Fed, Told, Walked};
+use heapwise_heap::{Analysis, Class, GROWTH_MIN_NS, Group, Holding, analyze, program};
 use heapwise_model::{
     Code, Engine, Excerpt, Finding, Frame, Held, Kind, Language, Leaks, ObjectHeap, Place, Program, Report,
     ResolvedFrame, RootKind, Rule, Severity, StackId, StackTable, Variable,
@@ -71,6 +71,7 @@ fn build(observation: &Observation, names: Names, filter: Filter<'_>, joins: boo
     };
     objects(observation, &mut report);
     report.findings.extend(crate::resources::findings(observation));
+    crate::closing::name_lines(&mut report.findings, read_source);
     let holding = holding(observation, &report.findings, names);
     if let Some(holding) = &holding {
         chains(holding, &mut report.findings);
@@ -111,6 +112,16 @@ fn objects(observation: &Observation, report: &mut Report) {
         earlier.retain(|it| it.finding.rule == Rule::UnboundedGrowth && !is_told(it));
         told.append(&mut earlier);
     }
+    let fed = fed(observation, &walked);
+    let is_explained = |it: &Finding| {
+        let is_growth = it.rule == Rule::UnboundedGrowth && it.retainers.is_none();
+        is_growth
+            && place::stack_of(&it.place).is_some_and(|it| fed.iter().any(|fed| fed.stacks.contains(&it)))
+    };
+    report.findings.retain(|it| !is_explained(it));
+    let is_new = |it: &Told| !told.iter().any(|other| is_about_same(it, other));
+    let fed: Vec<Told> = fed.into_iter().map(|it| it.told).filter(is_new).collect();
+    told.extend(fed);
     if !older.is_empty() {
         told.extend(repeated(observation, &walked));
     }
@@ -142,7 +153,7 @@ fn is_placeless(observation: &Observation, finding: &Finding) -> bool {
         && match finding.place {
             Place::Unknown => true,
             Place::Stack(stack) => !has_own(stack),
-            Place::Source(_) => false,
+            Place::Source(ref at) => is_script_library(&at.path),
         }
 }
 
@@ -174,6 +185,39 @@ fn repeated(observation: &Observation, last: &Walked<'_>) -> Vec<Told> {
         Some(fullest) => objects::repeated(&Walked::new(&fullest.heap)),
         None => objects::repeated(last),
     }
+}
+
+/// What holds the memory of the lines whose memory grows, by the last look that shows it.
+fn fed(observation: &Observation, last: &Walked<'_>) -> Vec<Fed> {
+    let mut growing = observation.ledger.filling();
+    growing.retain(|it| is_scripted(observation, it.stack));
+    if observation.last.0 < GROWTH_MIN_NS {
+        return Vec::new();
+    }
+    let mut fed: Vec<Fed> = Vec::new();
+    for dump in observation.objects.iter().rev().filter(|_| last.heap.language == Language::Python) {
+        growing.retain(|it| !fed.iter().any(|fed| fed.stacks.contains(&it.stack)));
+        if growing.is_empty() {
+            break;
+        }
+        let found = match std::ptr::eq(&dump.heap, last.heap) {
+            true => objects::fed(last, &growing),
+            false => objects::fed(&Walked::new(&dump.heap), &growing),
+        };
+        for found in found {
+            match fed.iter_mut().find(|it| is_about_same(&it.told, &found.told)) {
+                Some(same) => same.stacks.extend(found.stacks),
+                None => fed.push(found),
+            }
+        }
+    }
+    fed
+}
+
+/// Whether two findings are about one object, by whatever evidence.
+fn is_about_same(one: &Told, other: &Told) -> bool {
+    let is_named_so = one.name.is_some() && one.name == other.name;
+    one.finding.rule == other.finding.rule && (is_named_so || one.finding.place == other.finding.place)
 }
 
 /// Whether two findings of different dumps are about one object.

@@ -6,6 +6,7 @@
 mod analyze;
 mod args;
 mod check;
+mod closing;
 mod config;
 mod output;
 mod resources;

@@ -27,7 +27,7 @@ pub struct Growth {
     pub bytes_per_second: f64,
     /// Live bytes at the end.
     pub bytes: u64,
-    /// Live blocks at the end.
+    /// Live blocks at the end; 0 where they are gone.
     pub blocks: u64,
     /// Live bytes gained over the second half.
     pub grown_bytes: u64,
@@ -80,25 +80,54 @@ impl GrowthLog {
 
     /// The growing sites at `end`; `live` tells a stack's live bytes and blocks then. Ascending by stack.
     pub fn growing(&self, end: u64, live: impl Fn(u32) -> (u64, u64)) -> Vec<Growth> {
-        let half = end / 2;
-        let first = self.times.partition_point(|&time| time < half);
-        let mut growing: Vec<Growth> = self
-            .series
-            .iter()
-            .filter_map(|(&stack, series)| self.growth(stack, series, first, end, live(stack)))
-            .collect();
+        self.judge(end, live, |points| points.windows(2).all(|pair| pair[0].1 <= pair[1].1))
+    }
+
+    /// As [`GrowthLog::growing`], up to the last sample, with those that were freed shortly before it, all at once: as
+    /// happens to what a function holds that runs as long as the program. A site may hold more for a moment, as where a
+    /// text is made anew before the old one is freed.
+    pub fn filling(&self, live: impl Fn(u32) -> (u64, u64)) -> Vec<Growth> {
+        let end = self.times.last().copied().unwrap_or(0);
+        self.judge(end, live, |points| {
+            let most = points.iter().map(|it| it.1).max().unwrap_or(0);
+            let until = points.iter().rposition(|it| it.1 >= most / 2).unwrap_or(0);
+            let is_late = points[until].0 >= end / 10 * 9;
+            let is_gone = points.last().is_some_and(|it| it.1 <= most / 4);
+            if until + 1 < points.len() && !(is_late && is_gone) {
+                return false;
+            }
+            points.truncate(until + 1);
+            let mut least = u64::MAX;
+            let mut moments = 0;
+            for point in points.iter_mut().rev() {
+                least = least.min(point.1);
+                moments += usize::from(point.1 > least + least / 4);
+                point.1 = least;
+            }
+            moments * 4 <= points.len()
+        })
+    }
+
+    /// `is_steady` judges a series over the second half, which it may mend.
+    fn judge(
+        &self,
+        end: u64,
+        live: impl Fn(u32) -> (u64, u64),
+        is_steady: impl Fn(&mut Vec<(u64, u64)>) -> bool,
+    ) -> Vec<Growth> {
+        let first = self.times.partition_point(|&time| time < end / 2);
+        let judge = |(&stack, series): (&u32, &Vec<(u32, u64)>)| {
+            let live = live(stack);
+            let mut points = self.points(series, first, end, live.0);
+            is_steady(&mut points).then(|| growth(stack, &points, live))?
+        };
+        let mut growing: Vec<Growth> = self.series.iter().filter_map(judge).collect();
         growing.sort_unstable_by_key(|growth| growth.stack);
         growing
     }
 
-    fn growth(
-        &self,
-        stack: u32,
-        series: &[(u32, u64)],
-        first: usize,
-        end: u64,
-        (bytes, blocks): (u64, u64),
-    ) -> Option<Growth> {
+    /// A site's live bytes over the second half: at each sample from `first` on, and at the end.
+    fn points(&self, series: &[(u32, u64)], first: usize, end: u64, bytes: u64) -> Vec<(u64, u64)> {
         let mut points = Vec::with_capacity(SAMPLES_MAX + 1);
         let mut at = series.partition_point(|&(tick, _)| (tick as usize) < first);
         let mut value = at.checked_sub(1).map_or(0, |before| series[before].1);
@@ -114,20 +143,7 @@ impl GrowthLog {
         if points.last().is_none_or(|&(time, _)| time < end) {
             points.push((end, bytes));
         }
-        let steps = points.len().saturating_sub(1);
-        if steps < TICKS_MIN || points.windows(2).any(|pair| pair[1].1 < pair[0].1) {
-            return None;
-        }
-        let growing = points.windows(2).filter(|pair| pair[1].1 > pair[0].1).count();
-        let share = growing as f64 / steps as f64;
-        (growing * 2 > steps).then(|| Growth {
-            stack: StackId(stack),
-            bytes_per_second: slope(&points) * 1e9,
-            bytes,
-            blocks,
-            grown_bytes: bytes - points[0].1.min(bytes),
-            share_of_ticks_growing: share,
-        })
+        points
     }
 
     fn halve(&mut self) {
@@ -154,6 +170,24 @@ impl GrowthLog {
         // Sites that are empty at the last sample make room.
         self.series.retain(|_, series| series.last().is_some_and(|&(_, live)| live > 0));
     }
+}
+
+/// `live`: bytes and blocks at the end, which may come after the last of `points`.
+fn growth(stack: u32, points: &[(u64, u64)], live: (u64, u64)) -> Option<Growth> {
+    let steps = points.len().saturating_sub(1);
+    if steps < TICKS_MIN {
+        return None;
+    }
+    let growing = points.windows(2).filter(|pair| pair[1].1 > pair[0].1).count();
+    let bytes = points.last()?.1;
+    (growing * 2 > steps).then(|| Growth {
+        stack: StackId(stack),
+        bytes_per_second: slope(points) * 1e9,
+        bytes,
+        blocks: if bytes == live.0 { live.1 } else { 0 },
+        grown_bytes: bytes - points[0].1.min(bytes),
+        share_of_ticks_growing: growing as f64 / steps as f64,
+    })
 }
 
 /// Least-squares slope of value over time.
@@ -213,5 +247,38 @@ mod tests {
         assert!(run(10, |now| (now / 1000).min(3_000_000)).is_empty(), "full before the second half");
         assert!(run(10, |now| 5000 + now % 700_000_000).is_empty(), "a wave");
         assert!(run(10, |now| if now == 10_000_000_000 { 0 } else { now }).is_empty(), "freed at the end");
+    }
+
+    #[test]
+    fn what_is_freed_at_the_end_has_filled() {
+        let filling = |until: u64| {
+            let mut log = GrowthLog::new();
+            let (end, live) = (10_000_000_000, |now| if now < until { now / 1000 } else { 0 });
+            for now in (0..end).step_by(500_000) {
+                if log.is_due(now) {
+                    log.sample(now, [(7, live(now))].into_iter());
+                }
+            }
+            log.filling(|_| (live(end), 0)).len()
+        };
+        assert_eq!((filling(9_900_000_000), filling(8_000_000_000), filling(u64::MAX)), (1, 0, 1));
+    }
+
+    #[test]
+    fn moments_are_left_out_and_waves_are_not() {
+        let filling = |live: &dyn Fn(u64) -> u64| {
+            let mut log = GrowthLog::new();
+            for (count, now) in (0..2_000_000_000u64).step_by(500_000).enumerate() {
+                if log.is_due(now) {
+                    // A moment in which the old text is still there.
+                    let more = if count % 31 == 0 { 2 } else { 1 };
+                    log.sample(now, [(7, live(now) * more)].into_iter());
+                }
+            }
+            log.filling(|_| (0, 0)).len()
+        };
+        assert_eq!(filling(&|now| 5000 + now / 1000), 1);
+        assert_eq!(filling(&|now| 5000 + now % 100_000_000 / 1000), 0);
+        assert_eq!(filling(&|_| 5000), 0);
     }
 }

@@ -393,6 +393,14 @@ impl Ledger {
         })
     }
 
+    /// As [`Ledger::growth`], with those that grew until they were freed shortly before the end.
+    pub fn filling(&self) -> Vec<Growth> {
+        self.growth.filling(|stack| {
+            let column = &self.columns[stack as usize];
+            (column.live_bytes, u64::from(column.live_blocks))
+        })
+    }
+
     fn cost(&self, stack: u32, column: &Column) -> StackCost {
         let is_saved = column.saved_epoch == self.peak_epoch;
         StackCost {

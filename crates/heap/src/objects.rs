@@ -18,6 +18,7 @@ mod contents;
 mod cycles;
 mod detached;
 mod duplicates;
+mod fed;
 mod growth;
 mod sites;
 mod survivors;
@@ -27,6 +28,7 @@ mod texts;
 use crate::dominators::{DominatorTree, Dominators, dominators, dominators_of_all};
 use crate::paths::ShortestPaths;
 use anchors::Anchor;
+pub use fed::{Fed, fed};
 use heapwise_model::{
     Confidence, Engine, Finding, Kind, Language, Location, NodeId, ObjectHeap, ObjectKind, ObjectTotals,
     Place, RootKind, Rule, Severity, Total,

@@ -50,6 +50,7 @@ pub struct Image {
     merge: Merge,
     book: Book,
     pub is_over: bool,
+    began: Instant,
     last_flush: Instant,
     last_sample: Instant,
     /// When the objects of a runtime are looked at next, and the time until then; `None` before there is a runtime.
@@ -151,6 +152,7 @@ impl Image {
             merge: Merge::default(),
             book,
             is_over: false,
+            began: now,
             last_flush: now,
             last_sample: now,
             dumps: None,
@@ -312,22 +314,32 @@ impl Image {
     }
 
     /// From time to time the process stands still for a look at the objects of its runtime: what grows from look to look
-    /// is told at its end. The times between looks double, and are long beside what the looks take.
+    /// is told at its end. The times between looks grow, and are long beside what the looks take.
     pub fn dump_if_due(&mut self, clock: &Clock) {
         if self.book.scripts.interpreter.is_none() || self.ring.header().exit.load(Acquire) != EXIT_NONE {
             return;
         }
         let now = Instant::now();
-        let (due, interval) = *self.dumps.get_or_insert((now + FIRST_DUMP, FIRST_DUMP));
+        let Some((due, interval)) = self.dumps else {
+            // While the interpreter starts there is nothing of the program's to be seen.
+            if self.book.scripts.is_running || self.began.elapsed() >= START_MAX {
+                self.dumps = Some((now + FIRST_DUMP, FIRST_DUMP));
+            }
+            return;
+        };
         if now < due {
             return;
         }
+        // On a busy machine the program has as little of the time as the look.
+        let before = sys::thread_time();
         let threads = scan::stop_others(self.pid, 0);
         self.drain(clock, true);
         let at = self.book.now();
         self.dump(at, false);
         drop(threads);
-        let interval = (interval * 2).max(now.elapsed() * DUMP_PART);
+        let took = sys::thread_time().saturating_sub(before);
+        let more = if interval < OFTEN_UNTIL { interval / 2 } else { interval };
+        let interval = (interval + more).max(took * DUMP_PART);
         self.dumps = Some((Instant::now() + interval, interval));
     }
 
@@ -472,8 +484,12 @@ impl Snapshot {
     }
 }
 
-/// A runtime's start until its objects are looked at first.
+/// From a runtime's beginning, at most, until the program's own code is taken to run.
+const START_MAX: Duration = Duration::from_millis(500);
+/// From then on until its objects are looked at first.
 const FIRST_DUMP: Duration = Duration::from_millis(60);
+/// The time between two looks up to which it grows slower than to double: programs that run for a second show little.
+const OFTEN_UNTIL: Duration = Duration::from_millis(500);
 /// Of the time between two looks, a look takes at most one such part.
 const DUMP_PART: u32 = 5;
 const FLUSH_INTERVAL: Duration = Duration::from_millis(90);
@@ -686,6 +702,7 @@ impl Book {
         let Some((name, path)) = bytes[8..].split_at_checked(length as usize) else { return };
         let path = absolute(self.observation.pid, path);
         let id = CodeId(self.observation.codes.len() as u32);
+        self.scripts.is_running |= !is_runtimes(&path);
         self.emit(&Event::Code { id, name, path: &path });
         self.scripts.codes.insert(number, id);
     }
@@ -879,6 +896,12 @@ fn absolute(pid: u32, path: &[u8]) -> Vec<u8> {
     let Ok(folder) = std::fs::read_link(format!("/proc/{pid}/cwd")) else { return path.to_vec() };
     let file = folder.join(std::ffi::OsStr::from_bytes(path));
     if file.is_file() { file.into_os_string().into_vec() } else { path.to_vec() }
+}
+
+/// Whether a script is one that the interpreter brings, by its path.
+fn is_runtimes(path: &[u8]) -> bool {
+    let has = |part: &[u8]| path.windows(part.len()).any(|it| it == part);
+    path.starts_with(b"<frozen") || has(b"/lib/python3") || path.is_empty()
 }
 
 /// A recording in a private file without a name.

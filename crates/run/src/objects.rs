@@ -49,20 +49,36 @@ pub fn read(pid: u32, interpreter: &Interpreter, observation: &Observation) -> R
     Ok(found)
 }
 
-/// By stack, whether a frame of a script is in it: what the interpreter makes for itself has no place in the program.
+/// By stack, whether a frame of a script is in it, and none by which modules are imported: what the interpreter makes for
+/// itself has no place in the program.
 fn scripted(observation: &Observation) -> Vec<bool> {
-    let mut scripted = vec![false; observation.stacks.len()];
-    for id in (1..scripted.len() as u32).map(StackId) {
+    const IMPORT: &str = "<frozen importlib._bootstrap>";
+    #[derive(Clone, Copy, PartialEq)]
+    enum Of {
+        Runtime,
+        Script,
+        Import,
+    }
+    let mut of = vec![Of::Runtime; observation.stacks.len()];
+    for id in (1..of.len() as u32).map(StackId) {
         let frame = observation.frames.get(observation.stacks.frame(id).index());
         // A parent is smaller than its children.
-        scripted[id.index()] =
-            matches!(frame, Some(Frame::Script { .. })) || scripted[observation.stacks.parent(id).index()];
+        of[id.index()] = match (of[observation.stacks.parent(id).index()], frame) {
+            (Of::Import, _) => Of::Import,
+            (_, Some(Frame::Script { code, .. })) => match observation.codes.get(code.index()) {
+                Some(code) if code.path == IMPORT => Of::Import,
+                _ => Of::Script,
+            },
+            (above, _) => above,
+        };
     }
-    scripted
+    of.into_iter().map(|it| it == Of::Script).collect()
 }
 
 /// References from which on an object is looked at for memory that it holds besides its own block.
 const HOLDS_MIN: usize = 8;
+/// Bytes of an object, those that stand elsewhere among them, from which on it is looked at for these.
+const LARGE: u64 = 1024;
 /// Bytes of an object in which it says where that is.
 const HEAD_BYTES: usize = 112;
 /// What lies before an object in its block: nothing, the collector's words, and those of its attributes before these.
@@ -89,9 +105,12 @@ fn stacks(memory: &dyn Memory, heap: &ObjectHeap, ledger: &Ledger) -> Vec<StackI
         }
         let holds_many = heap.kind[node] == ObjectKind::Object
             && graph.first[node + 1] - graph.first[node] >= HOLDS_MIN as u32;
-        let noted = if holds_many { noted(addr) } else { None };
-        let own = || BEFORE.iter().find_map(|before| ledger.block_at(Addr(addr.wrapping_sub(*before))));
-        noted.or_else(own).map_or(StackId::UNKNOWN, |it| it.stack)
+        let own = BEFORE.iter().find_map(|before| ledger.block_at(Addr(addr.wrapping_sub(*before))));
+        // What is much larger than its own block has most of it elsewhere.
+        let is_elsewhere =
+            || own.is_some_and(|it| graph.size[node] >= LARGE && graph.size[node] / 2 > it.size);
+        let noted = if holds_many || is_elsewhere() { noted(addr) } else { None };
+        noted.or(own).map_or(StackId::UNKNOWN, |it| it.stack)
     };
     graph.addr.iter().enumerate().map(stack).collect()
 }

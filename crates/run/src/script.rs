@@ -55,6 +55,8 @@ pub struct Scripts {
     /// By the recorder's numbers.
     pub codes: FxHashMap<u32, CodeId>,
     pub interpreter: Option<Interpreter>,
+    /// Whether code was seen that the interpreter does not bring.
+    pub is_running: bool,
     /// Stacks whose innermost frame was entered from native code, by caller and frame.
     pub entries: FxHashMap<(StackId, FrameId), StackId>,
     entered: FxHashSet<StackId>,

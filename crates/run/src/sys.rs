@@ -100,6 +100,14 @@ pub fn user() -> u32 {
     unsafe { libc::geteuid() }
 }
 
+/// Time that the calling thread has spent on a processor.
+pub fn thread_time() -> std::time::Duration {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: the time lives through the call.
+    unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &raw mut time) };
+    std::time::Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
+}
+
 /// The time stamp counter.
 pub fn stamp() -> u64 {
     // SAFETY: an unprivileged instruction.

@@ -80,6 +80,14 @@ pub fn container(heap: &ObjectHeap, node: NodeId) -> Option<Container> {
     Some(Container { kind: *kind, entries })
 }
 
+/// As [`container`], without what holds others by names only.
+pub fn collection(heap: &ObjectHeap, node: NodeId) -> Option<Container> {
+    let is_one = heap.kind[node.index()] == ObjectKind::Object
+        && !is_part(heap, node)
+        && (class(heap, node).is_some() || keys(heap, node) > 0);
+    container(heap, node).filter(|_| is_one)
+}
+
 /// Any object may hold others by their keys: in JavaScript each is a map, in Python classes derive from `dict` and
 /// `list`, and attributes are set by name.
 fn of_unknown_class(heap: &ObjectHeap, node: NodeId) -> Option<Container> {

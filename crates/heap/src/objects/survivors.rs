@@ -7,11 +7,11 @@
 use super::Told;
 use super::Walked;
 use super::chain::{called, location, object, short_name};
-use super::containers::is_part;
+use super::containers::{collection, is_part};
 use super::growth::Ages;
 use crate::dominators::Dominator;
 use crate::text::grouped;
-use heapwise_model::{Bits, Kind, Language, NodeId, ObjectHeap, ObjectKind, Place, Rule, Severity};
+use heapwise_model::{Bits, Kind, Language, NodeId, ObjectHeap, ObjectKind, Place, Rule, Severity, StackId};
 use rustc_hash::FxHashMap;
 
 /// Objects of a class from which on they are told, in each of both spans.
@@ -226,7 +226,22 @@ fn finding(last: &Walked<'_>, group: &Group, members: &Bits) -> Told {
     if let Some(at) = location(heap, node).filter(|_| heap.stack(node).is_none()) {
         finding.place = Place::Source(at);
     }
+    if let Some(stack) = handed_over(last, node) {
+        finding.place = Place::Stack(stack);
+    }
     finding.bytes = Some(bytes);
     finding.blocks = Some(stayed + came);
     Told { finding, name: name.filter(|_| is_text), node: None }
+}
+
+/// Where that was made by which code of the runtime's or of a library holds `node`, when it holds it by an object of its
+/// own: there it was handed over.
+fn handed_over(last: &Walked<'_>, node: NodeId) -> Option<StackId> {
+    let heap = last.heap;
+    let (_, steps) = last.paths.steps(&heap.graph, node)?;
+    let outermost = steps.iter().find(|it| heap.kind[it.node.index()] != ObjectKind::Synthetic)?;
+    let is_held_so = steps.first().is_some_and(|it| heap.kind[it.node.index()] == ObjectKind::Synthetic)
+        && outermost.node != node
+        && collection(heap, outermost.node).is_none();
+    heap.stack(outermost.node).filter(|_| is_held_so)
 }

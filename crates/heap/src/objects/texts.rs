@@ -7,7 +7,9 @@ use super::Told;
 use super::Walked;
 use super::chain::{called, short_name};
 use crate::text::grouped;
-use heapwise_model::{EdgeKind, Finding, Kind, Language, NodeId, ObjectHeap, ObjectKind, Rule, Severity};
+use heapwise_model::{
+    EdgeKind, Finding, Kind, Language, NodeId, ObjectHeap, ObjectKind, Place, Rule, Severity,
+};
 use rustc_hash::FxHashMap;
 
 /// Bytes from which on a text is followed, and that it has to grow by; and the part of what it was.
@@ -20,7 +22,7 @@ const FINDINGS_MAX: usize = 5;
 const BUFFERS: &[&str] = &["bytearray", "array.array"];
 
 /// Where a reference stands: who holds it, and how.
-type Place<'a> = (u64, EdgeKind, u32, &'a str);
+type Spot<'a> = (u64, EdgeKind, u32, &'a str);
 
 /// What is held there.
 #[derive(Clone, Copy)]
@@ -36,7 +38,7 @@ pub fn texts(older: &[&ObjectHeap], last: &Walked<'_>) -> Vec<Told> {
     if last.heap.language != Language::Python {
         return Vec::new();
     }
-    let known: Vec<FxHashMap<Place<'_>, Held<'_>>> = older.iter().map(|it| places(it)).collect();
+    let known: Vec<FxHashMap<Spot<'_>, Held<'_>>> = older.iter().map(|it| places(it)).collect();
     let mut grown: Vec<(Held<'_>, Vec<u64>)> = Vec::new();
     for (place, now) in places(last.heap) {
         let before = known.iter().map(|it| it.get(&place).filter(|it| it.beginning == now.beginning));
@@ -56,7 +58,7 @@ pub fn texts(older: &[&ObjectHeap], last: &Walked<'_>) -> Vec<Told> {
 }
 
 /// Large texts and buffers by who holds them how.
-fn places(heap: &ObjectHeap) -> FxHashMap<Place<'_>, Held<'_>> {
+fn places(heap: &ObjectHeap) -> FxHashMap<Spot<'_>, Held<'_>> {
     let mut found = FxHashMap::default();
     for holder in (0..heap.graph.len() as u32).map(NodeId) {
         for (kind, label, target) in heap.references(holder) {
@@ -77,7 +79,8 @@ fn places(heap: &ObjectHeap) -> FxHashMap<Place<'_>, Held<'_>> {
     found
 }
 
-fn is_text(heap: &ObjectHeap, node: NodeId) -> bool {
+/// Whether it is a text, or a buffer that grows where it is.
+pub fn is_text(heap: &ObjectHeap, node: NodeId) -> bool {
     match heap.kind[node.index()] {
         ObjectKind::String | ObjectKind::Bytes => true,
         ObjectKind::Object => BUFFERS.contains(&heap.name(node)),
@@ -106,6 +109,8 @@ fn finding(last: &Walked<'_>, held: &Held<'_>, sizes: &[u64]) -> Told {
         _ => format!("in each snapshot: {} bytes", told.join(", ")),
     };
     let finding = Finding {
+        // A text that got larger was made where that was done.
+        place: heap.stack(held.target).map_or(finding.place, Place::Stack),
         message: format!("{what} grew {steps}"),
         help: Some("write it out, or keep the end of it only".to_owned()),
         bytes: Some(held.bytes - sizes[0]),
