@@ -74,6 +74,7 @@
 //! there is nothing here for a model checker of interleavings), `get_mut` (a suspect may be traced at any
 //! allocation), unsizing by `as` (it needs the compiler's help; see [`unsize!`](crate::unsize)).
 
+mod chunks;
 mod collector;
 mod node;
 mod trace;

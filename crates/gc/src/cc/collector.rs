@@ -29,6 +29,7 @@ use std::cell::{Cell, RefCell};
 use std::mem::ManuallyDrop;
 use std::ptr::NonNull;
 
+use super::chunks::Chunks;
 use super::node::{
     ACYCLIC, CONDEMNED, COUNT, DEAD, Header, IN_SLOT, Inner, LISTED, SUSPECT, give_up, give_up_known, header,
 };
@@ -113,9 +114,9 @@ enum Stage {
 /// Nodes that are being judged together.
 pub(super) struct Batch {
     stage: Stage,
-    slots: ManuallyDrop<Vec<Slot>>,
+    slots: ManuallyDrop<Chunks<Slot>>,
     /// The slots that traced nodes refer to, in the order of their slots.
-    references: ManuallyDrop<Vec<u32>>,
+    references: ManuallyDrop<Chunks<u32>>,
     cursor: usize,
     /// Slots before the cursor that were found alive late.
     open: ManuallyDrop<Vec<u32>>,
@@ -179,8 +180,8 @@ thread_local! {
             any_waiting: Cell::new(false),
             batch: RefCell::new(Batch {
                 stage: Stage::Idle,
-                slots: ManuallyDrop::new(Vec::new()),
-                references: ManuallyDrop::new(Vec::new()),
+                slots: ManuallyDrop::new(Chunks::new()),
+                references: ManuallyDrop::new(Chunks::new()),
                 cursor: 0,
                 open: ManuallyDrop::new(Vec::new()),
                 candidates: ManuallyDrop::new(Vec::new()),
@@ -224,8 +225,8 @@ impl Drop for End {
                     unsafe { forget_suspect(node) };
                 }
                 let mut batch = state.batch.borrow_mut();
-                drop(std::mem::take(&mut *batch.slots));
-                drop(std::mem::take(&mut *batch.references));
+                *batch.slots = Chunks::new();
+                *batch.references = Chunks::new();
                 drop(std::mem::take(&mut *batch.open));
                 drop(std::mem::take(&mut *batch.candidates));
                 drop(std::mem::take(&mut *batch.round));
@@ -625,7 +626,8 @@ impl Batch {
         self.traced += 1;
         let first = self.slots[at].first as usize;
         let last = self.slots.get(at + 1).map_or(self.references.len(), |it| it.first as usize);
-        for &reference in &self.references[first..last] {
+        for at in first..last {
+            let reference = self.references[at];
             let inner = &mut self.slots[reference as usize].inner;
             if *inner != LIVE {
                 *inner = LIVE;
@@ -645,7 +647,7 @@ impl Batch {
             // From here on: which candidate it is.
             (slot.inner, slot.first) = (0, number as u32);
         }
-        self.references.clear();
+        self.references.truncate(0);
         let mut starts = Vec::with_capacity(candidates.len() + 1);
         for &at in &candidates {
             starts.push(self.references.len());
@@ -662,7 +664,8 @@ impl Batch {
             }
             while let Some(at) = self.open.pop() {
                 let number = self.slots[at as usize].first as usize;
-                for &reference in &self.references[starts[number]..starts[number + 1]] {
+                for at in starts[number]..starts[number + 1] {
+                    let reference = self.references[at];
                     let inner = &mut self.slots[reference as usize].inner;
                     if *inner != LIVE {
                         *inner = LIVE;
@@ -721,7 +724,7 @@ impl Batch {
                     let part = self.references.len() / (self.slots.len() + settled) * self.slots.len();
                     self.references.truncate(part);
                     self.shrink();
-                    return self.slots.is_empty() && self.end();
+                    return self.slots.len() == 0 && self.end();
                 }
             }
         }
@@ -729,16 +732,12 @@ impl Batch {
     }
 
     fn shrink(&mut self) {
-        if self.slots.capacity() > KEPT_SLOTS {
-            self.slots.shrink_to(KEPT_SLOTS);
-            self.references.shrink_to(KEPT_SLOTS);
-            self.candidates.shrink_to(KEPT_SLOTS);
-            self.open.shrink_to(KEPT_SLOTS);
-        }
+        self.candidates.shrink_to(KEPT_SLOTS);
+        self.open.shrink_to(KEPT_SLOTS);
     }
 
     fn end(&mut self) -> bool {
-        self.references.clear();
+        self.references.truncate(0);
         self.shrink();
         (self.stage, self.cursor) = (Stage::Idle, 0);
         true
