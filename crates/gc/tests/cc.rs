@@ -436,14 +436,14 @@ mod generated {
 
     proptest! {
         #![proptest_config(ProptestConfig {
-            cases: if cfg!(miri) { 4 } else { 400 },
+            cases: if cfg!(miri) { 2 } else { 400 },
             failure_persistence: None,
             ..ProptestConfig::default()
         })]
 
         #[test]
         fn nothing_reachable_is_dropped_and_all_else_is(
-            actions in proptest::collection::vec(action(), 1..if cfg!(miri) { 60 } else { 400 }),
+            actions in proptest::collection::vec(action(), 1..if cfg!(miri) { 30 } else { 400 }),
             suspect_bytes in 1usize..2000,
         ) {
             cc::set_pacing(Pacing { suspect_bytes, slice_nodes: 16, allocations_per_slice: 2 });
