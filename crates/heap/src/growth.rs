@@ -89,6 +89,9 @@ impl GrowthLog {
     pub fn filling(&self, live: impl Fn(u32) -> (u64, u64)) -> Vec<Growth> {
         let end = self.times.last().copied().unwrap_or(0);
         self.judge(end, live, |points| {
+            // A runtime may still have been starting.
+            let begin = points.iter().position(|it| it.1 > 0).unwrap_or(0);
+            points.drain(..begin.saturating_sub(1));
             let most = points.iter().map(|it| it.1).max().unwrap_or(0);
             let until = points.iter().rposition(|it| it.1 >= most / 2).unwrap_or(0);
             let is_late = points[until].0 >= end / 10 * 9;
@@ -280,5 +283,6 @@ mod tests {
         assert_eq!(filling(&|now| 5000 + now / 1000), 1);
         assert_eq!(filling(&|now| 5000 + now % 100_000_000 / 1000), 0);
         assert_eq!(filling(&|_| 5000), 0);
+        assert_eq!(filling(&|now| now.saturating_sub(1_600_000_000)), 1, "begun late");
     }
 }
