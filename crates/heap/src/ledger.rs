@@ -11,6 +11,8 @@
 //! - `peak_epoch` advances whenever `live.bytes` exceeds every earlier value. A column's `peak_*` are its live
 //!   figures at epoch `saved_epoch`; a column not touched since then still has them as its live figures. So the
 //!   state at the peak costs one comparison per event, and no copy of all columns.
+//! - What [`Ledger::account`] tells counts in columns and sums, not in the table; blocks of such a runtime's allocator
+//!   that are inherited (`Family::Object`) are in the table, and count nowhere.
 //! - Mappings (`Family::Map`) count nowhere but in [`Ledger::mappings`].
 //!
 //! Cost: constant per event. Measured with `examples/ledger_speed.rs` on a shared virtual machine (EPYC, 512 KiB of
@@ -40,6 +42,13 @@ pub struct Block {
     pub family: Family,
     /// Where it was allocated.
     pub stack: StackId,
+}
+
+/// What accounts add up to at most, whatever a recording says: what single events add to that cannot overflow.
+const COUNT_MAX: u64 = u64::MAX / 2;
+
+fn add(sum: &mut u64, amount: u64) {
+    *sum = sum.saturating_add(amount).min(COUNT_MAX);
 }
 
 /// The account's sums.
@@ -91,6 +100,21 @@ struct Sampled {
     minor_faults: u64,
     major_faults: u64,
     swap_bytes: u64,
+}
+
+/// What became of blocks of a runtime's own allocator that one stack allocated, since the account before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct Change {
+    /// Blocks handed out.
+    pub allocations: u64,
+    /// Their requested bytes.
+    pub allocated_bytes: u64,
+    /// Freed before the thread allocated again.
+    pub temporary: u64,
+    /// Live ones now, less those of before.
+    pub live_blocks: i64,
+    /// Their bytes.
+    pub live_bytes: i64,
 }
 
 /// See the module's page.
@@ -247,8 +271,68 @@ impl Ledger {
         if family == Family::Map {
             return self.mappings.map(addr.0, size, StackId(stack));
         }
-        if addr.0 != 0 {
-            self.enter(addr.0, Held { size, family, stack }, 0);
+        if addr.0 == 0 {
+            return;
+        }
+        match family {
+            Family::Object if self.table.get(addr.0).is_some() => {}
+            Family::Object => {
+                self.table.insert(addr.0, Held { size, family, stack }, self.totals.live.blocks);
+            }
+            _ => {
+                self.enter(addr.0, Held { size, family, stack }, 0);
+            }
+        }
+    }
+
+    /// A stack's blocks of a runtime's own allocator, of which single ones are not told.
+    pub fn account(&mut self, stack: StackId, change: &Change) {
+        let stack = self.known(stack);
+        let column = self.touch(stack);
+        add(&mut column.allocations, change.allocations);
+        add(&mut column.allocated_bytes, change.allocated_bytes);
+        add(&mut column.temporary, change.temporary);
+        column.live_bytes = column.live_bytes.saturating_add_signed(change.live_bytes);
+        let blocks = i64::from(column.live_blocks).saturating_add(change.live_blocks);
+        column.live_blocks = blocks.clamp(0, i64::from(u32::MAX)) as u32;
+        let totals = &mut self.totals;
+        add(&mut totals.allocations, change.allocations);
+        add(&mut totals.allocated_bytes, change.allocated_bytes);
+        add(&mut totals.temporary, change.temporary);
+        // Blocks that are live from before the account began are freed without having been handed out.
+        let frees = (change.allocations as i64).saturating_sub(change.live_blocks);
+        add(&mut totals.frees, u64::try_from(frees).unwrap_or(0));
+        totals.live.bytes = totals.live.bytes.saturating_add_signed(change.live_bytes);
+        let blocks = totals.live.blocks.saturating_add_signed(change.live_blocks);
+        totals.live.blocks = blocks.min(COUNT_MAX);
+    }
+
+    /// All accounts are those of time `at`: may be the peak.
+    pub fn accounts_end(&mut self, at: Nanos) {
+        self.clock(at);
+        self.meet_peak();
+    }
+
+    /// What stacks hold in blocks that are not in the table.
+    pub fn accounted(&self) -> Vec<(StackId, Total)> {
+        let mut held: Vec<Total> = self
+            .columns
+            .iter()
+            .map(|it| Total { bytes: it.live_bytes, blocks: u64::from(it.live_blocks) })
+            .collect();
+        for block in self.live_blocks().iter().filter(|it| it.family != Family::Object) {
+            let total = &mut held[block.stack.index()];
+            total.bytes = total.bytes.saturating_sub(block.size);
+            total.blocks = total.blocks.saturating_sub(1);
+        }
+        let held = held.into_iter().enumerate().map(|(stack, total)| (StackId(stack as u32), total));
+        held.filter(|(_, total)| *total != Total::default()).collect()
+    }
+
+    /// Forgets the single blocks of runtimes' own allocators; their accounts stay.
+    pub fn drop_objects(&mut self) {
+        for block in self.live_blocks().iter().filter(|it| it.family == Family::Object) {
+            self.table.remove(block.addr.0, 0);
         }
     }
 
@@ -287,6 +371,13 @@ impl Ledger {
                 self.resize(at, thread, old, new, size, stack)
             }
             Event::Inherited { addr, size, family, stack } => self.inherit(addr, size, family, stack),
+            Event::Account { stack, allocations, allocated_bytes, temporary, live_blocks, live_bytes } => {
+                self.account(
+                    stack,
+                    &Change { allocations, allocated_bytes, temporary, live_blocks, live_bytes },
+                )
+            }
+            Event::AccountsEnd { at } => self.accounts_end(at),
             Event::Sample { at, rss_bytes, minor_faults, major_faults, swap_bytes } => {
                 self.sample(at, rss_bytes, minor_faults, major_faults, swap_bytes)
             }
@@ -465,12 +556,18 @@ impl Ledger {
         let totals = &mut self.totals;
         totals.live.bytes = totals.live.bytes.saturating_add(block.size);
         totals.live.blocks += 1;
+        self.meet_peak();
+        true
+    }
+
+    #[inline]
+    fn meet_peak(&mut self) {
+        let totals = &mut self.totals;
         if totals.live.bytes > totals.peak.bytes {
             totals.peak = totals.live;
             totals.peak_at = totals.now;
             self.peak_epoch += 1;
         }
-        true
     }
 
     /// A block is no longer live because it was freed.

@@ -41,7 +41,7 @@ pub use graph::GraphBuilder;
 pub use growth::Growth;
 pub use holding::{Group, Holding};
 pub use index::BlockIndex;
-pub use ledger::{Block, Ledger, Totals};
+pub use ledger::{Block, Change, Ledger, Totals};
 pub use mappings::Mapping;
 pub use memory_error::{BlockInfo, ERRORS_MAX, FreeErrorKind, MemoryError, WildPlace};
 pub use paths::{Chain, ShortestPaths, Step};

@@ -1,6 +1,6 @@
 //! The ledger against a naive twin that keeps maps and copies every column at each new peak.
 
-use heapwise_heap::{Block, FreeErrorKind, Ledger};
+use heapwise_heap::{Block, Change, FreeErrorKind, Ledger};
 use heapwise_model::{Addr, Family, Nanos, StackCost, StackId, Total};
 use proptest::prelude::*;
 use std::collections::{BTreeMap, HashMap};
@@ -9,12 +9,48 @@ const STACKS: u32 = 12;
 
 #[derive(Clone, Debug)]
 enum Op {
-    Alloc { thread: u32, place: usize, size: u64, family: Family, stack: u32 },
-    Free { thread: u32, place: usize, inside: u64, family: Family, stack: u32 },
-    Resize { thread: u32, old: usize, new: usize, size: u64, stack: u32 },
-    Inherit { place: usize, size: u64, stack: u32 },
-    Map { page: u64, pages: u64, stack: u32 },
-    Unmap { page: u64, pages: u64 },
+    Alloc {
+        thread: u32,
+        place: usize,
+        size: u64,
+        family: Family,
+        stack: u32,
+    },
+    Free {
+        thread: u32,
+        place: usize,
+        inside: u64,
+        family: Family,
+        stack: u32,
+    },
+    Resize {
+        thread: u32,
+        old: usize,
+        new: usize,
+        size: u64,
+        stack: u32,
+    },
+    Inherit {
+        place: usize,
+        size: u64,
+        stack: u32,
+    },
+    Map {
+        page: u64,
+        pages: u64,
+        stack: u32,
+    },
+    Unmap {
+        page: u64,
+        pages: u64,
+    },
+    /// So many objects of a size are allocated, and then some of the stack's objects are freed.
+    Account {
+        stack: u32,
+        count: u64,
+        size: u64,
+        freed: usize,
+    },
 }
 
 /// Addresses with the room behind them: dense, unaligned, sparse, and with room for huge blocks.
@@ -44,6 +80,8 @@ fn op() -> impl Strategy<Value = Op> {
         1 => (place, size, stack.clone()).prop_map(|(place, size, stack)| Op::Inherit { place, size, stack }),
         1 => (0u64..64, 0u64..9, stack).prop_map(|(page, pages, stack)| Op::Map { page, pages, stack }),
         1 => (0u64..64, 0u64..9).prop_map(|(page, pages)| Op::Unmap { page, pages }),
+        4 => (0..STACKS + 2, 0u64..6, 1u64..513, 0usize..9)
+            .prop_map(|(stack, count, size, freed)| Op::Account { stack, count, size, freed }),
     ]
 }
 
@@ -62,11 +100,48 @@ struct Twin {
     errors: HashMap<(FreeErrorKind, StackId), u64>,
     first_frees: Vec<Option<StackId>>,
     pages: BTreeMap<u64, StackId>,
+    /// Sizes of live objects, by stack.
+    objects: BTreeMap<u32, Vec<u64>>,
 }
 
 impl Twin {
     fn total(&self) -> Total {
-        Total { bytes: self.live.values().map(|it| it.size).sum(), blocks: self.live.len() as u64 }
+        let objects = self.objects.values().flatten();
+        Total {
+            bytes: self.live.values().map(|it| it.size).chain(objects.clone().copied()).sum(),
+            blocks: (self.live.len() + objects.count()) as u64,
+        }
+    }
+
+    fn meet_peak(&mut self) {
+        if self.total().bytes > self.peak.bytes {
+            self.peak = self.total();
+            self.at_peak = self.by_stack();
+        }
+    }
+
+    /// What the account says of it.
+    fn account(&mut self, stack: StackId, count: u64, size: u64, freed: usize) -> Change {
+        let objects = self.objects.entry(stack.0).or_default();
+        let sum = |objects: &[u64]| objects.iter().sum::<u64>() as i64;
+        let (blocks, bytes) = (objects.len() as i64, sum(objects));
+        objects.extend((0..count).map(|_| size));
+        let left = objects.len().saturating_sub(freed);
+        self.frees += (objects.len() - left) as u64;
+        objects.truncate(left);
+        let change = Change {
+            allocations: count,
+            allocated_bytes: count * size,
+            temporary: 0,
+            live_blocks: objects.len() as i64 - blocks,
+            live_bytes: sum(objects) - bytes,
+        };
+        self.allocations += count;
+        let cost = self.costs.entry(stack.0).or_default();
+        cost.allocations += count;
+        cost.allocated_bytes += count * size;
+        self.meet_peak();
+        change
     }
 
     fn enter(&mut self, addr: u64, size: u64, family: Family, stack: StackId) {
@@ -74,10 +149,7 @@ impl Twin {
         self.freed.remove(&addr);
         self.live.insert(addr, Block { addr: Addr(addr), size, family, stack });
         self.costs.entry(stack.0).or_default();
-        if self.total().bytes > self.peak.bytes {
-            self.peak = self.total();
-            self.at_peak = self.by_stack();
-        }
+        self.meet_peak();
     }
 
     fn by_stack(&self) -> BTreeMap<u32, Total> {
@@ -86,6 +158,11 @@ impl Twin {
             let total = map.entry(block.stack.0).or_default();
             total.bytes += block.size;
             total.blocks += 1;
+        }
+        for (stack, objects) in self.objects.iter().filter(|it| !it.1.is_empty()) {
+            let total = map.entry(*stack).or_default();
+            total.bytes += objects.iter().sum::<u64>();
+            total.blocks += objects.len() as u64;
         }
         map
     }
@@ -175,6 +252,11 @@ proptest! {
                     ledger.unmap(at, Addr(page << 12), pages << 12);
                     (page..page + pages).for_each(|page| { twin.pages.remove(&page); });
                 }
+                Op::Account { stack, count, size, freed } => {
+                    let change = twin.account(known(stack), count, size, freed);
+                    ledger.account(StackId(stack), &change);
+                    ledger.accounts_end(at);
+                }
             }
             let totals = ledger.totals();
             prop_assert_eq!(totals.live, twin.total());
@@ -196,6 +278,16 @@ proptest! {
         prop_assert_eq!(totals.temporary, twin.temporary);
         prop_assert_eq!(totals.missed_frees, twin.missed);
         prop_assert_eq!(ledger.live_blocks(), twin.live.values().copied().collect::<Vec<_>>());
+        let objects = twin.objects.iter().filter(|it| !it.1.is_empty());
+        let objects: Vec<_> = objects.map(|(stack, all)| (StackId(*stack), Total { bytes: all.iter().sum(), blocks: all.len() as u64 })).collect();
+        prop_assert_eq!(ledger.accounted(), objects);
+        let held = Addr(0x4444_0000);
+        let mut holding = ledger.clone();
+        holding.inherit(held, 48, Family::Object, StackId(1));
+        prop_assert_eq!(holding.totals(), totals);
+        prop_assert_eq!(holding.block_at(held).map(|it| it.size), Some(48));
+        holding.drop_objects();
+        prop_assert_eq!(holding.live_blocks(), ledger.live_blocks());
         for mapping in ledger.mappings() {
             for page in mapping.addr.0 >> 12..(mapping.addr.0 + mapping.size) >> 12 {
                 prop_assert_eq!(twin.pages.remove(&page), Some(mapping.stack));
@@ -220,8 +312,8 @@ proptest! {
 
     /// Any numbers at all: nothing panics, and the sums of live blocks stay consistent in number.
     #[test]
-    fn hostile_numbers(ops in prop::collection::vec((0u8..7, edge(), edge(), edge(), any::<u32>(), any::<u32>()), 1..200)) {
-        let mut ledger = Ledger::new();
+    fn hostile_numbers(ops in prop::collection::vec((0u8..8, edge(), edge(), edge(), any::<u32>(), any::<u32>()), 1..200)) {
+        let (mut ledger, mut is_accounted) = (Ledger::new(), false);
         ledger.set_stack_limit(3);
         for (op, at, addr, size, thread, stack) in ops {
             let (at, addr, stack, family) = (Nanos(at), Addr(addr), StackId(stack), Family::from_bits(thread as u8));
@@ -231,11 +323,19 @@ proptest! {
                 3 => ledger.resize(at, thread, addr, Addr(size), at.0, stack),
                 4 => ledger.inherit(addr, size, family, stack),
                 5 => ledger.unmap(at, addr, size),
+                6 => {
+                    is_accounted = true;
+                    let (live_blocks, live_bytes) = (addr.0 as i64, (size as i64).wrapping_neg());
+                    let change = Change { allocations: size, allocated_bytes: at.0, temporary: addr.0, live_blocks, live_bytes };
+                    ledger.account(stack, &change);
+                    ledger.accounts_end(at);
+                    ledger.accounted();
+                }
                 _ => ledger.sample(at, size, size, size, size),
             }
             ledger.warm(&[(addr, StackId(0))]);
         }
-        prop_assert_eq!(ledger.live_blocks().len() as u64, ledger.totals().live.blocks);
+        prop_assert!(is_accounted || ledger.live_blocks().len() as u64 == ledger.totals().live.blocks);
         prop_assert!(ledger.timeline().ticks.len() <= 1024);
         ledger.growth();
         ledger.costs();

@@ -2,7 +2,7 @@
 
 use crate::{session, stream, sys, tls};
 use core::arch::naked_asm;
-use core::sync::atomic::Ordering::*;
+use core::sync::atomic::{AtomicU32, Ordering::*};
 use heapwise_trace::ring::*;
 
 /// Saves all registers where `heapwise` can read them, and waits.
@@ -48,14 +48,31 @@ unsafe extern "C" fn wait(signal: u32, code: i32, registers: *const u64) {
     sys::allow_tracer(control.listener.load(Relaxed));
     if header.exit.compare_exchange(EXIT_NONE, EXIT_WAITING, SeqCst, Relaxed).is_ok() {
         session::ring_doorbell();
-        let (mut heartbeat, mut silent) = (0, 0);
-        while header.exit.load(Acquire) == EXIT_WAITING && session::is_heard() && silent < SILENT_WAITS {
-            sys::futex_wait(&header.exit, EXIT_WAITING, WAIT_MILLISECONDS);
-            let now = control.heartbeat.load(Relaxed);
-            silent = if now == heartbeat { silent + 1 } else { 0 };
-            heartbeat = now;
-        }
+        wait_while(control, &header.exit, |it| it == EXIT_WAITING);
     }
     // SAFETY: as above.
     unsafe { (*tls).state = tls::IDLE };
+}
+
+/// Waits until `heapwise` has read the accounts as they are now, at the mark with that number.
+pub fn wait_for_accounts(mark: u32) {
+    let (Some(header), Some(control)) = (session::header(), session::control()) else { return };
+    session::ring_doorbell();
+    // A mark of another thread may come later and be met first.
+    wait_while(control, &header.marked, |it| (it.wrapping_sub(mark) as i32) < 0);
+}
+
+/// Waits while `is_waiting` says so of `word`, and `heapwise` shows signs of life.
+fn wait_while(control: &Control, word: &AtomicU32, is_waiting: impl Fn(u32) -> bool) {
+    let (mut heartbeat, mut silent) = (0, 0);
+    loop {
+        let value = word.load(Acquire);
+        if !is_waiting(value) || !session::is_heard() || silent >= SILENT_WAITS {
+            return;
+        }
+        sys::futex_wait(word, value, WAIT_MILLISECONDS);
+        let now = control.heartbeat.load(Relaxed);
+        silent = if now == heartbeat { silent + 1 } else { 0 };
+        heartbeat = now;
+    }
 }

@@ -99,7 +99,7 @@ const HINTS_BLOCKS: usize = 1 << (28 - HINTS_BITS);
 /// Blocks of hints, by the upper bits of a stack's number.
 static HINTS: [AtomicPtr<Hints>; HINTS_BLOCKS] =
     [const { AtomicPtr::new(core::ptr::null_mut()) }; HINTS_BLOCKS];
-/// Stacks ever numbered; 0 is unknown.
+/// Stacks ever numbered; 0 is unknown. A forked child goes on where its parent was: live blocks tell of both's.
 static MADE: AtomicU32 = AtomicU32::new(1);
 
 pub fn reset() {
@@ -107,13 +107,13 @@ pub fn reset() {
     FRAMES.reset(&FRAME_BITS, size_of::<FrameEntry>());
     for block in &HINTS {
         let base = block.swap(core::ptr::null_mut(), Relaxed);
+        // Numbers go on in a child: there may be gaps.
         if base.is_null() {
-            break;
+            continue;
         }
         // SAFETY: mapped by `hints_of`; nobody else looks.
         unsafe { sys::unmap(base.cast(), size_of::<Hints>() << HINTS_BITS) };
     }
-    MADE.store(1, Relaxed);
 }
 
 /// First number of a level's slots: numbers start at 1, 0 is unknown.

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //!   layout    where the interpreter keeps its frames, by version
+//!   account   live blocks of its own allocator, by address and by stack
 //!   code      code objects, and the lines of their instructions
 //!   chain     the frames of a thread -> number of a stack
 //!   objects   wrapped allocators; what runs inside the interpreter at its start and at its end
@@ -10,6 +11,7 @@
 //! The interpreter is part of the program or a library that it loads at its start; its functions are looked up by
 //! name. An interpreter of another version is left alone, and said.
 
+mod account;
 mod chain;
 mod code;
 mod layout;
@@ -196,4 +198,10 @@ fn join(thread: &mut Thread, native: u32) -> u32 {
 /// Forgets the code objects that were numbered. Only while no other thread can look.
 pub fn reset() {
     code::reset();
+    account::reset();
+}
+
+/// Whether blocks are accounted for: marks wait until the accounts are read.
+pub fn has_accounts() -> bool {
+    is_here() && !objects::is_each_recorded()
 }

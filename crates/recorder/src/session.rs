@@ -275,26 +275,14 @@ fn make_ring(identity: &Identity) -> bool {
 /// Maps one more segment; its chunks are free.
 pub fn add_segment() -> bool {
     let n = SEGMENT_COUNT.load(Relaxed);
-    if n >= MAX_SEGMENTS || !sys::may_write(SEGMENT_BYTES) {
+    if n >= MAX_SEGMENTS {
         return false;
     }
     // SAFETY: written once before the first segment of this image.
     let (bytes, len) = unsafe { *RING_NAME.0.get() };
     let mut path = Path { bytes, len };
     path.push_number(n as u64);
-    let flags = sys::O_CREAT | sys::O_EXCL | sys::O_RDWR | sys::O_CLOEXEC | sys::O_NOFOLLOW;
-    let Some(fd) = sys::open(path.terminated(), flags) else { return false };
-    let p = if sys::allocate_file(fd, SEGMENT_BYTES) {
-        sys::map_file(fd, SEGMENT_BYTES)
-    } else {
-        core::ptr::null_mut()
-    };
-    sys::close(fd);
-    if p.is_null() {
-        return false;
-    }
-    // SAFETY: our own mapping; children make their own.
-    unsafe { sys::advise(p, SEGMENT_BYTES, sys::DONTFORK) };
+    let Some(p) = new_file(&path, SEGMENT_BYTES) else { return false };
     SEGMENTS[n].store(p, Release);
     SEGMENT_COUNT.store(n + 1, Release);
     if n > 0 {
@@ -302,6 +290,36 @@ pub fn add_segment() -> bool {
         unsafe { &*SEGMENTS[0].load(Relaxed).cast::<RingHeader>() }.segments.store(n as u32 + 1, Release);
     }
     true
+}
+
+/// Maps a block of accounts; all are zero.
+pub fn add_accounts(number: usize) -> Option<*mut Accounts> {
+    let header = header()?;
+    // SAFETY: written before the first segment of this image.
+    let (bytes, len) = unsafe { *RING_NAME.0.get() };
+    let mut path = Path { bytes, len };
+    path.push(b"a");
+    path.push_number(number as u64);
+    let p = new_file(&path, size_of::<Accounts>())?;
+    header.accounts[number].store(1, Release);
+    Some(p.cast())
+}
+
+/// A new file, mapped in this image only.
+fn new_file(path: &Path, bytes: usize) -> Option<*mut u8> {
+    if !sys::may_write(bytes) {
+        return None;
+    }
+    let flags = sys::O_CREAT | sys::O_EXCL | sys::O_RDWR | sys::O_CLOEXEC | sys::O_NOFOLLOW;
+    let fd = sys::open(path.terminated(), flags)?;
+    let p = if sys::allocate_file(fd, bytes) { sys::map_file(fd, bytes) } else { core::ptr::null_mut() };
+    sys::close(fd);
+    if p.is_null() {
+        return None;
+    }
+    // SAFETY: our own mapping; children make their own.
+    unsafe { sys::advise(p, bytes, sys::DONTFORK) };
+    Some(p)
 }
 
 /// All data chunks, newest segment last.

@@ -35,6 +35,8 @@ pub struct Thread {
     pub wide: frames::Wide,
     pub scratch: stack::Scratch,
     pub python: python::Chain,
+    /// The block handed out last.
+    pub last_block: u64,
     /// Of signal handlers that interrupted an event.
     pub is_nested: bool,
     /// Next in the pool of threads that ended.
@@ -163,6 +165,12 @@ impl Thread {
         }
     }
 
+    /// Where the next record goes: changes with each that is written.
+    #[inline(always)]
+    pub fn position(&self) -> *const Record {
+        self.next
+    }
+
     /// Marks that a record is being made that will be stamped later than now.
     #[inline(always)]
     pub fn begin(&mut self) {
@@ -176,6 +184,7 @@ impl Thread {
     #[inline(always)]
     pub fn event(&mut self, tag: u64, addr: u64, size: u64, stack: u32, after: bool) {
         let mut time = 0;
+        self.last_block = addr;
         if session::is_stamped() {
             // A chunk begins with the last stamp, from which the event's time counts: no new one in between.
             if !self.reserve(EVENT_RECORDS) {

@@ -86,13 +86,13 @@ pub fn site_index(report: &Report, stack: StackId) -> Option<(usize, &ResolvedFr
     let mut best: Option<(u8, usize, &ResolvedFrame)> = None;
     let mut nameless = None;
     for (at, frame) in report.resolved(stack).take(MAX_FRAMES).enumerate() {
-        let rank = match (frame.is_library, has_line(frame), is_wrapper(frame)) {
-            (false, true, false) => return Some((at, frame)),
-            (false, true, true) => 4,
-            (false, false, false) if is_telling(frame, nameless) => 3,
-            (false, false, true) => 1,
-            (false, false, false) => 2,
-            (true, _, _) => 0,
+        let rank = match (has_line(frame), frame.is_library || is_wrapper(frame)) {
+            _ if frame.is_library => 0,
+            (true, false) => return Some((at, frame)),
+            (true, true) => 4,
+            (false, false) if is_telling(frame, nameless) => 3,
+            (false, true) => 1,
+            (false, false) => 2,
         };
         if rank == 2 {
             nameless = nameless.or(Some(frame));
@@ -170,6 +170,14 @@ pub fn is_allocation_function(function: &str) -> bool {
     let name = function.get(..LONGEST).unwrap_or(function);
     if PREFIXES.iter().any(|it| name.starts_with(it)) {
         return true;
+    }
+    // Most names are of none: what follows is dear, and asked of each frame of each stack.
+    let is_likely = |it: &[u8]| it.eq_ignore_ascii_case(b"alloc") || it[..3].eq_ignore_ascii_case(b"dup");
+    let last = &name.as_bytes()[name.len().saturating_sub(4)..];
+    if !name.as_bytes().windows(5).any(is_likely)
+        && !last.windows(3).any(|it| it.eq_ignore_ascii_case(b"dup"))
+    {
+        return false;
     }
     let name = name.split(['(', '<']).next().unwrap_or(name);
     let name = name.rsplit("::").next().unwrap_or(name);

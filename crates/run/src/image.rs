@@ -1,15 +1,17 @@
 //! One process image (from its start or exec to its end): its ring is read, its ids are made dense, its
 //! events go to the ledger and into its recording.
 
+use crate::accounts::{self, Accounts, ObjectBlock};
 use crate::attachment::Incoming;
 use crate::merge::{Merge, Sink, Wide};
 use crate::objects::{self, Dump};
 use crate::observation::Observation;
 use crate::ring::Ring;
 use crate::script::Scripts;
+use crate::sys::Shared;
 use crate::{functions, held, scan, sys};
 use heapwise_cpython::Found;
-use heapwise_heap::{Ledger, Open};
+use heapwise_heap::{Block, Change, Ledger, Open};
 use heapwise_model::Termination;
 use heapwise_trace::recording::Writer;
 use heapwise_trace::ring::*;
@@ -53,8 +55,39 @@ pub struct Image {
     began: Instant,
     last_flush: Instant,
     last_sample: Instant,
-    /// When the objects of a runtime are looked at next, and the time until then; `None` before there is a runtime.
-    dumps: Option<(Instant, Duration)>,
+    /// When accounts are read next.
+    next_accounts: Instant,
+    /// When the objects of a runtime are looked at next; `None` before there is a runtime.
+    dumps: Option<Looks>,
+}
+
+/// Looks at the objects of a runtime.
+struct Looks {
+    /// When one is due, if there is more than at the last one.
+    due: Instant,
+    /// When one is due anyway.
+    overdue: Instant,
+    interval: Duration,
+    /// Live bytes at the last one.
+    live_bytes: u64,
+}
+
+impl Looks {
+    fn after(now: Instant, interval: Duration, live_bytes: u64) -> Looks {
+        Looks { due: now + interval, overdue: now + interval * LOOKS_OVERDUE, interval, live_bytes }
+    }
+
+    fn is_due(&self, now: Instant, live_bytes: u64) -> bool {
+        let more = live_bytes.saturating_sub(self.live_bytes);
+        now >= self.overdue || now >= self.due && more >= GROWTH_MIN.max(self.live_bytes / GROWTH_PART)
+    }
+}
+
+/// What a forked child begins with.
+pub struct Birth {
+    observation: Observation,
+    /// By its parent's numbers, in which live blocks may tell of stacks.
+    stacks: Vec<u32>,
 }
 
 /// Where the events of an image go.
@@ -90,7 +123,10 @@ struct Book {
     /// `realloc`s under way, by stream: the old address, taken out of the ledger.
     resizing: FxHashMap<u32, (Addr, StackId)>,
     /// Forks whose child has not shown up yet.
-    forks: Vec<(u64, Observation)>,
+    forks: Vec<(u64, Birth)>,
+    /// The memory with the ring's header.
+    header: Arc<Shared>,
+    accounts: Accounts,
 }
 
 /// Definitions that wait for others.
@@ -103,13 +139,13 @@ const FORKS_MAX: usize = 64;
 const MARKS_MAX: usize = 1 << 12;
 
 impl Image {
-    /// `parent` is what a forked child began with.
-    pub fn new(ring: Ring, parent: Option<Observation>, clock: &Clock) -> Image {
+    pub fn new(ring: Ring, birth: Option<Birth>, clock: &Clock) -> Image {
+        let (memory, accounts) = ring.accounts();
         let header = ring.header();
         let (pid, fork) = (header.pid.load(Relaxed), header.fork.load(Relaxed));
         let start_stamp = header.start_stamp.load(Relaxed);
-        let is_forked = parent.is_some();
-        let mut observation = parent.unwrap_or_default();
+        let is_forked = birth.is_some();
+        let (mut observation, stacks) = birth.map(|it| (it.observation, it.stacks)).unwrap_or_default();
         observation.pid = pid;
         observation.parent = header.parent_pid.load(Relaxed);
         // A child whose fork was not seen holds blocks that nobody told of.
@@ -129,7 +165,7 @@ impl Image {
             incoming: VecDeque::new(),
             path: None,
             frames: Vec::new(),
-            stacks: Vec::new(),
+            stacks,
             known: FxHashMap::default(),
             modules: BTreeMap::new(),
             cut: FrameId(0),
@@ -143,6 +179,8 @@ impl Image {
             scale: 1.0 / rate,
             resizing: FxHashMap::default(),
             forks: Vec::new(),
+            header: memory,
+            accounts,
         };
         let now = Instant::now();
         let mut image = Image {
@@ -155,6 +193,7 @@ impl Image {
             began: now,
             last_flush: now,
             last_sample: now,
+            next_accounts: now,
             dumps: None,
         };
         image.sample();
@@ -184,6 +223,12 @@ impl Image {
     pub fn drain(&mut self, clock: &Clock, is_final: bool) -> usize {
         self.book.scale = 1.0 / clock.rate();
         let full = self.merge.drain(&mut self.ring, is_final, &mut self.book);
+        let before = Instant::now();
+        if is_final || before >= self.next_accounts {
+            self.book.read_accounts(false);
+            let cost = before.elapsed();
+            self.next_accounts = before + (cost * ACCOUNTS_PART).max(ACCOUNTS_INTERVAL);
+        }
         if self.last_sample.elapsed() >= SAMPLE_INTERVAL {
             self.sample();
         }
@@ -237,7 +282,7 @@ impl Image {
     }
 
     /// The snapshot for the child of fork `number`.
-    pub fn take_fork(&mut self, number: u64) -> Option<Observation> {
+    pub fn take_fork(&mut self, number: u64) -> Option<Birth> {
         let at = self.book.forks.iter().position(|(it, _)| *it == number)?;
         Some(self.book.forks.swap_remove(at).1)
     }
@@ -277,6 +322,8 @@ impl Image {
         for &(tid, ref name) in &threads.names {
             self.book.emit(&Event::Thread { id: tid, name: name.as_bytes() });
         }
+        let objects = self.objects();
+        self.book.hold(&objects);
         let own = self.ring.own_memory();
         match scan::scan(self.pid, Some(&waiting), &threads, &self.book.observation, &own) {
             Ok(found) => {
@@ -291,7 +338,8 @@ impl Image {
                 self.book.observation.seen(at);
                 self.book.observation.set_graph(found.graph, found.is_certain);
                 self.settle_resources(at, found.thread_pointers.as_deref());
-                self.dump(at, true);
+                // They are in the ledger.
+                self.dump(at, true, &[]);
                 for (addr, kind) in found.places {
                     self.book.emit(&Event::Place { addr, kind });
                 }
@@ -313,45 +361,58 @@ impl Image {
         }
     }
 
-    /// From time to time the process stands still for a look at the objects of its runtime: what grows from look to look
-    /// is told at its end. The times between looks grow, and are long beside what the looks take.
+    /// From time to time, as long as there is more and more, the process stands still for a look at the objects of its
+    /// runtime: what grows from look to look is told at its end. The times between looks grow, and are long beside what
+    /// the looks take.
     pub fn dump_if_due(&mut self, clock: &Clock) {
         if self.book.scripts.interpreter.is_none() || self.ring.header().exit.load(Acquire) != EXIT_NONE {
             return;
         }
         let now = Instant::now();
-        let Some((due, interval)) = self.dumps else {
+        let live_bytes = self.book.observation.ledger.totals().live.bytes;
+        let Some(looks) = &self.dumps else {
             // While the interpreter starts there is nothing of the program's to be seen.
             if self.book.scripts.is_running || self.began.elapsed() >= START_MAX {
-                self.dumps = Some((now + FIRST_DUMP, FIRST_DUMP));
+                self.dumps = Some(Looks::after(now, FIRST_DUMP, 0));
             }
             return;
         };
-        if now < due {
+        if !looks.is_due(now, live_bytes) {
             return;
         }
+        let interval = looks.interval;
         // On a busy machine the program has as little of the time as the look.
         let before = sys::thread_time();
         let threads = scan::stop_others(self.pid, 0);
         self.drain(clock, true);
         let at = self.book.now();
-        self.dump(at, false);
+        let objects = self.objects();
+        self.dump(at, false, &objects);
         drop(threads);
         let took = sys::thread_time().saturating_sub(before);
         let more = if interval < OFTEN_UNTIL { interval / 2 } else { interval };
         let interval = (interval + more).max(took * DUMP_PART);
-        self.dumps = Some((Instant::now() + interval, interval));
+        self.dumps = Some(Looks::after(Instant::now(), interval, live_bytes));
+    }
+
+    /// The live blocks of the runtime's own allocator; the process stands still.
+    fn objects(&self) -> Vec<Block> {
+        let objects = accounts::live_blocks(self.pid, self.ring.header().objects.load(Acquire));
+        let block = |it: ObjectBlock| Block {
+            addr: it.addr,
+            size: u64::from(it.size),
+            family: Family::Object,
+            stack: self.book.stack(it.stack),
+        };
+        objects.into_iter().map(block).collect()
     }
 
     /// Takes the objects of the runtime that is in the process, which stands still.
     /// Before the end a moment may be an unlucky one, in the middle of a collection: nothing is said of that.
-    fn dump(&mut self, at: Nanos, is_last: bool) {
+    fn dump(&mut self, at: Nanos, is_last: bool, objects: &[Block]) {
         let Some(interpreter) = &self.book.scripts.interpreter else { return };
-        match objects::read(self.pid, interpreter, &self.book.observation) {
+        match objects::read(self.pid, interpreter, &self.book.observation, objects) {
             Ok(Found { heap, destructors }) => {
-                if let Some(writer) = &mut self.book.writer {
-                    objects::events(&heap, at, &mut |event| writer.event(event));
-                }
                 if is_last {
                     self.tell_destructors(&destructors);
                 }
@@ -388,9 +449,16 @@ impl Image {
             self.book.emit(&Event::Thread { id: tid, name: name.as_bytes() });
         }
         let own = self.ring.own_memory();
+        let objects = self.objects();
+        for block in &objects {
+            self.book.observation.apply(&inherited(block));
+        }
         let found = scan::scan(self.pid, None, &threads, &self.book.observation, &own);
+        self.book.observation.ledger.drop_objects();
+        let at = self.book.now();
+        self.dump(at, false, &objects);
         drop(threads);
-        let (found, at) = (found?, self.book.now());
+        let found = found?;
         self.flush();
         let failed = |error: std::io::Error| format!("it cannot be written: {error}");
         let so_far = match &mut self.book.writer {
@@ -401,7 +469,8 @@ impl Image {
             }
             None => SoFar::Ledger(Box::new(self.book.observation.begin(file).map_err(failed)?)),
         };
-        Ok(Snapshot { so_far, found, at })
+        let dumps = self.book.observation.objects.clone();
+        Ok(Snapshot { so_far, objects, dumps, found, at })
     }
 
     /// The image is gone (ended, or replaced by exec): takes the rest and closes the recording.
@@ -411,6 +480,7 @@ impl Image {
         }
         self.is_over = true;
         self.drain(clock, true);
+        self.book.read_accounts(true);
         while self.attach_some() {}
         self.book.restore_resizing();
         let lost = self.ring.header().lost.load(Relaxed);
@@ -428,6 +498,12 @@ impl Image {
             };
             self.book.note(&format!("leak classes are not known: {why}"));
         }
+        // Only those that are kept: each is a sizable part of a recording.
+        if let Some(writer) = &mut self.book.writer {
+            for dump in &self.book.observation.objects {
+                objects::events(&dump.heap, dump.at, &mut |event| writer.event(event));
+            }
+        }
         self.book.emit(&Event::Exit { at, code, signal });
         self.book.observation.finish();
         if let Some(writer) = self.book.writer.take() {
@@ -440,9 +516,15 @@ impl Image {
     }
 }
 
+fn inherited(block: &Block) -> Event<'static> {
+    Event::Inherited { addr: block.addr, size: block.size, family: block.family, stack: block.stack }
+}
+
 /// A heap graph on its way to its file.
 pub struct Snapshot {
     so_far: SoFar,
+    objects: Vec<Block>,
+    dumps: Vec<Dump>,
     found: scan::Found,
     at: Nanos,
 }
@@ -468,10 +550,14 @@ impl Snapshot {
                 *writer
             }
         };
+        self.objects.iter().for_each(|block| writer.event(&inherited(block)));
         self.found.events(&mut |event| writer.event(event));
         writer.event(&Event::GraphEnd { at: self.at, certain: self.found.is_certain });
         for &(addr, kind) in &self.found.places {
             writer.event(&Event::Place { addr, kind });
+        }
+        for dump in &self.dumps {
+            objects::events(&dump.heap, dump.at, &mut |event| writer.event(event));
         }
         for note in &self.found.notes {
             writer.event(&Event::Note { text: note.as_bytes() });
@@ -491,7 +577,16 @@ const FIRST_DUMP: Duration = Duration::from_millis(60);
 /// The time between two looks up to which it grows slower than to double: programs that run for a second show little.
 const OFTEN_UNTIL: Duration = Duration::from_millis(500);
 /// Of the time between two looks, a look takes at most one such part.
-const DUMP_PART: u32 = 5;
+const DUMP_PART: u32 = 10;
+/// Without growth, there is a look after so many of the times after which there would be one.
+const LOOKS_OVERDUE: u32 = 8;
+/// What counts as growth: so many bytes, and one such part of all.
+const GROWTH_MIN: u64 = 16 << 10;
+const GROWTH_PART: u64 = 100;
+/// Between looks at the accounts, unless the recorder calls.
+const ACCOUNTS_INTERVAL: Duration = Duration::from_millis(15);
+/// Of the time between two looks at the accounts, a look takes at most one such part.
+const ACCOUNTS_PART: u32 = 100;
 const FLUSH_INTERVAL: Duration = Duration::from_millis(90);
 const SAMPLE_INTERVAL: Duration = Duration::from_millis(100);
 
@@ -537,6 +632,40 @@ impl Book {
             Err(error) => self.note(&format!("{} is not in the recording: {error}", incoming.name)),
         }
         self.check_writer();
+    }
+
+    /// Takes what the accounts say now. Stacks that are not defined yet are told later, or (`is_last`) as unknown.
+    fn read_accounts(&mut self, is_last: bool) {
+        let mut accounts = std::mem::take(&mut self.accounts);
+        let memory = self.header.clone();
+        let header: &RingHeader = memory.at(0);
+        let (at, mut is_any) = (self.now(), false);
+        accounts.changes(header, |number, change| {
+            let stack = self.stack(number);
+            if stack.0 == 0 && number != 0 && !is_last {
+                return false;
+            }
+            is_any = true;
+            let Change { allocations, allocated_bytes, temporary, live_blocks, live_bytes } = change;
+            self.emit(&Event::Account {
+                stack,
+                allocations,
+                allocated_bytes,
+                temporary,
+                live_blocks,
+                live_bytes,
+            });
+            true
+        });
+        self.accounts = accounts;
+        if is_any {
+            self.emit(&Event::AccountsEnd { at });
+        }
+    }
+
+    /// Puts blocks of a runtime's own allocator among the live ones.
+    fn hold(&mut self, objects: &[Block]) {
+        objects.iter().for_each(|block| self.emit(&inherited(block)));
     }
 
     fn note(&mut self, text: &str) {
@@ -864,9 +993,14 @@ impl Sink for Book {
                 }
             }
             tag::WIDE if record.time() == wide::MARK => {
+                // The thread that made it waits for this.
+                self.read_accounts(false);
                 if let Some(name) = self.marks.remove(&record.1) {
                     self.emit(&Event::Mark { at, name: &name });
                 }
+                let header: &RingHeader = self.header.at(0);
+                header.marked.fetch_max(record.1 as u32, SeqCst);
+                sys::futex_wake(&header.marked);
             }
             tag::WIDE if matches!(record.time(), wide::OPEN | wide::CLOSE) => {
                 let (kind, number) = (ResourceKind::from_number(record.size()), record.field());
@@ -879,8 +1013,10 @@ impl Sink for Book {
                 if self.forks.len() >= FORKS_MAX {
                     self.forks.remove(0);
                 }
-                let snapshot = self.observation.fork();
-                self.forks.push((record.1, snapshot));
+                self.read_accounts(false);
+                let stacks =
+                    if self.scripts.interpreter.is_some() { self.stacks.clone() } else { Vec::new() };
+                self.forks.push((record.1, Birth { observation: self.observation.fork(), stacks }));
             }
             _ => {}
         }

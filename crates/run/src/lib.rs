@@ -20,6 +20,7 @@
 //!
 //! `unsafe` stands here for shared mappings and system calls.
 
+mod accounts;
 mod attachment;
 mod functions;
 mod held;

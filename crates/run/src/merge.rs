@@ -174,22 +174,28 @@ impl Stream {
         }
     }
 
-    /// Stamp of the next event that is copied.
-    fn first_stamp(&self) -> Option<u64> {
+    /// Stamp of the next event that is copied. What is before it was defined when it was copied.
+    fn first_stamp(&mut self) -> Option<u64> {
         let mut stamp = self.stamp;
         let mut at = self.delivered;
-        loop {
-            let record = *self.records.get(at)?;
-            at += 1;
+        let mut is_prefixed = false;
+        let next = loop {
+            let Some(&record) = self.records.get(at) else { break None };
             match record.tag() {
                 tag::TIME => stamp = record.1,
                 tag::FRAME | tag::STACK => {}
-                tag::WIDE if matches!(record.time(), wide::ADDR | wide::SIZE) => {}
-                tag::WIDE => return Some(stamp),
+                tag::WIDE if matches!(record.time(), wide::ADDR | wide::SIZE) => is_prefixed = true,
+                tag::WIDE => break Some(stamp),
                 tag::BLOB => at += blob_records(record),
-                _ => return Some(stamp.saturating_add(record.time())),
+                _ => break Some(stamp.saturating_add(record.time())),
             }
-        }
+            at += 1;
+            if !is_prefixed {
+                (self.delivered, self.stamp) = (at.min(self.records.len()), stamp);
+            }
+        };
+        self.forget_delivered();
+        next
     }
 
     /// Delivers copied events up to the stamp `until`.
@@ -221,6 +227,10 @@ impl Stream {
                 }
             }
         }
+        self.first_stamp();
+    }
+
+    fn forget_delivered(&mut self) {
         if self.delivered == self.records.len() {
             self.records.clear();
             (self.delivered, self.expected) = (0, 0);
@@ -347,7 +357,7 @@ mod tests {
         assert_eq!(heard.events.iter().map(|it| (it.1, it.2)).collect::<Vec<_>>(), order);
         // The event at 1045 comes after the definition that is stamped before it.
         assert_eq!(heard.known[4], 1);
-        assert_eq!(heard.expected, 12);
+        assert_eq!(heard.expected, order.len());
         let states = chunks.map(|it| written.header(it).state.load(Relaxed));
         assert_eq!(states, [CHUNK_FREE, CHUNK_FREE, CHUNK_FREE, CHUNK_ACTIVE]);
     }
@@ -382,5 +392,24 @@ mod tests {
         written.header(last).committed.store(2, Relaxed);
         merge.drain(&mut ring, true, &mut heard);
         assert_eq!(heard.events.iter().map(|it| it.2).collect::<Vec<_>>(), [8, 16, 24, 32]);
+    }
+
+    #[test]
+    fn definitions_are_met_once() {
+        let folder = tempfile::tempdir().unwrap();
+        for streams in [1, 2] {
+            let _ = std::fs::remove_file(folder.path().join("ring-1-2.0"));
+            let (mut written, mut ring) = Written::new(folder.path(), streams);
+            let (mut merge, mut heard) = (Merge::default(), Heard::default());
+            let records = [time(1000), stack(7), stack(8), time(1010), stack(9)];
+            let chunk = written.chunk(0, 0, &records, 0, false);
+            for count in 1..=records.len() {
+                written.header(chunk).committed.store(count as u32, Relaxed);
+                merge.drain(&mut ring, false, &mut heard);
+                assert!(merge.streams.values().all(|it| it.records.is_empty()), "{streams}, {count}");
+            }
+            assert_eq!(heard.defined, [7, 8, 9]);
+            assert_eq!(merge.streams[&0].stamp, 1010);
+        }
     }
 }

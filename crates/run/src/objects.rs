@@ -4,7 +4,7 @@ use crate::observation::Observation;
 use crate::script::Interpreter;
 use crate::sys;
 use heapwise_cpython::{Found, Memory, Version};
-use heapwise_heap::Ledger;
+use heapwise_heap::{Block, Ledger};
 use heapwise_model::{
     Bits, Edge, EdgeKind, Frame, Language, NodeId, ObjectHeap, ObjectKind, ObjectPlace, Root,
 };
@@ -33,15 +33,39 @@ impl Memory for Process {
     }
 }
 
-/// Reads the objects of a process that stands still.
-pub fn read(pid: u32, interpreter: &Interpreter, observation: &Observation) -> Result<Found, String> {
+/// The live blocks that objects lie in.
+struct Blocks<'a> {
+    ledger: &'a Ledger,
+    /// Those that are not in the ledger, by ascending addresses.
+    objects: &'a [Block],
+}
+
+impl Blocks<'_> {
+    fn at(&self, addr: Addr) -> Option<Block> {
+        match self.objects.binary_search_by_key(&addr, |it| it.addr) {
+            Ok(at) => Some(self.objects[at]),
+            Err(_) => self.ledger.block_at(addr),
+        }
+    }
+}
+
+/// Reads the objects of a process that stands still. `objects` are live blocks of its own allocator that the ledger does
+/// not hold, by ascending addresses.
+pub fn read(
+    pid: u32,
+    interpreter: &Interpreter,
+    observation: &Observation,
+    objects: &[Block],
+) -> Result<Found, String> {
     let ledger = &observation.ledger;
     let minor = interpreter.minor().ok_or_else(|| format!("{} is no version of it", interpreter.version))?;
     let of = heapwise_cpython::Interpreter { runtime: interpreter.runtime, version: Version::new(3, minor) };
-    let blocks: Vec<(u64, u64)> = ledger.live_blocks().iter().map(|it| (it.addr.0, it.size)).collect();
+    let all = ledger.live_blocks();
+    let mut blocks: Vec<(u64, u64)> = all.iter().chain(objects).map(|it| (it.addr.0, it.size)).collect();
+    blocks.sort_unstable();
     let mut found = heapwise_cpython::read(&Process(pid), &of, &blocks).map_err(|it| it.to_string())?;
     let heap = &mut found.heap;
-    heap.stacks = stacks(&Process(pid), heap, ledger);
+    heap.stacks = stacks(&Process(pid), heap, &Blocks { ledger, objects });
     let scripted = scripted(observation);
     for stack in heap.stacks.iter_mut().filter(|it| !scripted.get(it.index()).is_some_and(|it| *it)) {
         *stack = StackId::UNKNOWN;
@@ -83,10 +107,11 @@ const LARGE: u64 = 1024;
 const HEAD_BYTES: usize = 112;
 /// What lies before an object in its block: nothing, the collector's words, and those of its attributes before these.
 const BEFORE: [u64; 3] = [0, 16, 32];
+const BEFORE_MAX: u64 = 32;
 
 /// Where each object got its memory: its own block, or of one that holds many others the block in which it notes them.
 /// Such a block is made anew when it is full, so its stack is that of somebody who adds.
-fn stacks(memory: &dyn Memory, heap: &ObjectHeap, ledger: &Ledger) -> Vec<StackId> {
+fn stacks(memory: &dyn Memory, heap: &ObjectHeap, all: &Blocks<'_>) -> Vec<StackId> {
     let graph = &heap.graph;
     let is_object = |addr: u64| graph.addr.binary_search(&addr).is_ok();
     let noted = |addr: u64| {
@@ -94,18 +119,19 @@ fn stacks(memory: &dyn Memory, heap: &ObjectHeap, ledger: &Ledger) -> Vec<StackI
         let length = memory.read(addr, &mut head);
         let words = head[..length].chunks_exact(8);
         let words = words.map(|it| u64::from_le_bytes(it.try_into().expect("eight bytes")));
-        let blocks = words.filter(|&it| it != 0 && it % 8 == 0).filter_map(|it| ledger.block_at(Addr(it)));
+        let blocks = words.filter(|&it| it != 0 && it % 8 == 0).filter_map(|it| all.at(Addr(it)));
         // Of two that are as large the second is the end to which is added.
         let blocks = blocks.filter(|it| BEFORE.iter().all(|before| !is_object(it.addr.0 + before)));
         blocks.max_by_key(|it| it.size)
     };
+    let mut owns = OwnBlocks { all, at: 0 };
     let stack = |(node, &addr): (usize, &u64)| {
         if addr == 0 {
             return StackId::UNKNOWN;
         }
         let holds_many = heap.kind[node] == ObjectKind::Object
             && graph.first[node + 1] - graph.first[node] >= HOLDS_MIN as u32;
-        let own = BEFORE.iter().find_map(|before| ledger.block_at(Addr(addr.wrapping_sub(*before))));
+        let own = owns.of(addr);
         // What is much larger than its own block has most of it elsewhere.
         let is_elsewhere =
             || own.is_some_and(|it| graph.size[node] >= LARGE && graph.size[node] / 2 > it.size);
@@ -113,6 +139,27 @@ fn stacks(memory: &dyn Memory, heap: &ObjectHeap, ledger: &Ledger) -> Vec<StackI
         noted.or(own).map_or(StackId::UNKNOWN, |it| it.stack)
     };
     graph.addr.iter().enumerate().map(stack).collect()
+}
+
+/// The blocks that objects lie in, asked for by ascending addresses.
+struct OwnBlocks<'a> {
+    all: &'a Blocks<'a>,
+    /// Those of `all.objects` before it begin too far before the last object that was asked for.
+    at: usize,
+}
+
+impl OwnBlocks<'_> {
+    fn of(&mut self, addr: u64) -> Option<Block> {
+        let objects = self.all.objects;
+        while objects.get(self.at).is_some_and(|it| it.addr.0 + BEFORE_MAX < addr) {
+            self.at += 1;
+        }
+        let near = objects[self.at..].iter().take_while(|it| it.addr.0 <= addr);
+        let place = |it: &Block| BEFORE.iter().position(|before| it.addr.0 + before == addr);
+        let object = near.filter_map(|it| Some((place(it)?, it))).min_by_key(|it| it.0).map(|it| *it.1);
+        let ledger = self.all.ledger;
+        object.or_else(|| BEFORE.iter().find_map(|before| ledger.block_at(Addr(addr.wrapping_sub(*before)))))
+    }
 }
 
 /// Tells a heap as events.

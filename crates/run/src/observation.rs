@@ -306,7 +306,11 @@ impl Observation {
                 self.seen(at);
                 self.ledger.apply(event);
             }
-            Event::Inherited { .. } => self.ledger.apply(event),
+            Event::Inherited { .. } | Event::Account { .. } => self.ledger.apply(event),
+            Event::AccountsEnd { at } => {
+                self.seen(at);
+                self.ledger.apply(event);
+            }
         }
     }
 
@@ -436,6 +440,17 @@ impl Observation {
         for &Open { kind, number, stack, at } in self.resources.live() {
             writer.event(&Event::Open { at, thread: 0, kind, number, stack });
         }
+        for (stack, held) in self.ledger.accounted() {
+            writer.event(&Event::Account {
+                stack,
+                allocations: 0,
+                allocated_bytes: 0,
+                temporary: 0,
+                live_blocks: held.blocks as i64,
+                live_bytes: held.bytes as i64,
+            });
+        }
+        writer.event(&Event::AccountsEnd { at: Nanos(0) });
         for attachment in &self.attachments {
             attachment.write(&mut writer)?;
         }
@@ -507,7 +522,6 @@ impl Observation {
         let (blocks, ticks) = (observation.ledger.live_blocks(), observation.ledger.timeline().ticks);
         assert!(blocks.is_sorted_by_key(|it| it.addr), "blocks by address");
         assert!(ticks.is_sorted_by_key(|it| it.at_ns), "ticks by time");
-        assert_eq!(blocks.len() as u64, observation.ledger.totals().live.blocks);
         for block in &blocks {
             assert_eq!(observation.block_stack(block.addr), Some(block.stack));
             observation.block_stack(Addr(block.addr.0.saturating_add(block.size)));

@@ -10,7 +10,7 @@ use crate::ring::Ring;
 use crate::session::Session;
 use crate::sys;
 use heapwise_model::Termination;
-use heapwise_trace::ring::{NAPPING, OPTION_NO_FREE_STACKS, SLEEPING};
+use heapwise_trace::ring::{NAPPING, OPTION_EACH_OBJECT, OPTION_NO_FREE_STACKS, SLEEPING};
 use std::collections::HashSet;
 use std::ffi::{OsStr, OsString};
 use std::fs::{File, OpenOptions};
@@ -69,6 +69,8 @@ pub struct Options {
     pub destination: Destination,
     /// Whether frees are recorded with their call stack.
     pub has_free_stacks: bool,
+    /// Whether each block of a runtime's own allocator is recorded.
+    pub has_each_object: bool,
     /// How long processes may go on after the command itself has ended; `None`: until they end.
     pub linger: Option<Duration>,
     pub snapshots: Snapshots,
@@ -144,7 +146,8 @@ pub fn observe(command: &[OsString], recorder: &[u8], options: &Options) -> Resu
     let name = command.first().map(OsString::as_os_str).unwrap_or(OsStr::new(""));
     let path = launch::check_command(name)?;
     check_destination(&options.destination)?;
-    let flags = if options.has_free_stacks { 0 } else { OPTION_NO_FREE_STACKS };
+    let flags = if options.has_free_stacks { 0 } else { OPTION_NO_FREE_STACKS }
+        | if options.has_each_object { OPTION_EACH_OBJECT } else { 0 };
     let inherited = Inherited::now();
     take_signals();
     let session = Session::new(recorder, flags).map_err(RunError::Session)?;

@@ -1,5 +1,6 @@
 //! The shared memory of one process image, as `heapwise` sees it.
 
+use crate::accounts::Accounts;
 use crate::sys::{self, Shared};
 use heapwise_trace::ring::*;
 use std::ffi::OsString;
@@ -7,12 +8,13 @@ use std::fs::OpenOptions;
 use std::io;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::Ordering::*;
 
 pub struct Ring {
     /// Path without the segment's number.
     stem: PathBuf,
-    segments: Vec<Shared>,
+    segments: Vec<Arc<Shared>>,
 }
 
 /// A chunk that has something to read.
@@ -44,12 +46,17 @@ impl Ring {
         let mut name = self.stem.clone().into_os_string();
         name.push(format!(".{}", self.segments.len()));
         let file = OpenOptions::new().read(true).write(true).custom_flags(libc::O_NOFOLLOW).open(&name)?;
-        self.segments.push(Shared::map(&file, SEGMENT_BYTES)?);
+        self.segments.push(Arc::new(Shared::map(&file, SEGMENT_BYTES)?));
         Ok(name)
     }
 
     pub fn header(&self) -> &RingHeader {
         self.segments[0].at(0)
+    }
+
+    /// The segment with the header, for as long as it is needed, and the accounts that belong to it.
+    pub fn accounts(&self) -> (Arc<Shared>, Accounts) {
+        (self.segments[0].clone(), Accounts::new(self.stem.clone()))
     }
 
     /// Address ranges of the recorder itself in the process.

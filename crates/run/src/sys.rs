@@ -15,6 +15,8 @@ pub struct Shared {
 
 // SAFETY: all access goes through atomics or volatile copies.
 unsafe impl Send for Shared {}
+// SAFETY: as above.
+unsafe impl Sync for Shared {}
 
 impl Shared {
     /// Maps the first `bytes` of `file`, which must be at least that long.

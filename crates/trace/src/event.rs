@@ -170,8 +170,22 @@ pub enum Event<'a> {
     Free { at: Nanos, thread: u32, addr: Addr, size: u64, family: Family, stack: StackId },
     /// `realloc` of a live block succeeded: `old` is gone, `new` holds `size` bytes. May be equal.
     Resize { at: Nanos, thread: u32, old: Addr, new: Addr, size: u64, stack: StackId },
-    /// A live block that a forked child found in its memory at birth.
+    /// A live block that was not told of otherwise: one that a forked child found in its memory at birth, or of a
+    /// runtime's own allocator (which is in its stack's account: it counts nowhere else).
     Inherited { addr: Addr, size: u64, family: Family, stack: StackId },
+    /// What a stack cost in blocks of a runtime's own allocator, beyond what was told before. Those of one moment end
+    /// with an `AccountsEnd`.
+    Account {
+        stack: StackId,
+        allocations: u64,
+        allocated_bytes: u64,
+        /// Freed before the thread allocated again.
+        temporary: u64,
+        live_blocks: i64,
+        live_bytes: i64,
+    },
+    /// The accounts are those of this time.
+    AccountsEnd { at: Nanos },
     /// Resident bytes and faults of the process at that time (totals since its start).
     Sample { at: Nanos, rss_bytes: u64, minor_faults: u64, major_faults: u64, swap_bytes: u64 },
     /// Leak scan: a root points at or into a block. `target` is the pointer's value, `place` where it stood.

@@ -4,6 +4,7 @@
 //!   SESSION/control            one page: who listens, doorbell
 //!   SESSION/ring-PID-N.0       segment 0 of one process image: header chunk, then data chunks
 //!   SESSION/ring-PID-N.1 ...   further segments, added when chunks run out
+//!   SESSION/ring-PID-N.a0 ...  accounts: what each stack costs in blocks of a runtime's own allocator
 //!
 //!   segment   = CHUNKS_PER_SEGMENT chunks of CHUNK_BYTES
 //!   chunk     = ChunkHeader (64 bytes) then RECORDS_PER_CHUNK records of 16 bytes
@@ -20,6 +21,11 @@
 //! stamp counter: before a block is given back, after a block was handed out. So for any address the
 //! stamps of all streams tell the true order. `begun` is non-zero while a record is being made and
 //! then no greater than that record's stamp: nothing older than the smallest `begun` is missing.
+//!
+//! **Accounts.** A language's runtime hands out and takes back small blocks by the ten million a second, most of which
+//! live for microseconds. They get no records (unless asked for): the recorder adds them up by stack in [`Account`]s,
+//! which `heapwise` reads from time to time, and keeps the stack and the size of each live one in a table of its own
+//! memory ([`RingHeader::objects`]), which `heapwise` reads while the process stands still.
 
 use core::sync::atomic::{AtomicU32, AtomicU64};
 
@@ -60,7 +66,7 @@ pub struct Control {
     pub heartbeat: AtomicU64,
     /// Processes whose ring could not be made.
     pub failed: AtomicU32,
-    /// Bit 0: no call stacks for frees.
+    /// `OPTION_*`.
     pub options: AtomicU32,
     /// Increases when another `heapwise` has left a request in the folder.
     pub requests: AtomicU32,
@@ -68,6 +74,8 @@ pub struct Control {
 
 /// `Control::options`: frees are recorded without their call stack.
 pub const OPTION_NO_FREE_STACKS: u32 = 1;
+/// `Control::options`: blocks of a runtime's own allocator get records as others do, and no accounts.
+pub const OPTION_EACH_OBJECT: u32 = 2;
 
 /// `Control::sleeping`.
 pub const AWAKE: u32 = 0;
@@ -132,12 +140,58 @@ pub struct RingHeader {
     pub starved: AtomicU32,
     /// Entries of `own` in use.
     pub own_count: AtomicU32,
+    /// Address in the process of the table of live blocks of a runtime's own allocator; 0: there is none.
+    pub objects: AtomicU64,
+    /// Bytes in such blocks now.
+    pub object_bytes: AtomicU64,
+    /// Marks whose end of accounts is written (futex), and who waits for that.
+    pub marked: AtomicU32,
+    /// Which blocks of accounts there are.
+    pub accounts: [AtomicU32; ACCOUNT_BLOCKS],
     /// Mappings of the recorder itself, start and end: no part of the program's memory.
     pub own: [[AtomicU64; 2]; OWN_MAX],
 }
 
 /// Mappings that `RingHeader::own` has room for.
 pub const OWN_MAX: usize = 1024;
+
+/// What one stack costs in blocks of a runtime's own allocator, since the process image began. A number less than before
+/// is impossible but where two interpreters that do not share a lock count at once: then some are missing.
+#[repr(C)]
+pub struct Account {
+    pub allocations: AtomicU64,
+    pub allocated_bytes: AtomicU64,
+    pub frees: AtomicU64,
+    pub freed_bytes: AtomicU64,
+    /// Freed before the thread allocated again.
+    pub temporary: AtomicU64,
+}
+
+/// The accounts of one file.
+#[repr(C)]
+pub struct Accounts {
+    pub all: [Account; 1 << ACCOUNT_BITS],
+    /// Set behind each change.
+    pub is_changed: AtomicU32,
+}
+
+/// log2 of the stacks whose accounts are in one file, by their numbers.
+pub const ACCOUNT_BITS: u32 = 12;
+pub const ACCOUNT_BLOCKS: usize = 1 << (object::STACK_BITS - ACCOUNT_BITS);
+
+/// The table of live blocks: `root[address >> 34]` is null or the address of a directory, `directory[address >> 20]` (14
+/// bits) null or that of a page, and `page[address >> 4]` (16 bits) tells of the block that begins there.
+pub mod object {
+    /// Pointers in the root, and in a directory.
+    pub const ROOT: usize = 1 << 13;
+    pub const DIRECTORY: usize = 1 << 14;
+    /// Words of four bytes in a page.
+    pub const PAGE: usize = 1 << 16;
+    /// A word is 0, or its block's stack | size.
+    pub const SIZE_BITS: u32 = 10;
+    /// Greater numbers are taken for the unknown stack.
+    pub const STACK_BITS: u32 = 32 - SIZE_BITS;
+}
 
 /// Words saved at `RingHeader::exit_registers`.
 pub const EXIT_REGISTERS: usize = 16;

@@ -23,6 +23,7 @@ pub fn run(args: &Run, common: &Common) -> Result<u8, Failure> {
     }
     let options = Options {
         destination: destination(args),
+        has_each_object: args.each_object,
         has_free_stacks: !args.no_free_stacks && config.free_stacks.unwrap_or(true),
         linger: (!args.wait).then_some(LINGER),
         snapshots: args.snapshot,

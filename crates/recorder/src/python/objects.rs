@@ -4,12 +4,12 @@
 //! records them. The allocators of the domains `MEM` and `OBJ` are wrapped (`PyMem_SetAllocator`, PEP 445) before the
 //! interpreter starts; threads come here one at a time, under the interpreter's lock.
 
-use super::{chain, code, python};
+use super::{account, chain, code, python};
 use crate::real::call;
 use crate::{exit, session, stream};
 use core::ffi::{c_char, c_void};
 use core::sync::atomic::{AtomicU32, Ordering::*};
-use heapwise_trace::ring::{EXIT_CODE_UNKNOWN, tag};
+use heapwise_trace::ring::{EXIT_CODE_UNKNOWN, OPTION_EACH_OBJECT, tag};
 
 type Pointer = *mut c_void;
 
@@ -84,15 +84,41 @@ fn handed_out(block: Pointer, size: usize) {
     }
     let python = python();
     stream::with(|thread| {
-        thread.begin();
+        // The allocator got it from `malloc` for this very call, and it is recorded as such.
+        if core::mem::take(&mut thread.last_block) == block as u64 {
+            return;
+        }
+        let is_each_recorded = is_each_recorded();
+        if is_each_recorded {
+            thread.begin();
+        }
+        let position = thread.position();
         // SAFETY: the interpreter's lock is held, so the current state is this thread's.
         let stack = unsafe {
             let state = call!(python.current_state, fn() -> u64)();
             chain::capture(thread, &python.layout, state)
         };
-        thread.event(tag::OBJECT, block as u64, size.max(1) as u64, stack, true);
+        match is_each_recorded {
+            true => {
+                thread.event(tag::OBJECT, block as u64, size.max(1) as u64, stack, true);
+                thread.last_block = 0;
+            }
+            false => {
+                // No event will.
+                if thread.position() != position {
+                    thread.commit();
+                }
+                account::handed_out(thread, block as u64, size.max(1) as u32, stack);
+            }
+        }
     });
     meet_interpreter();
+}
+
+/// Whether blocks get records instead of accounts.
+#[inline(always)]
+pub fn is_each_recorded() -> bool {
+    session::options() & OPTION_EACH_OBJECT != 0
 }
 
 /// Asks the interpreter for a call, once.
@@ -105,10 +131,13 @@ pub fn meet_interpreter() {
 
 #[inline(always)]
 fn taken_back(block: Pointer) {
-    stream::with(|thread| {
-        thread.begin();
-        thread.event(tag::OBJECT, block as u64, 0, 0, false);
-    });
+    match is_each_recorded() {
+        true => stream::with(|thread| {
+            thread.begin();
+            thread.event(tag::OBJECT, block as u64, 0, 0, false);
+        }),
+        false => account::taken_back(block as u64),
+    }
     code::freed(block as u64);
 }
 

@@ -1,6 +1,6 @@
 //! What the program tells of itself: a function of ours that it may call, if it finds it.
 
-use crate::stream;
+use crate::{exit, python, stream};
 use core::ffi::{CStr, c_char};
 use core::sync::atomic::{AtomicU64, Ordering::*};
 use heapwise_trace::ring::{Record, blob, tag, wide};
@@ -22,12 +22,15 @@ unsafe extern "C" fn heapwise_mark(name: *const c_char) -> i32 {
         // SAFETY: by the caller.
         false => unsafe { CStr::from_ptr(name) }.to_bytes(),
     };
-    let mut is_recorded = 0;
+    let (mut is_recorded, mut number) = (0, 0);
     stream::with(|thread| {
-        let number = MARKS.fetch_add(1, Relaxed) + 1;
+        number = MARKS.fetch_add(1, Relaxed) + 1;
         thread.write_blob(blob::MARK, &[&number.to_le_bytes(), &name[..name.len().min(NAME_MAX)]]);
         thread.mark(Record::new(tag::WIDE, wide::MARK, 0, number));
         is_recorded = 1;
     });
+    if is_recorded != 0 && python::has_accounts() {
+        exit::wait_for_accounts(number as u32);
+    }
     is_recorded
 }

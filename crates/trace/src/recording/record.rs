@@ -32,12 +32,15 @@ const MARK: u8 = 23;
 const OPEN: u8 = 24;
 const CLOSE: u8 = 25;
 const DESTRUCTOR: u8 = 26;
+const ACCOUNT: u8 = 27;
+const ACCOUNTS_END: u8 = 28;
 
 /// Last values, against which the next are written; starts afresh in every block.
 #[derive(Clone, Copy, Default)]
 pub struct State {
     addr: u64,
     place: u64,
+    stack: u64,
 }
 
 /// Ids given by position.
@@ -146,6 +149,19 @@ pub fn push(out: &mut Vec<u8>, body: &mut Vec<u8>, state: &mut State, event: &Ev
             put(family as u64);
             put(u64::from(stack.0));
             INHERITED
+        }
+        Event::Account { stack, allocations, allocated_bytes, temporary, live_blocks, live_bytes } => {
+            put(step(&mut state.stack, u64::from(stack.0)));
+            put(allocations);
+            put(allocated_bytes);
+            put(zigzag(live_blocks));
+            put(zigzag(live_bytes));
+            put(temporary);
+            ACCOUNT
+        }
+        Event::AccountsEnd { at } => {
+            put(at.0);
+            ACCOUNTS_END
         }
         Event::Sample { at, rss_bytes, minor_faults, major_faults, swap_bytes } => {
             [at.0, rss_bytes, minor_faults, major_faults, swap_bytes].into_iter().for_each(put);
@@ -334,6 +350,21 @@ fn decode_one(
             let (size, family) = (number(body)?, Family::from_number(number(body)?));
             sink.event(Event::Inherited { addr, size, family, stack: StackId(id(body)?) });
         }
+        ACCOUNT => {
+            let stack = StackId(u32::try_from(unstep(&mut state.stack, number(body)?)).ok()?);
+            let (allocations, allocated_bytes) = (number(body)?, number(body)?);
+            let (live_blocks, live_bytes) = (unzigzag(number(body)?), unzigzag(number(body)?));
+            let temporary = number(body)?;
+            sink.event(Event::Account {
+                stack,
+                allocations,
+                allocated_bytes,
+                temporary,
+                live_blocks,
+                live_bytes,
+            });
+        }
+        ACCOUNTS_END => sink.event(Event::AccountsEnd { at: Nanos(number(body)?) }),
         SAMPLE => sink.event(Event::Sample {
             at: Nanos(number(body)?),
             rss_bytes: number(body)?,
