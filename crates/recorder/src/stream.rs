@@ -35,7 +35,7 @@ pub struct Thread {
     pub wide: frames::Wide,
     pub scratch: stack::Scratch,
     pub python: python::Chain,
-    /// The block handed out last.
+    /// The block of the last event that was not of a runtime's own allocator.
     pub last_block: u64,
     /// Of signal handlers that interrupted an event.
     pub is_nested: bool,
@@ -184,7 +184,9 @@ impl Thread {
     #[inline(always)]
     pub fn event(&mut self, tag: u64, addr: u64, size: u64, stack: u32, after: bool) {
         let mut time = 0;
-        self.last_block = addr;
+        if tag != tag::OBJECT {
+            self.last_block = addr;
+        }
         if session::is_stamped() {
             // A chunk begins with the last stamp, from which the event's time counts: no new one in between.
             if !self.reserve(EVENT_RECORDS) {

@@ -99,10 +99,7 @@ fn handed_out(block: Pointer, size: usize) {
             chain::capture(thread, &python.layout, state)
         };
         match is_each_recorded {
-            true => {
-                thread.event(tag::OBJECT, block as u64, size.max(1) as u64, stack, true);
-                thread.last_block = 0;
-            }
+            true => thread.event(tag::OBJECT, block as u64, size.max(1) as u64, stack, true),
             false => {
                 // No event will.
                 if thread.position() != position {
