@@ -130,6 +130,8 @@ pub fn analyze(ledger: &Ledger, heap: Option<(&HeapGraph, &Classes)>) -> Analysi
         Some(_) => {
             findings.extend(sites.iter().map(|(&(class, stack), site)| leak_finding(class, stack, site)))
         }
+        // What is live at the end of a sample is no more than a part of all.
+        None if !ledger.sampling().is_exact() => {}
         None => findings.extend(costs.iter().filter(|cost| cost.live_blocks > 0).map(unclassified_finding)),
     }
     let hot = hot(&costs, ledger.totals().allocations);

@@ -20,6 +20,7 @@
 //! random; 38 with 100,000, 26 after [`Ledger::warm`]; 100 with a million, 50 after it.
 //! Memory: bounded by live blocks, stacks and fixed caps; never by the number of events.
 
+use crate::Sampling;
 use crate::growth::{Growth, GrowthLog};
 use crate::mappings::{Mapping, Mappings};
 use crate::memory_error::{BlockInfo, FreeErrorKind, MemoryError, MemoryErrors};
@@ -134,6 +135,7 @@ pub struct Ledger {
     mappings: Mappings,
     errors: MemoryErrors,
     is_tolerant: bool,
+    sampling: Sampling,
     sampled: Sampled,
     ticks: Ticks,
     growth: GrowthLog,
@@ -163,6 +165,7 @@ impl Ledger {
             mappings: Mappings::default(),
             errors: MemoryErrors::default(),
             is_tolerant: false,
+            sampling: Sampling::default(),
             sampled: Sampled::default(),
             ticks,
             growth: GrowthLog::new(),
@@ -181,6 +184,16 @@ impl Ledger {
     /// Whether frees of unknown addresses are silent: for a process whose beginning was not seen.
     pub fn set_tolerant(&mut self, is_tolerant: bool) {
         self.is_tolerant = is_tolerant;
+    }
+
+    /// States that not all blocks are told; before any is.
+    pub fn set_sampling(&mut self, sampling: Sampling) {
+        self.sampling = sampling;
+    }
+
+    /// What a block stands for.
+    pub fn sampling(&self) -> Sampling {
+        self.sampling
     }
 
     /// Reads what the events that come next are about to touch, so that their cache misses overlap instead of
@@ -217,10 +230,12 @@ impl Ledger {
         if addr.0 == 0 {
             return;
         }
-        if self.enter(addr.0, Held { size, family, stack }, 1) {
-            self.last[thread as usize % THREADS] = addr.0;
-            self.totals.allocations += 1;
-            self.totals.allocated_bytes = self.totals.allocated_bytes.saturating_add(size);
+        if self.enter(addr.0, Held { size, family, stack }, true) {
+            let weight = self.sampling.weight(size);
+            // With some blocks only, nothing tells what a thread allocated last.
+            self.last[thread as usize % THREADS] = if self.sampling.is_exact() { addr.0 } else { 0 };
+            self.totals.allocations += weight.blocks;
+            self.totals.allocated_bytes = self.totals.allocated_bytes.saturating_add(weight.bytes);
         }
     }
 
@@ -280,7 +295,7 @@ impl Ledger {
                 self.table.insert(addr.0, Held { size, family, stack }, self.totals.live.blocks);
             }
             _ => {
-                self.enter(addr.0, Held { size, family, stack }, 0);
+                self.enter(addr.0, Held { size, family, stack }, false);
             }
         }
     }
@@ -322,8 +337,9 @@ impl Ledger {
             .collect();
         for block in self.live_blocks().iter().filter(|it| it.family != Family::Object) {
             let total = &mut held[block.stack.index()];
-            total.bytes = total.bytes.saturating_sub(block.size);
-            total.blocks = total.blocks.saturating_sub(1);
+            let weight = self.sampling.weight(block.size);
+            total.bytes = total.bytes.saturating_sub(weight.bytes);
+            total.blocks = total.blocks.saturating_sub(weight.blocks);
         }
         let held = held.into_iter().enumerate().map(|(stack, total)| (StackId(stack as u32), total));
         held.filter(|(_, total)| *total != Total::default()).collect()
@@ -378,6 +394,7 @@ impl Ledger {
                 )
             }
             Event::AccountsEnd { at } => self.accounts_end(at),
+            Event::Sampling { mean } => self.set_sampling(Sampling { mean }),
             Event::Sample { at, rss_bytes, minor_faults, major_faults, swap_bytes } => {
                 self.sample(at, rss_bytes, minor_faults, major_faults, swap_bytes)
             }
@@ -395,6 +412,7 @@ impl Ledger {
             table: self.table.clone(),
             mappings: self.mappings.clone(),
             is_tolerant: self.is_tolerant,
+            sampling: self.sampling,
             ..Ledger::new()
         };
         child.columns = self
@@ -538,9 +556,9 @@ impl Ledger {
         column
     }
 
-    /// A block becomes live, by `allocations` (1, or 0 when inherited).
+    /// A block becomes live, allocated or inherited.
     #[inline]
-    fn enter(&mut self, addr: u64, block: Held, allocations: u64) -> bool {
+    fn enter(&mut self, addr: u64, block: Held, is_allocated: bool) -> bool {
         if let Some(missed) = self.table.insert(addr, block, self.totals.live.blocks) {
             if block.family == Family::Object && missed.family != Family::Object {
                 self.table.insert(addr, missed, self.totals.live.blocks);
@@ -548,14 +566,17 @@ impl Ledger {
             }
             self.miss(&missed);
         }
+        let weight = self.sampling.weight(block.size);
         let column = self.touch(block.stack);
-        column.allocations += allocations;
-        column.allocated_bytes = column.allocated_bytes.saturating_add(block.size * allocations);
-        column.live_bytes = column.live_bytes.saturating_add(block.size);
-        column.live_blocks = column.live_blocks.saturating_add(1);
+        if is_allocated {
+            column.allocations += weight.blocks;
+            column.allocated_bytes = column.allocated_bytes.saturating_add(weight.bytes);
+        }
+        column.live_bytes = column.live_bytes.saturating_add(weight.bytes);
+        column.live_blocks = column.live_blocks.saturating_add(weight.blocks as u32);
         let totals = &mut self.totals;
-        totals.live.bytes = totals.live.bytes.saturating_add(block.size);
-        totals.live.blocks += 1;
+        totals.live.bytes = totals.live.bytes.saturating_add(weight.bytes);
+        totals.live.blocks += weight.blocks;
         self.meet_peak();
         true
     }
@@ -576,19 +597,20 @@ impl Ledger {
         let last = &mut self.last[thread as usize % THREADS];
         let is_temporary = *last == addr;
         *last = if is_temporary { 0 } else { *last };
-        self.totals.frees += 1;
+        self.totals.frees += self.sampling.weight(block.size).blocks;
         self.totals.temporary += u64::from(is_temporary);
         self.subtract(block, u64::from(is_temporary));
     }
 
     #[inline]
     fn subtract(&mut self, block: &Held, temporary: u64) {
+        let weight = self.sampling.weight(block.size);
         let column = self.touch(block.stack);
         column.temporary += temporary;
-        column.live_bytes = column.live_bytes.saturating_sub(block.size);
-        column.live_blocks = column.live_blocks.saturating_sub(1);
-        self.totals.live.bytes = self.totals.live.bytes.saturating_sub(block.size);
-        self.totals.live.blocks = self.totals.live.blocks.saturating_sub(1);
+        column.live_bytes = column.live_bytes.saturating_sub(weight.bytes);
+        column.live_blocks = column.live_blocks.saturating_sub(weight.blocks as u32);
+        self.totals.live.bytes = self.totals.live.bytes.saturating_sub(weight.bytes);
+        self.totals.live.blocks = self.totals.live.blocks.saturating_sub(weight.blocks);
     }
 
     #[cold]

@@ -26,6 +26,7 @@ pub mod objects;
 mod paths;
 mod phases;
 mod resources;
+mod sampling;
 mod table;
 mod text;
 mod timeline;
@@ -47,4 +48,5 @@ pub use memory_error::{BlockInfo, ERRORS_MAX, FreeErrorKind, MemoryError, WildPl
 pub use paths::{Chain, ShortestPaths, Step};
 pub use phases::Phases;
 pub use resources::{Open, Opener, Resources};
+pub use sampling::Sampling;
 pub use text::{counted, grouped};

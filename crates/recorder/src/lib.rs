@@ -12,6 +12,8 @@
 //!     |
 //!   node        V8: its collections, its samples, a last look before a signal ends it
 //!     |
+//!   sample      which blocks are told, where not all are
+//!   blocks      words by the address of a block
 //!   stream      records of one thread into chunks of shared memory
 //!   session     the ring this process writes, the control page of `heapwise`
 //!   exit        waits for the leak scan when the process ends
@@ -29,6 +31,7 @@
 #[cfg(not(all(target_arch = "x86_64", target_os = "linux", target_env = "gnu")))]
 compile_error!("the recorder knows x86-64 Linux with glibc only");
 
+mod blocks;
 mod cfi;
 mod exit;
 mod frames;
@@ -36,6 +39,7 @@ mod modules;
 mod node;
 mod python;
 mod real;
+mod sample;
 mod session;
 mod shims;
 mod stack;

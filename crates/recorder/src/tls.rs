@@ -35,6 +35,9 @@ pub struct Tls {
     pub state: u8,
     /// Number of the fork under way.
     pub fork: u64,
+    /// Bytes until the next block that is told (`sample`), and the state that decides that.
+    pub left: i64,
+    pub random: u64,
 }
 
 /// Bit of `Tls::pending`: `operator new` was asked for no byte (the library makes that one).

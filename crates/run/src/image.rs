@@ -11,7 +11,7 @@ use crate::script::Scripts;
 use crate::sys::Shared;
 use crate::{functions, held, scan, sys};
 use heapwise_cpython::Found;
-use heapwise_heap::{Block, Change, Ledger, Open};
+use heapwise_heap::{Block, Change, Ledger, Open, Sampling};
 use heapwise_model::Termination;
 use heapwise_trace::recording::Writer;
 use heapwise_trace::ring::*;
@@ -139,7 +139,8 @@ const FORKS_MAX: usize = 64;
 const MARKS_MAX: usize = 1 << 12;
 
 impl Image {
-    pub fn new(ring: Ring, birth: Option<Birth>, clock: &Clock) -> Image {
+    /// `birth` is what a forked child began with, `sampling` how many blocks are told.
+    pub fn new(ring: Ring, birth: Option<Birth>, sampling: Sampling, clock: &Clock) -> Image {
         let (memory, accounts) = ring.accounts();
         let header = ring.header();
         let (pid, fork) = (header.pid.load(Relaxed), header.fork.load(Relaxed));
@@ -149,7 +150,8 @@ impl Image {
         observation.pid = pid;
         observation.parent = header.parent_pid.load(Relaxed);
         // A child whose fork was not seen holds blocks that nobody told of.
-        observation.ledger.set_tolerant(fork != 0 && !is_forked);
+        observation.ledger.set_tolerant(fork != 0 && !is_forked || !sampling.is_exact());
+        observation.ledger.set_sampling(sampling);
         // By now a forked child may be another program; it began as its parent.
         if !is_forked && let Some(command) = read_command(pid) {
             observation.command = command;
@@ -325,7 +327,11 @@ impl Image {
         let objects = self.objects();
         self.book.hold(&objects);
         let own = self.ring.own_memory();
-        match scan::scan(self.pid, Some(&waiting), &threads, &self.book.observation, &own) {
+        let found = match self.book.observation.ledger.sampling().is_exact() {
+            true => scan::scan(self.pid, Some(&waiting), &threads, &self.book.observation, &own),
+            false => Err("not every block is recorded (--sample)".to_owned()),
+        };
+        match found {
             Ok(found) => {
                 for note in &found.notes {
                     self.book.note(note);
@@ -344,7 +350,12 @@ impl Image {
                     self.book.emit(&Event::Place { addr, kind });
                 }
             }
-            Err(reason) => self.book.note(&format!("leak classes are not known: {reason}")),
+            Err(reason) => {
+                self.book.note(&format!("leak classes are not known: {reason}"));
+                let at = self.book.now();
+                self.settle_resources(at, None);
+                self.dump(at, true, &[]);
+            }
         }
         drop(threads);
         self.flush();
@@ -442,6 +453,9 @@ impl Image {
         if self.ring.header().exit.load(Acquire) != EXIT_NONE {
             return Err("it is ending".to_owned());
         }
+        if !self.book.observation.ledger.sampling().is_exact() {
+            return Err("it runs with --sample: a heap graph needs every block".to_owned());
+        }
         self.sample();
         let threads = scan::stop_others(self.pid, 0);
         self.drain(clock, true);
@@ -490,7 +504,8 @@ impl Image {
         let at = self.book.now();
         let at = if termination.is_some() { at } else { self.book.observation.last };
         let Termination { code, signal } = termination.unwrap_or_default();
-        if self.book.observation.graph.is_none() && termination.is_some() {
+        let is_exact = self.book.observation.ledger.sampling().is_exact();
+        if self.book.observation.graph.is_none() && termination.is_some() && is_exact {
             let why = match signal {
                 Some(9) => "the program was killed (SIGKILL), which leaves no moment to look at its memory",
                 Some(_) => "the program died before its memory could be looked at",

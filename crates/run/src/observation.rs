@@ -307,6 +307,7 @@ impl Observation {
                 self.ledger.apply(event);
             }
             Event::Inherited { .. } | Event::Account { .. } => self.ledger.apply(event),
+            Event::Sampling { .. } => self.ledger.apply(event),
             Event::AccountsEnd { at } => {
                 self.seen(at);
                 self.ledger.apply(event);
@@ -404,6 +405,10 @@ impl Observation {
             command: command.as_bytes(),
             start_unix_ns: self.start_unix_ns,
         });
+        let mean = self.ledger.sampling().mean;
+        if mean > 0 {
+            writer.event(&Event::Sampling { mean });
+        }
         for (i, module) in self.modules.iter().enumerate().skip(1) {
             writer.event(&Event::Module {
                 id: ModuleId(i as u32),

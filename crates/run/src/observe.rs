@@ -9,6 +9,7 @@ use crate::observation::Observation;
 use crate::ring::Ring;
 use crate::session::Session;
 use crate::sys;
+use heapwise_heap::Sampling;
 use heapwise_model::Termination;
 use heapwise_trace::ring::{NAPPING, OPTION_EACH_OBJECT, OPTION_NO_FREE_STACKS, SLEEPING};
 use std::collections::HashSet;
@@ -69,6 +70,8 @@ pub struct Options {
     pub destination: Destination,
     /// Whether frees are recorded with their call stack.
     pub has_free_stacks: bool,
+    /// Which blocks are told.
+    pub sampling: Sampling,
     /// Whether each block of a runtime's own allocator is recorded.
     pub has_each_object: bool,
     /// How long processes may go on after the command itself has ended; `None`: until they end.
@@ -150,7 +153,7 @@ pub fn observe(command: &[OsString], recorder: &[u8], options: &Options) -> Resu
         | if options.has_each_object { OPTION_EACH_OBJECT } else { 0 };
     let inherited = Inherited::now();
     take_signals();
-    let session = Session::new(recorder, flags).map_err(RunError::Session)?;
+    let session = Session::new(recorder, flags, options.sampling.mean).map_err(RunError::Session)?;
     let clock = Clock::start();
     let child = launch::start(&path, command, &session, inherited, options.snapshots)?;
     let mut follower = Follower {
@@ -401,7 +404,7 @@ impl Follower<'_> {
             image.drain(&self.clock, !image.is_over);
             snapshot = image.take_fork(fork);
         }
-        let mut image = Image::new(ring, snapshot, &self.clock);
+        let mut image = Image::new(ring, snapshot, self.options.sampling, &self.clock);
         self.open_recording(&mut image);
         self.images.push(image);
     }

@@ -30,7 +30,8 @@ pub struct Session {
 
 impl Session {
     /// Makes the folder, the control page and the recorder's file.
-    pub fn new(recorder: &[u8], options: u32) -> io::Result<Session> {
+    /// `sample`: mean bytes from one block that is told to the next, or 0.
+    pub fn new(recorder: &[u8], options: u32, sample: u64) -> io::Result<Session> {
         remove_stale();
         let folder = make_folder()?;
         let path = folder.join(std::ffi::OsStr::from_bytes(CONTROL_FILE));
@@ -43,6 +44,7 @@ impl Session {
         page.version.store(VERSION, Relaxed);
         page.listener.store(std::process::id(), Relaxed);
         page.options.store(options, Relaxed);
+        page.sample.store(sample, Relaxed);
         page.magic.store(MAGIC, Release);
         private_file(&session.recorder())?.write_all(recorder)?;
         private_file(&session.folder.join(node::AGENT_FILE))?.write_all(node::AGENT)?;

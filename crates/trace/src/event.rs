@@ -170,6 +170,9 @@ pub enum Event<'a> {
     Free { at: Nanos, thread: u32, addr: Addr, size: u64, family: Family, stack: StackId },
     /// `realloc` of a live block succeeded: `old` is gone, `new` holds `size` bytes. May be equal.
     Resize { at: Nanos, thread: u32, old: Addr, new: Addr, size: u64, stack: StackId },
+    /// Not all blocks are told: as many as there would be, had each byte that is handed out the same chance to have its
+    /// block told, `mean` bytes from one to the next. Comes before any block.
+    Sampling { mean: u64 },
     /// A live block that was not told of otherwise: one that a forked child found in its memory at birth, or of a
     /// runtime's own allocator (which is in its stack's account: it counts nowhere else).
     Inherited { addr: Addr, size: u64, family: Family, stack: StackId },

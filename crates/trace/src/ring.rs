@@ -70,6 +70,8 @@ pub struct Control {
     pub options: AtomicU32,
     /// Increases when another `heapwise` has left a request in the folder.
     pub requests: AtomicU32,
+    /// Mean bytes from one block that is told to the next; 0: all are.
+    pub sample: AtomicU64,
 }
 
 /// `Control::options`: frees are recorded without their call stack.

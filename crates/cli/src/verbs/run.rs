@@ -4,6 +4,7 @@ use crate::args::{Common, Run};
 use crate::config::Config;
 use crate::output::{self, Stream};
 use crate::{Failure, analyze, runtime};
+use heapwise_heap::Sampling;
 use heapwise_model::{Child, Report, Severity, Termination};
 use heapwise_run::{Destination, LaunchError, Observed, Options, Process, RunError};
 use std::io::Write;
@@ -23,6 +24,7 @@ pub fn run(args: &Run, common: &Common) -> Result<u8, Failure> {
     }
     let options = Options {
         destination: destination(args),
+        sampling: Sampling { mean: args.sample.unwrap_or(0) },
         has_each_object: args.each_object,
         has_free_stacks: !args.no_free_stacks && config.free_stacks.unwrap_or(true),
         linger: (!args.wait).then_some(LINGER),

@@ -40,7 +40,8 @@ pub fn growth(older: &[&ObjectHeap], last: &Walked<'_>) -> (Vec<NodeId>, Vec<Tol
         let is_new = known.last().is_some_and(|it| !it.contains_key(&known_by(heap, node)));
         let grows = grows(&counts);
         let more = now.entries - counts[0].min(now.entries);
-        if grows && !is_new && more >= ENTRIES_MIN && more >= counts[0] / PART {
+        let is_told = grows && !is_new && more >= ENTRIES_MIN && more >= counts[0] / PART;
+        if is_told && older.last().is_none_or(|it| is_same(it, heap, node)) {
             let (bytes, most) = contents(last, node, |it| ages.of(it).is_some_and(|it| it > 0));
             // Entries that were there before, or that others keep, are told of where they are kept: what only a second
             // name leads to is no growth. In CPython the container's own memory has grown, if by the program.
@@ -83,6 +84,25 @@ struct Grown {
 fn is_emptied(heap: &ObjectHeap, node: NodeId, first: u64, ages: &Ages<'_>) -> bool {
     let old = heap.references(node).filter(|it| ages.of(it.2) == Some(0)).count() as u64;
     first >= ENTRIES_MIN && old < first / 2
+}
+
+/// Entries that are compared to tell whether a container is the one that was there before.
+const COMPARED: usize = 1000;
+
+/// Whether a container is the one that `before` has at its address: CPython gives an address to the next object of the
+/// same size at once, so one that grows still holds at least a half of what it held. V8's objects have numbers.
+fn is_same(before: &ObjectHeap, heap: &ObjectHeap, node: NodeId) -> bool {
+    if !heap.ids.is_empty() {
+        return true;
+    }
+    let addr = |heap: &ObjectHeap, node: NodeId| heap.graph.addr.get(node.index()).copied().unwrap_or(0);
+    let Ok(old) = before.graph.addr.binary_search(&addr(heap, node)) else { return false };
+    let old = before.references(NodeId(old as u32)).map(|it| (addr(before, it.2), before.name(it.2)));
+    let old: FxHashSet<(u64, &str)> = old.take(COMPARED).collect();
+    let now = heap.references(node).map(|it| (addr(heap, it.2), heap.name(it.2)));
+    let kept = now.filter(|it| old.contains(it)).collect::<FxHashSet<_>>().len();
+    // Its class, and nothing else, tells nothing.
+    old.len() > 1 && kept * 2 >= old.len()
 }
 
 /// The tables in which CPython notes, weakly, the classes that derive from another one.

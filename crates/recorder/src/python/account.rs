@@ -1,7 +1,7 @@
 //! Live blocks of CPython's own allocator, and what each stack costs in them.
 //!
 //! ```text
-//!   address -> root -> directory -> page: stack and size, four bytes for each 16 of memory that blocks lie in
+//!   address -> stack and size, four bytes for each 16 of memory that blocks lie in (`blocks`)
 //!   stack   -> Account, in memory that is shared with `heapwise`
 //! ```
 //!
@@ -10,15 +10,10 @@
 //! were at the fork. All is changed under the interpreter's lock.
 
 use crate::stream::Thread;
-use crate::{session, sys};
-use core::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering::*};
+use crate::{blocks, session};
+use core::sync::atomic::{AtomicPtr, AtomicU64, Ordering::*};
 use heapwise_trace::ring::*;
 
-type Page = [AtomicU32; object::PAGE];
-type Directory = [AtomicPtr<Page>; object::DIRECTORY];
-
-static ROOT: [AtomicPtr<Directory>; object::ROOT] =
-    [const { AtomicPtr::new(core::ptr::null_mut()) }; object::ROOT];
 static ACCOUNTS: [AtomicPtr<Accounts>; ACCOUNT_BLOCKS] =
     [const { AtomicPtr::new(core::ptr::null_mut()) }; ACCOUNT_BLOCKS];
 /// `session::generation` whose accounts these are.
@@ -51,11 +46,8 @@ pub fn reset() {
 #[inline(never)]
 fn begin() -> bool {
     let Some(header) = session::header() else { return false };
-    header.objects.store(ROOT.as_ptr() as u64, Relaxed);
     header.object_bytes.store(LIVE.load(Relaxed), Relaxed);
-    for (start, bytes) in &MAPPED[..MAPPED_COUNT.load(Relaxed).min(OWN_MAX)] {
-        session::own(start.load(Relaxed) as *mut u8, bytes.load(Relaxed) as usize);
-    }
+    blocks::announce();
     GENERATION.store(session::generation(), Relaxed);
     true
 }
@@ -65,74 +57,6 @@ fn begin() -> bool {
 fn is_current() -> bool {
     GENERATION.load(Relaxed) == session::generation() || session::generation() != 0 && begin()
 }
-
-#[inline(always)]
-fn word(address: u64) -> Option<&'static AtomicU32> {
-    let directory = ROOT.get((address >> 34) as usize)?.load(Relaxed);
-    if directory.is_null() {
-        return None;
-    }
-    // SAFETY: a directory, which stays mapped; the index has 14 bits.
-    let page =
-        unsafe { (*directory).get_unchecked((address >> 20) as usize % object::DIRECTORY) }.load(Relaxed);
-    if page.is_null() {
-        return None;
-    }
-    // SAFETY: a page, which stays mapped; the index has 16 bits.
-    Some(unsafe { (*page).get_unchecked((address >> 4) as usize % object::PAGE) })
-}
-
-#[cold]
-#[inline(never)]
-fn new_word(address: u64) -> Option<&'static AtomicU32> {
-    let slot = ROOT.get((address >> 34) as usize)?;
-    if slot.load(Relaxed).is_null() {
-        slot.store(map(1)?, Relaxed);
-    }
-    // SAFETY: as in `word`.
-    let slot = unsafe { &(*slot.load(Relaxed))[(address >> 20) as usize % object::DIRECTORY] };
-    if slot.load(Relaxed).is_null() {
-        slot.store(new_page()?, Relaxed);
-    }
-    word(address)
-}
-
-/// Pages mapped at once; what is not touched costs nothing.
-const SLAB: usize = 64;
-/// Those of the last slab that are left.
-static SLAB_NEXT: AtomicPtr<Page> = AtomicPtr::new(core::ptr::null_mut());
-static SLAB_LEFT: AtomicUsize = AtomicUsize::new(0);
-
-fn new_page() -> Option<*mut Page> {
-    if SLAB_LEFT.load(Relaxed) == 0 {
-        SLAB_NEXT.store(map(SLAB)?, Relaxed);
-        SLAB_LEFT.store(SLAB, Relaxed);
-    }
-    let page = SLAB_NEXT.load(Relaxed);
-    SLAB_NEXT.store(page.wrapping_add(1), Relaxed);
-    SLAB_LEFT.store(SLAB_LEFT.load(Relaxed) - 1, Relaxed);
-    Some(page)
-}
-
-fn map<T>(count: usize) -> Option<*mut T> {
-    let bytes = size_of::<T>() * count;
-    let fresh = sys::map(bytes);
-    if fresh.is_null() {
-        return None;
-    }
-    session::own(fresh, bytes);
-    let at = MAPPED_COUNT.fetch_add(1, Relaxed);
-    if let Some(mapped) = MAPPED.get(at) {
-        mapped.0.store(fresh as u64, Relaxed);
-        mapped.1.store(bytes as u64, Relaxed);
-    }
-    Some(fresh.cast())
-}
-
-/// What was mapped for the table, start and length, to be told again by a forked child.
-static MAPPED: [(AtomicU64, AtomicU64); OWN_MAX] =
-    [const { (AtomicU64::new(0), AtomicU64::new(0)) }; OWN_MAX];
-static MAPPED_COUNT: AtomicUsize = AtomicUsize::new(0);
 
 /// The account of a stack, and the block that it is in.
 #[inline(always)]
@@ -170,7 +94,7 @@ pub fn handed_out(thread: &mut Thread, block: u64, size: u32, stack: u32) {
     if !is_current() {
         return;
     }
-    let Some(word) = word(block).or_else(|| new_word(block)) else { return lost() };
+    let Some(word) = blocks::new_word(block) else { return lost() };
     // Greater numbers than fit are nobody's.
     let stack = if stack >> object::STACK_BITS == 0 { stack } else { 0 };
     let Some((account, accounts)) = account(stack) else { return lost() };
@@ -192,7 +116,7 @@ pub fn handed_out(thread: &mut Thread, block: u64, size: u32, stack: u32) {
 /// A block was taken back. Others than those of [`handed_out`] are none of ours.
 #[inline(always)]
 pub fn taken_back(block: u64) {
-    let Some(word) = word(block) else { return };
+    let Some(word) = blocks::word(block) else { return };
     let was = word.load(Relaxed);
     if was == 0 {
         return;

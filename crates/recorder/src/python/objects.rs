@@ -6,6 +6,7 @@
 
 use super::{account, chain, code, python};
 use crate::real::call;
+use crate::sample::{self, Giver};
 use crate::{exit, session, stream};
 use core::ffi::{c_char, c_void};
 use core::sync::atomic::{AtomicU32, Ordering::*};
@@ -82,6 +83,9 @@ fn handed_out(block: Pointer, size: usize) {
     if block.is_null() || size > SMALL_MAX {
         return;
     }
+    if !sample::takes(size) {
+        return meet_interpreter();
+    }
     let python = python();
     stream::with(|thread| {
         // The allocator got it from `malloc` for this very call, and it is recorded as such.
@@ -90,6 +94,9 @@ fn handed_out(block: Pointer, size: usize) {
         }
         let is_each_recorded = is_each_recorded();
         if is_each_recorded {
+            if !sample::tell(block as u64, Giver::Interpreter) {
+                return;
+            }
             thread.begin();
         }
         let position = thread.position();
@@ -115,7 +122,7 @@ fn handed_out(block: Pointer, size: usize) {
 /// Whether blocks get records instead of accounts.
 #[inline(always)]
 pub fn is_each_recorded() -> bool {
-    session::options() & OPTION_EACH_OBJECT != 0
+    session::options() & OPTION_EACH_OBJECT != 0 || !sample::is_exact()
 }
 
 /// Asks the interpreter for a call, once.
@@ -129,6 +136,7 @@ pub fn meet_interpreter() {
 #[inline(always)]
 fn taken_back(block: Pointer) {
     match is_each_recorded() {
+        true if !sample::was_told(block as u64, Giver::Interpreter) => {}
         true => stream::with(|thread| {
             thread.begin();
             thread.event(tag::OBJECT, block as u64, 0, 0, false);

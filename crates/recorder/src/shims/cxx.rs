@@ -7,6 +7,7 @@
 //! library is met by `wrap` below, which records around the call.)
 
 use crate::real::call;
+use crate::sample::{self, Giver};
 use crate::tls::{PENDING_OFFSET, PENDING_ZERO};
 use crate::{modules, real, stack, stream, tls};
 use core::arch::naked_asm;
@@ -181,7 +182,7 @@ unsafe fn wrap_new(index: usize, a: usize, b: usize, c: usize, sp: *const u64, b
     // SAFETY: this thread's words.
     let pending = unsafe { core::mem::replace(&mut (*tls).pending, 0) };
     // 0: the operator called `malloc` after all, which recorded the block.
-    if pending != 0 && !block.is_null() {
+    if pending != 0 && !block.is_null() && sample::takes(a) && sample::tell(block as u64, Giver::Libc) {
         stream::with(|thread| {
             thread.begin();
             // SAFETY: a frame of this thread's stack.
@@ -196,7 +197,7 @@ unsafe fn wrap_delete(index: usize, a: usize, b: usize, c: usize, sp: *const u64
     let tls = tls::get();
     // SAFETY: this thread's words.
     let pending = unsafe { core::mem::replace(&mut (*tls).pending, 0) };
-    if a != 0 {
+    if a != 0 && sample::was_told(a as u64, Giver::Libc) {
         stream::with(|thread| {
             thread.begin();
             // SAFETY: a frame of this thread's stack.

@@ -4,6 +4,7 @@
 //! records of all threads alternate.
 
 use crate::real::{self, call};
+use crate::sample::{self, Giver};
 use crate::stream::{self, Thread};
 use crate::{python, stack, tls};
 use core::ffi::c_void;
@@ -54,7 +55,7 @@ impl Pending {
 #[inline(never)]
 fn record_alloc(block: Pointer, size: usize, sp: *const u64, bp: u64) -> Pointer {
     let pending = Pending::take();
-    if !block.is_null() {
+    if !block.is_null() && sample::takes(size) && sample::tell(block as u64, Giver::Libc) {
         stream::with(|thread| {
             thread.begin();
             // SAFETY: `sp` and `bp` are those of the interposed function's entry.
@@ -109,6 +110,10 @@ unsafe extern "C" fn on_realloc(old: Pointer, size: usize, sp: *const u64, bp: u
         // SAFETY: the reserve's blocks are at least as long as what is copied: both end in the reserve.
         return unsafe { move_out_of_reserve(old, size) };
     }
+    if !sample::is_exact() {
+        // SAFETY: forwarded.
+        return unsafe { realloc_sampled(old, size, sp, bp) };
+    }
     let mut stack = 0;
     stream::with(|thread| {
         thread.begin();
@@ -127,6 +132,26 @@ unsafe extern "C" fn on_realloc(old: Pointer, size: usize, sp: *const u64, bp: u
         thread.event(tag::RESIZE_END, block as u64, size as u64, stack, true);
     });
     block
+}
+
+/// A block that is told may become one that is not, or the other way round. One that `realloc` fails to resize counts as
+/// freed.
+///
+/// # Safety
+/// As of `realloc`; `sp` and `bp` are those of the interposed function's entry.
+#[cold]
+#[inline(never)]
+unsafe fn realloc_sampled(old: Pointer, size: usize, sp: *const u64, bp: u64) -> Pointer {
+    if sample::was_told(old as u64, Giver::Libc) {
+        stream::with(|thread| {
+            thread.begin();
+            let stack = free_stack(thread, sp, bp);
+            thread.event(tag::FREE + Family::Malloc as u64, old as u64, 0, stack, false);
+        });
+    }
+    // SAFETY: by the caller.
+    let block = unsafe { call!(real::REALLOC.get(), fn(Pointer, usize) -> Pointer)(old, size) };
+    record_alloc(block, size, sp, bp)
 }
 
 unsafe extern "C" fn on_reallocarray(
@@ -155,11 +180,13 @@ unsafe extern "C" fn on_free(block: Pointer, sp: *const u64, bp: u64) {
     if is_from_reserve(block) {
         return;
     }
-    stream::with(|thread| {
-        thread.begin();
-        let stack = free_stack(thread, sp, bp);
-        thread.event(tag::FREE + pending.family() as u64, block as u64, 0, stack, false);
-    });
+    if sample::was_told(block as u64, Giver::Libc) {
+        stream::with(|thread| {
+            thread.begin();
+            let stack = free_stack(thread, sp, bp);
+            thread.event(tag::FREE + pending.family() as u64, block as u64, 0, stack, false);
+        });
+    }
     // SAFETY: libc's function with the program's argument.
     unsafe { call!(real::FREE.get(), fn(Pointer))(block) }
 }

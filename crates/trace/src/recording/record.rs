@@ -34,6 +34,7 @@ const CLOSE: u8 = 25;
 const DESTRUCTOR: u8 = 26;
 const ACCOUNT: u8 = 27;
 const ACCOUNTS_END: u8 = 28;
+const SAMPLING: u8 = 29;
 
 /// Last values, against which the next are written; starts afresh in every block.
 #[derive(Clone, Copy, Default)]
@@ -162,6 +163,10 @@ pub fn push(out: &mut Vec<u8>, body: &mut Vec<u8>, state: &mut State, event: &Ev
         Event::AccountsEnd { at } => {
             put(at.0);
             ACCOUNTS_END
+        }
+        Event::Sampling { mean } => {
+            put(mean);
+            SAMPLING
         }
         Event::Sample { at, rss_bytes, minor_faults, major_faults, swap_bytes } => {
             [at.0, rss_bytes, minor_faults, major_faults, swap_bytes].into_iter().for_each(put);
@@ -364,6 +369,7 @@ fn decode_one(
                 live_bytes,
             });
         }
+        SAMPLING => sink.event(Event::Sampling { mean: number(body)? }),
         ACCOUNTS_END => sink.event(Event::AccountsEnd { at: Nanos(number(body)?) }),
         SAMPLE => sink.event(Event::Sample {
             at: Nanos(number(body)?),

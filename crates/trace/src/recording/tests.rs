@@ -88,6 +88,7 @@ fn endings() -> Vec<Event<'static>> {
             live_bytes: 7,
         },
         Event::AccountsEnd { at: Nanos(10) },
+        Event::Sampling { mean: 65536 },
         Event::Note { text: b"note" },
         Event::Exit { at: Nanos(11), code: Some(0), signal: None },
         Event::Exit { at: Nanos(11), code: None, signal: Some(11) },
@@ -144,7 +145,7 @@ fn without_time(event: &Event<'_>) -> String {
 }
 
 #[test]
-fn a_mark_stays_between_its_neighbors() {
+fn marks_and_accounts_stay_between_their_neighbors() {
     let alloc = |addr| Event::Alloc {
         at: Nanos(1 << 20),
         thread: 1,
@@ -156,7 +157,30 @@ fn a_mark_stays_between_its_neighbors() {
     let mark = |name| Event::Mark { at: Nanos(1 << 20), name };
     let sample =
         Event::Sample { at: Nanos(1), rss_bytes: 1, minor_faults: 0, major_faults: 0, swap_bytes: 0 };
-    let events = [alloc(16), sample, mark(b"a"), alloc(32), mark(b""), alloc(48)];
+    let account = |allocations| Event::Account {
+        stack: StackId(0),
+        allocations,
+        allocated_bytes: 8,
+        temporary: 0,
+        live_blocks: 1,
+        live_bytes: 8,
+    };
+    let end = Event::AccountsEnd { at: Nanos(1 << 20) };
+    let events = [
+        Event::Sampling { mean: 64 },
+        alloc(16),
+        sample,
+        mark(b"a"),
+        alloc(32),
+        account(1),
+        account(2),
+        end.clone(),
+        alloc(40),
+        account(3),
+        end,
+        mark(b""),
+        alloc(48),
+    ];
     let mut read = Vec::new();
     let end = read_slice(&write(&events), &mut |event: Event<'_>| read.push(format!("{event:?}")));
     assert_eq!(end.expect("readable"), End::Complete);

@@ -108,7 +108,8 @@ impl<W: io::Write> Writer<W> {
             Event::Resize { at, thread, old, new, size, stack } => {
                 self.resize(at, thread, old, new, size, stack)
             }
-            Event::Process { .. }
+            Event::Sampling { .. }
+            | Event::Process { .. }
             | Event::Module { .. }
             | Event::Frame { .. }
             | Event::Code { .. }
@@ -126,8 +127,11 @@ impl<W: io::Write> Writer<W> {
                 self.flush();
             }
             // Between what was before it and what comes after it: the order within a block is another one.
-            Event::Mark { .. } => {
-                self.flush();
+            Event::Mark { .. } | Event::Account { .. } | Event::AccountsEnd { .. } => {
+                let is_mark = matches!(event, Event::Mark { .. });
+                if is_mark || self.columns.count() > 0 || self.before.len() >= BLOCK_BYTES {
+                    self.flush();
+                }
                 record::push(&mut self.before, &mut self.body, &mut self.before_state, event);
             }
             _ => {
