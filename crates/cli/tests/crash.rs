@@ -175,9 +175,9 @@ fn a_program_at_its_memory_limit_ends_as_it_would() {
 fn a_file_size_limit_does_not_harm_the_program() {
     let dir = tempfile::tempdir().unwrap();
     counter_program(dir.path());
-    // 128 KiB; the limit's signal goes to whoever writes the recording.
+    // 256 KiB, more than the recorder has; the limit's signal goes to whoever writes the recording.
     let output =
-        shell(dir.path(), "ulimit -f 128; \"$HEAPWISE\" run -o out.heapwise -- ./counter_program 20000 0");
+        shell(dir.path(), "ulimit -f 256; \"$HEAPWISE\" run -o out.heapwise -- ./counter_program 20000 0");
     let said = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(21), "{said}");
     assert!(dir.path().join("done").exists());
