@@ -70,11 +70,29 @@ struct Looks {
     interval: Duration,
     /// Live bytes at the last one.
     live_bytes: u64,
+    /// Processor time that all took.
+    took: Duration,
 }
 
 impl Looks {
-    fn after(now: Instant, interval: Duration, live_bytes: u64) -> Looks {
-        Looks { due: now + interval, overdue: now + interval * LOOKS_OVERDUE, interval, live_bytes }
+    fn first(now: Instant) -> Looks {
+        let took = Duration::ZERO;
+        Looks { due: now + FIRST_DUMP, overdue: now + FIRST_DUMP, interval: FIRST_DUMP, live_bytes: 0, took }
+    }
+
+    /// After one that took so long.
+    fn after(&self, took: Duration, live_bytes: u64) -> Looks {
+        let all = self.took + took;
+        let part = if all < EARLY { EARLY_PART } else { DUMP_PART };
+        let more = if self.interval < OFTEN_UNTIL { self.interval / 2 } else { self.interval };
+        let (now, interval) = (Instant::now(), (self.interval + more).max(took * part));
+        Looks {
+            due: now + interval,
+            overdue: now + interval * LOOKS_OVERDUE,
+            interval,
+            live_bytes,
+            took: all,
+        }
     }
 
     fn is_due(&self, now: Instant, live_bytes: u64) -> bool {
@@ -384,14 +402,13 @@ impl Image {
         let Some(looks) = &self.dumps else {
             // While the interpreter starts there is nothing of the program's to be seen.
             if self.book.scripts.is_running || self.began.elapsed() >= START_MAX {
-                self.dumps = Some(Looks::after(now, FIRST_DUMP, 0));
+                self.dumps = Some(Looks::first(now));
             }
             return;
         };
         if !looks.is_due(now, live_bytes) {
             return;
         }
-        let interval = looks.interval;
         // On a busy machine the program has as little of the time as the look.
         let before = sys::thread_time();
         let threads = scan::stop_others(self.pid, 0);
@@ -401,9 +418,7 @@ impl Image {
         self.dump(at, false, &objects);
         drop(threads);
         let took = sys::thread_time().saturating_sub(before);
-        let more = if interval < OFTEN_UNTIL { interval / 2 } else { interval };
-        let interval = (interval + more).max(took * DUMP_PART);
-        self.dumps = Some(Looks::after(Instant::now(), interval, live_bytes));
+        self.dumps = self.dumps.take().map(|it| it.after(took, live_bytes));
     }
 
     /// The live blocks of the runtime's own allocator; the process stands still.
@@ -589,10 +604,13 @@ impl Snapshot {
 const START_MAX: Duration = Duration::from_millis(500);
 /// From then on until its objects are looked at first.
 const FIRST_DUMP: Duration = Duration::from_millis(60);
-/// The time between two looks up to which it grows slower than to double: programs that run for a second show little.
+/// The time between two looks up to which it grows slower than to double.
 const OFTEN_UNTIL: Duration = Duration::from_millis(500);
-/// Of the time between two looks, a look takes at most one such part.
-const DUMP_PART: u32 = 10;
+/// Of the time between two looks, a look takes at most one such part;
+const DUMP_PART: u32 = 20;
+/// and this one until all have taken so long: programs that run for a second show little.
+const EARLY_PART: u32 = 4;
+const EARLY: Duration = Duration::from_millis(200);
 /// Without growth, there is a look after so many of the times after which there would be one.
 const LOOKS_OVERDUE: u32 = 8;
 /// What counts as growth: so many bytes, and one such part of all.
