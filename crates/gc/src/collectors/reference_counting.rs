@@ -255,20 +255,28 @@ impl State {
 
     /// Takes the references from within off the counts of all that the object reaches.
     fn gray(&mut self, core: &mut Core, from: u32) {
-        if color(core, from) == GRAY {
-            return;
+        if color(core, from) != GRAY {
+            self.spread(core, from, GRAY, |core, reference| {
+                decrement(core, reference);
+                color(core, reference) != GRAY
+            });
         }
-        paint(core, from, GRAY);
+    }
+
+    /// Gives the object a color, and what it reaches, as far as `is_next` says so of each that is referred to.
+    fn spread(&mut self, core: &mut Core, from: u32, to: u32, is_next: impl Fn(&mut Core, u32) -> bool) {
+        let base = self.open.len();
+        paint(core, from, to);
         self.open.push(from);
         let mut found = Vec::new();
-        while let Some(index) = self.open.pop() {
+        while self.open.len() > base {
+            let index = self.open.pop().expect("there are more than at the base");
             core.work.traced += 1;
             found.extend(core.references(index));
             core.work.references += found.len() as u64;
             for reference in found.drain(..) {
-                decrement(core, reference);
-                if color(core, reference) != GRAY {
-                    paint(core, reference, GRAY);
+                if is_next(core, reference) {
+                    paint(core, reference, to);
                     self.open.push(reference);
                 }
             }
@@ -283,8 +291,7 @@ impl State {
                 continue;
             }
             if core.word(index) & COUNT > 0 {
-                let base = self.open.len();
-                self.restore(core, index, base);
+                self.restore(core, index);
                 continue;
             }
             paint(core, index, WHITE);
@@ -293,24 +300,12 @@ impl State {
         }
     }
 
-    /// Gives all that the object reaches its counts back; works above `base` of the open ones.
-    fn restore(&mut self, core: &mut Core, from: u32, base: usize) {
-        paint(core, from, BLACK);
-        self.open.push(from);
-        let mut found = Vec::new();
-        while self.open.len() > base {
-            let index = self.open.pop().expect("there are more than at the base");
-            core.work.traced += 1;
-            found.extend(core.references(index));
-            core.work.references += found.len() as u64;
-            for reference in found.drain(..) {
-                increment(core, reference);
-                if color(core, reference) != BLACK {
-                    paint(core, reference, BLACK);
-                    self.open.push(reference);
-                }
-            }
-        }
+    /// Gives all that the object reaches its counts back.
+    fn restore(&mut self, core: &mut Core, from: u32) {
+        self.spread(core, from, BLACK, |core, reference| {
+            increment(core, reference);
+            color(core, reference) != BLACK
+        });
     }
 
     fn gather(&mut self, core: &mut Core, from: u32, garbage: &mut Vec<u32>) {
@@ -332,7 +327,7 @@ impl State {
             core.condemn(index);
             increment(core, index);
             if color(core, index) == WHITE {
-                self.restore(core, index, 0);
+                self.restore(core, index);
             }
         }
     }
@@ -393,22 +388,8 @@ impl State {
 
     /// What a gray object reaches is black.
     fn keep(&mut self, core: &mut Core, from: u32) {
-        if color(core, from) != GRAY {
-            return;
-        }
-        paint(core, from, BLACK);
-        self.open.push(from);
-        let mut found = Vec::new();
-        while let Some(index) = self.open.pop() {
-            core.work.traced += 1;
-            found.extend(core.references(index));
-            core.work.references += found.len() as u64;
-            for reference in found.drain(..) {
-                if color(core, reference) == GRAY {
-                    paint(core, reference, BLACK);
-                    self.open.push(reference);
-                }
-            }
+        if color(core, from) == GRAY {
+            self.spread(core, from, BLACK, |core, reference| color(core, reference) == GRAY);
         }
     }
 }
